@@ -1,0 +1,251 @@
+package config
+
+import (
+	"strings"
+	"time"
+
+	"sluice/base"
+)
+
+// Setting is the declaration of one setting.
+type Setting struct {
+	Name    string // unique in every notation
+	Group   string // heading under which it is listed
+	Kind    Kind
+	Default string   // in the setting's own notation; "" is nothing, or a value that is worked out at start
+	Auto    string   // what "" or 0 stands for, for people
+	Form    string   // what it takes, for people, where Kind does not say enough
+	Min     string   // smallest value, in the setting's own notation
+	Max     string   // largest value
+	Choices []string // the words of a Choice, or words allowed beside a URL or HOST:PORT
+	Doc     string   // one or two sentences
+
+	schemes []string
+	field   func(*Config) any
+}
+
+// Env returns the name of the environment variable of the setting.
+func (s *Setting) Env() string {
+	return EnvPrefix + strings.ToUpper(strings.ReplaceAll(Canonical(s.Name), "-", "_"))
+}
+
+// Flag returns the name of the flag of the setting, without dashes in front.
+func (s *Setting) Flag() string { return Canonical(s.Name) }
+
+// Config holds the value of every setting. Get one from Resolve.
+type Config struct {
+	// Where things are.
+	Bucket string // URL; empty means a directory in Data
+	WAL    string // URL or "s3"; empty means what suits the bucket
+	Data   string // directory
+	Zone   string
+	Name   string
+
+	// How clients reach the broker.
+	Listen         string // HOST:PORT
+	Advertise      string // HOST:PORT; empty means the listening address
+	Admin          string // HOST:PORT or "off"
+	MaxConnections int
+	IdleTimeout    time.Duration
+	MaxRequest     Bytes
+	MaxInFlight    int
+
+	// Memory.
+	Memory       Bytes // 0: from the machine
+	WALCache     Bytes // 0: a share of Memory
+	BlockCache   Bytes // 0: a share of Memory
+	RequestBytes Bytes // 0: a share of Memory
+
+	// Storage.
+	UploadInterval    time.Duration
+	UploadBytes       Bytes // 0: from the WAL cache
+	StreamObjectBytes Bytes
+	WALPutsPerSecond  int
+
+	// Kafka behaviour.
+	AutoCreateTopics   bool
+	NumPartitions      int
+	RetentionCheck     time.Duration
+	FetchMaxBytes      Bytes
+	FetchSessions      int
+	GroupInitialDelay  time.Duration
+	GroupMinSession    time.Duration
+	GroupMaxSession    time.Duration
+	GroupMaxSize       int
+	OffsetsRetention   time.Duration
+	OffsetsCheck       time.Duration
+	OffsetsPartitions  int
+	OffsetMetadataMax  int
+	ProducerExpiration time.Duration
+
+	// Operation.
+	LogLevel        string
+	LogFormat       string
+	ShutdownTimeout time.Duration
+	StoreTimeout    time.Duration
+
+	origin map[string]string
+}
+
+// Settings returns the declarations, in the order in which they are listed. The slice is shared and not to be changed.
+func Settings() []Setting { return settings }
+
+// Find returns the setting of that name in any notation, or nil.
+func Find(name string) *Setting { return byName[Canonical(name)] }
+
+var byName = func() map[string]*Setting {
+	m := map[string]*Setting{}
+	for i := range settings {
+		m[Canonical(settings[i].Name)] = &settings[i]
+	}
+	if len(m) != len(settings) {
+		panic("BUG: config: two settings have the same name")
+	}
+	return m
+}()
+
+const (
+	storage  = "Where things are"
+	network  = "How clients reach the broker"
+	memory   = "Memory"
+	upload   = "Upload and WAL"
+	kafka    = "Kafka behaviour"
+	operator = "Operation"
+
+	bucketForm = "file://DIR or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
+	walForm    = "file://DIR, file://DIR?shared=true, s3, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
+)
+
+var settings = []Setting{
+	{Name: "bucket", Group: storage, Kind: URL, Form: bucketForm, Auto: "the directory bucket in the data directory", schemes: []string{"file", "s3", "mem"},
+		Doc:   "Where the data is kept for good. For s3, credentials come from the usual AWS chain: environment, profile, web identity, instance role.",
+		field: func(c *Config) any { return &c.Bucket }},
+	{Name: "wal", Group: storage, Kind: URL, Form: walForm, Auto: "the directory wal in the data directory for a file bucket, s3 for an s3 bucket", Choices: []string{"s3"}, schemes: []string{"file", "s3", "mem"},
+		Doc:   "Where records are made durable before they are acknowledged. shared=true says that other nodes see the same directory, as on NFS or FSx; s3 alone means a log of objects in the bucket itself.",
+		field: func(c *Config) any { return &c.WAL }},
+	{Name: "data", Group: storage, Kind: Path, Default: "data",
+		Doc:   "Directory for everything that is kept on this machine: the identity of this node, and whatever of bucket and WAL is not placed elsewhere.",
+		field: func(c *Config) any { return &c.Data }},
+	{Name: "zone", Group: storage, Kind: Text,
+		Doc:   "Availability zone of this node, Kafka's broker.rack.",
+		field: func(c *Config) any { return &c.Zone }},
+	{Name: "name", Group: storage, Kind: Text, Auto: "the host name",
+		Doc:   "Name of this node in logs and listings.",
+		field: func(c *Config) any { return &c.Name }},
+
+	{Name: "listen", Group: network, Kind: HostPort, Default: "127.0.0.1:9092",
+		Doc:   "Where Kafka clients connect. An empty host listens on all interfaces; port 0 takes a free port and says which.",
+		field: func(c *Config) any { return &c.Listen }},
+	{Name: "advertise", Group: network, Kind: HostPort, Auto: "the listening address, or the host name if that is all interfaces",
+		Doc:   "The address that clients are told to connect to, if it is not the one that is listened on.",
+		field: func(c *Config) any { return &c.Advertise }},
+	{Name: "admin", Group: network, Kind: HostPort, Default: "127.0.0.1:9644", Choices: []string{"off"},
+		Doc:   "HTTP server with /metrics, /healthz, /readyz and /debug/pprof.",
+		field: func(c *Config) any { return &c.Admin }},
+	{Name: "max.connections", Group: network, Kind: Int, Default: "20000", Min: "1",
+		Doc:   "Connections that are open at one time; more are closed at once.",
+		field: func(c *Config) any { return &c.MaxConnections }},
+	{Name: "connections.max.idle.ms", Group: network, Kind: Millis, Default: "600000", Min: "1000",
+		Doc:   "A connection without a request for so long is closed.",
+		field: func(c *Config) any { return &c.IdleTimeout }},
+	{Name: "socket.request.max.bytes", Group: network, Kind: Size, Default: "100MiB", Min: "1MiB", Max: "1GiB",
+		Doc:   "The largest request; a larger one closes its connection before memory is spent on it.",
+		field: func(c *Config) any { return &c.MaxRequest }},
+	{Name: "max-in-flight", Group: network, Kind: Int, Default: "256", Min: "1", Max: "65536",
+		Doc:   "Produce requests of one connection that wait for the WAL at one time; after that the connection is not read.",
+		field: func(c *Config) any { return &c.MaxInFlight }},
+
+	{Name: "memory", Group: memory, Kind: Size, Default: "0", Auto: "a quarter of the machine's memory, at most 256MiB",
+		Doc:   "Memory of the process. Caches and buffers are shares of it, and Go's memory limit follows it. More of it means fewer, larger uploads and longer outages of the bucket that producers do not notice.",
+		field: func(c *Config) any { return &c.Memory }},
+	{Name: "wal-cache", Group: memory, Kind: Size, Default: "0", Auto: "30% of the memory",
+		Doc:   "Memory for records that are not uploaded yet. It must hold what arrives while an upload runs.",
+		field: func(c *Config) any { return &c.WALCache }},
+	{Name: "block-cache", Group: memory, Kind: Size, Default: "0", Auto: "25% of the memory",
+		Doc:   "Memory for blocks that were read from the bucket.",
+		field: func(c *Config) any { return &c.BlockCache }},
+	{Name: "request-memory", Group: memory, Kind: Size, Default: "0", Auto: "15% of the memory",
+		Doc:   "Memory for requests that are being received; when it is used up, sockets are not read.",
+		field: func(c *Config) any { return &c.RequestBytes }},
+
+	{Name: "upload-interval", Group: upload, Kind: Duration, Default: "60s", Min: "10ms",
+		Doc:   "Records are uploaded to the bucket after so long at the latest.",
+		field: func(c *Config) any { return &c.UploadInterval }},
+	{Name: "upload-bytes", Group: upload, Kind: Size, Default: "0", Auto: "a third of the WAL cache, at most 500MiB",
+		Doc:   "Records are uploaded when there are so many bytes of them.",
+		field: func(c *Config) any { return &c.UploadBytes }},
+	{Name: "stream-object-bytes", Group: upload, Kind: Size, Default: "8MiB", Min: "4KiB",
+		Doc:   "A partition with so many bytes in one upload gets an object of its own.",
+		field: func(c *Config) any { return &c.StreamObjectBytes }},
+	{Name: "wal-puts-per-second", Group: upload, Kind: Int, Default: "4", Min: "1", Max: "10000",
+		Doc:   "Request budget of an s3 WAL: puts per second while they are small. More puts cost more money and give lower latency.",
+		field: func(c *Config) any { return &c.WALPutsPerSecond }},
+
+	{Name: "auto.create.topics.enable", Group: kafka, Kind: Bool, Default: "true",
+		Doc:   "A topic is created when a client asks for its metadata and allows it.",
+		field: func(c *Config) any { return &c.AutoCreateTopics }},
+	{Name: "num.partitions", Group: kafka, Kind: Int, Default: "1", Min: "1", Max: "100000",
+		Doc:   "Partitions of a topic that is created without saying how many.",
+		field: func(c *Config) any { return &c.NumPartitions }},
+	{Name: "log.retention.check.interval.ms", Group: kafka, Kind: Millis, Default: "300000", Min: "1",
+		Doc:   "How often retention is looked at.",
+		field: func(c *Config) any { return &c.RetentionCheck }},
+	{Name: "fetch.max.bytes", Group: kafka, Kind: Size, Default: "55MiB", Min: "1KiB",
+		Doc:   "The most a fetch is answered with, whatever it asks for; one batch may exceed it.",
+		field: func(c *Config) any { return &c.FetchMaxBytes }},
+	{Name: "max.incremental.fetch.session.cache.slots", Group: kafka, Kind: Int, Default: "1000", Min: "0",
+		Doc:   "Incremental fetch sessions that are kept.",
+		field: func(c *Config) any { return &c.FetchSessions }},
+	{Name: "group.initial.rebalance.delay.ms", Group: kafka, Kind: Millis, Default: "3000", Min: "0",
+		Doc:   "How long an empty consumer group waits for more members after the first one has joined.",
+		field: func(c *Config) any { return &c.GroupInitialDelay }},
+	{Name: "group.min.session.timeout.ms", Group: kafka, Kind: Millis, Default: "6000", Min: "1",
+		Doc:   "The shortest session timeout a group member may ask for.",
+		field: func(c *Config) any { return &c.GroupMinSession }},
+	{Name: "group.max.session.timeout.ms", Group: kafka, Kind: Millis, Default: "1800000", Min: "1",
+		Doc:   "The longest session timeout a group member may ask for.",
+		field: func(c *Config) any { return &c.GroupMaxSession }},
+	{Name: "group.max.size", Group: kafka, Kind: Int, Default: "2147483647", Min: "1", Max: "2147483647",
+		Doc:   "Members of one consumer group.",
+		field: func(c *Config) any { return &c.GroupMaxSize }},
+	{Name: "offsets.retention.minutes", Group: kafka, Kind: Minutes, Default: "10080", Min: "1",
+		Doc:   "Committed offsets of an empty group are dropped after so long.",
+		field: func(c *Config) any { return &c.OffsetsRetention }},
+	{Name: "offsets.retention.check.interval.ms", Group: kafka, Kind: Millis, Default: "600000", Min: "1",
+		Doc:   "How often old committed offsets are looked for.",
+		field: func(c *Config) any { return &c.OffsetsCheck }},
+	{Name: "offsets.topic.num.partitions", Group: kafka, Kind: Int, Default: "50", Min: "1", Max: "10000",
+		Doc:   "Partitions of __consumer_offsets when it is created; it must not change afterwards.",
+		field: func(c *Config) any { return &c.OffsetsPartitions }},
+	{Name: "offset.metadata.max.bytes", Group: kafka, Kind: Int, Default: "4096", Min: "0",
+		Doc:   "The longest metadata text of a committed offset, in bytes.",
+		field: func(c *Config) any { return &c.OffsetMetadataMax }},
+	{Name: "producer.id.expiration.ms", Group: kafka, Kind: Millis, Default: "86400000", Min: "1",
+		Doc:   "An idempotent producer that has not written for so long is forgotten.",
+		field: func(c *Config) any { return &c.ProducerExpiration }},
+
+	{Name: "log-level", Group: operator, Kind: Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"},
+		Doc:   "The least important messages that are logged.",
+		field: func(c *Config) any { return &c.LogLevel }},
+	{Name: "log-format", Group: operator, Kind: Choice, Default: "text", Choices: []string{"text", "json"},
+		Doc:   "How log lines look on standard error.",
+		field: func(c *Config) any { return &c.LogFormat }},
+	{Name: "shutdown-timeout", Group: operator, Kind: Duration, Default: "30s", Min: "100ms",
+		Doc:   "How long a shutdown may take to answer requests and upload what is left. Nothing is lost when it is not enough.",
+		field: func(c *Config) any { return &c.ShutdownTimeout }},
+	{Name: "store-timeout", Group: operator, Kind: Duration, Default: "30s", Min: "100ms",
+		Doc:   "How long the start waits for the bucket to answer before it gives up.",
+		field: func(c *Config) any { return &c.StoreTimeout }},
+}
+
+// check proves the relations between settings.
+func (c *Config) check() error {
+	if c.GroupMinSession > c.GroupMaxSession {
+		return base.Errorf(base.Invalid, "setting group.min.session.timeout.ms = %d (%s): it is above group.max.session.timeout.ms = %d",
+			c.GroupMinSession.Milliseconds(), c.Origin("group.min.session.timeout.ms"), c.GroupMaxSession.Milliseconds())
+	}
+	if c.Memory != 0 && c.Memory < minMemory {
+		return base.Errorf(base.Invalid, "setting memory = %s (%s): it is too small; the smallest is %s", c.Memory, c.Origin("memory"), Bytes(minMemory))
+	}
+	return nil
+}
