@@ -1,0 +1,52 @@
+package msg
+
+// API is one row of what the broker offers to clients.
+type API struct {
+	Key      int16
+	Min, Max int16 // versions that are served
+}
+
+// APIs is what the broker serves, in key order: the version ranges of Kafka 4.3, less what is not there yet. A key that always
+// errs is not offered. Advertised versions may start lower, see edge/handle.
+var APIs = []API{
+	{KeyProduce, 3, 13},
+	{KeyFetch, 4, 18},
+	{KeyListOffsets, 1, 11},
+	{KeyMetadata, 0, 13},
+	{KeyOffsetCommit, 2, 10},
+	{KeyOffsetFetch, 1, 10},
+	{KeyFindCoordinator, 0, 6},
+	{KeyJoinGroup, 0, 9},
+	{KeyHeartbeat, 0, 4},
+	{KeyLeaveGroup, 0, 5},
+	{KeySyncGroup, 0, 5},
+	{KeyDescribeGroups, 0, 6},
+	{KeyListGroups, 0, 5},
+	{KeyApiVersions, 0, 4},
+	{KeyCreateTopics, 2, 7},
+	{KeyDeleteTopics, 1, 6},
+	{KeyDeleteRecords, 0, 2},
+	{KeyInitProducerId, 0, 5},
+	{KeyOffsetForLeaderEpoch, 2, 4},
+	{KeyDescribeConfigs, 1, 4},
+	{KeyAlterConfigs, 0, 2},
+	{KeyDescribeLogDirs, 1, 5},
+	{KeyCreatePartitions, 0, 3},
+	{KeyDeleteGroups, 0, 2},
+	{KeyIncrementalAlterConfigs, 0, 1},
+	{KeyListPartitionReassignments, 0, 0},
+	{KeyOffsetDelete, 0, 0},
+	{KeyDescribeCluster, 0, 2},
+	{KeyListConfigResources, 0, 1},
+	{KeyDescribeTopicPartitions, 0, 0},
+}
+
+// Lookup returns the row of a key, false if it is not offered.
+func Lookup(key int16) (API, bool) {
+	for _, a := range APIs {
+		if a.Key == key {
+			return a, true
+		}
+	}
+	return API{}, false
+}
