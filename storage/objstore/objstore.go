@@ -1,0 +1,72 @@
+package objstore
+
+import (
+	"context"
+	"strings"
+
+	"sluice/base"
+	"sluice/storage/objstore/driver"
+	"sluice/storage/objstore/file"
+	"sluice/storage/objstore/mem"
+	"sluice/storage/objstore/s3"
+)
+
+// Store is a bucket; see [driver.Store] for what each method promises.
+type Store = driver.Store
+
+// Info describes an object.
+type Info = driver.Info
+
+// PutOptions change what Put does.
+type PutOptions = driver.PutOptions
+
+// Options are for what Open may one day need besides the URL. The zero value works.
+type Options struct{}
+
+// Open opens the bucket that url names:
+//
+//	file://DIR                                                   a directory, local or shared
+//	mem://NAME                                                   memory of this process; equal names are one store
+//	s3://BUCKET[/PREFIX][?endpoint=URL&region=R&pathStyle=true]  any S3-compatible store
+//
+// A URL that cannot be right gives an Invalid error that says what would be. Open creates the directory of a file store; it does
+// not contact an S3 store: call [Probe] before relying on it. The store makes one attempt per call; package retry repeats.
+func Open(ctx context.Context, url string, opt Options) (Store, error) {
+	scheme, rest, found := strings.Cut(url, "://")
+	switch {
+	case found && scheme == "file" && rest != "" && !strings.ContainsAny(rest, "?#"):
+		return openFile(rest)
+	case found && scheme == "mem" && rest != "" && !strings.ContainsAny(rest, "?#/"):
+		return mem.Named(rest), nil
+	case found && scheme == "s3":
+		return openS3(ctx, url)
+	default:
+		return nil, base.Errorf(base.Invalid, "bucket URL %q: want file://DIR, mem://NAME or s3://BUCKET[/PREFIX][?endpoint=URL&region=REGION&pathStyle=true]", redact(url))
+	}
+}
+
+// The two below keep a nil pointer from becoming a Store that is not nil.
+
+func openFile(dir string) (Store, error) {
+	s, err := file.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func openS3(ctx context.Context, url string) (Store, error) {
+	s, err := s3.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// redact drops what stands before an @, which may be a password.
+func redact(url string) string {
+	if _, host, found := strings.Cut(url, "@"); found {
+		return "…@" + host
+	}
+	return url
+}

@@ -1,0 +1,95 @@
+package objstore_test
+
+import (
+	"context"
+	"iter"
+	"strings"
+	"testing"
+
+	"sluice/base"
+	"sluice/storage/objstore"
+	"sluice/storage/objstore/mem"
+)
+
+func TestOpen(t *testing.T) {
+	for _, url := range []string{"file://" + t.TempDir() + "/sub", "mem://" + t.Name()} {
+		s, err := objstore.Open(t.Context(), url, objstore.Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.String() != url {
+			t.Errorf("%s calls itself %s", url, s)
+		}
+		if err := objstore.Probe(t.Context(), s); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestOpenRefuses(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "x")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "x")
+	t.Setenv("AWS_REGION", "")
+	t.Setenv("AWS_DEFAULT_REGION", "")
+	t.Setenv("AWS_CONFIG_FILE", "/dev/null")
+	for url, names := range map[string]string{
+		"":                        "file://DIR",
+		"/tmp/x":                  "file://DIR",
+		"file://":                 "file://DIR",
+		"mem://":                  "mem://NAME",
+		"gs://bucket":             "s3://BUCKET",
+		"s3://":                   "bucket name",
+		"s3://Bad_Bucket":         "bucket name",
+		"s3://bucket":             "region",
+		"s3://bucket?regoin=x":    `"regoin"`,
+		"s3://k:secret@bucket":    "AWS_ACCESS_KEY_ID",
+		"gs://k:secret@bucket":    "s3://BUCKET",
+		"s3://bucket?pathStyle=x": "pathStyle",
+		"s3://bucket?region=a&endpoint=localhost:9000": "endpoint",
+		"s3://bucket/a//b?region=a":                    "prefix",
+	} {
+		_, err := objstore.Open(t.Context(), url, objstore.Options{})
+		if !base.IsKind(err, base.Invalid) || !strings.Contains(err.Error(), names) || strings.Contains(err.Error(), "secret@") {
+			t.Errorf("%s: %v; want an Invalid error that mentions %s", url, err, names)
+		}
+	}
+}
+
+// careless ignores the condition of puts, as some stores do.
+type careless struct{ objstore.Store }
+
+func (c careless) Put(ctx context.Context, key string, body [][]byte, _ objstore.PutOptions) error {
+	return c.Store.Put(ctx, key, body, objstore.PutOptions{})
+}
+
+// forgetful confirms deletes that it does not do.
+type forgetful struct{ objstore.Store }
+
+func (forgetful) Delete(context.Context, ...string) error { return nil }
+
+func TestProbeFindsBadStores(t *testing.T) {
+	for want, s := range map[string]objstore.Store{
+		"If-None-Match":    careless{mem.New()},
+		"keeps an object":  forgetful{mem.New()},
+		"does not list":    blind{mem.New()},
+		"for bytes [2, 5)": wholeOnly{mem.New()},
+	} {
+		if err := objstore.Probe(t.Context(), s); !base.IsKind(err, base.Invalid) || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want an error about %q", err, want)
+		}
+	}
+}
+
+// blind lists nothing.
+type blind struct{ objstore.Store }
+
+func (blind) List(context.Context, string, string) iter.Seq2[objstore.Info, error] {
+	return func(func(objstore.Info, error) bool) {}
+}
+
+// wholeOnly ignores ranges.
+type wholeOnly struct{ objstore.Store }
+
+func (w wholeOnly) Get(ctx context.Context, key string, _, _ int64, dst []byte) ([]byte, error) {
+	return w.Store.Get(ctx, key, 0, -1, dst)
+}

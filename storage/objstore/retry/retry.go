@@ -1,0 +1,151 @@
+package retry
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"math/rand/v2"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/storage/objstore/driver"
+)
+
+// Options set up a Store. The zero value works.
+type Options struct {
+	// Min and Max bound the pause between attempts. 0: 50 ms, 10 s.
+	Min, Max   time.Duration
+	Logger     *slog.Logger          // nil: none
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// Store repeats requests to the store inside.
+type Store struct {
+	inner   driver.Store
+	opt     Options
+	metrics *metrics
+}
+
+var _ driver.Store = (*Store)(nil)
+
+// New returns a store that repeats requests to inner.
+func New(inner driver.Store, opt Options) *Store {
+	if opt.Min <= 0 {
+		opt.Min = 50 * time.Millisecond
+	}
+	if opt.Max <= 0 {
+		opt.Max = 10 * time.Second
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &Store{inner: inner, opt: opt, metrics: newMetrics(opt.Registerer)}
+}
+
+func (s *Store) String() string { return s.inner.String() }
+
+// Put implements driver.Store.
+func (s *Store) Put(ctx context.Context, key string, body [][]byte, opt driver.PutOptions) error {
+	size := driver.BodySize(body)
+	return s.try(ctx, opPut, key, !opt.IfAbsent, func() (int64, error) {
+		return size, s.inner.Put(ctx, key, body, opt)
+	})
+}
+
+// Get implements driver.Store.
+func (s *Store) Get(ctx context.Context, key string, off, n int64, dst []byte) ([]byte, error) {
+	out := dst
+	err := s.try(ctx, opGet, key, true, func() (int64, error) {
+		var err error
+		out, err = s.inner.Get(ctx, key, off, n, dst)
+		return int64(len(out) - len(dst)), err
+	})
+	return out, err
+}
+
+// Stat implements driver.Store.
+func (s *Store) Stat(ctx context.Context, key string) (driver.Info, error) {
+	var info driver.Info
+	err := s.try(ctx, opStat, key, true, func() (n int64, err error) {
+		info, err = s.inner.Stat(ctx, key)
+		return 0, err
+	})
+	return info, err
+}
+
+// Delete implements driver.Store.
+func (s *Store) Delete(ctx context.Context, keys ...string) error {
+	if len(keys) == 0 {
+		return nil
+	}
+	return s.try(ctx, opDelete, keys[0], true, func() (int64, error) { return 0, s.inner.Delete(ctx, keys...) })
+}
+
+// List implements driver.Store. A request of a listing is counted once per attempt, however many pages it has.
+func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[driver.Info, error] {
+	return func(yield func(driver.Info, error) bool) {
+		stopped := false
+		err := s.try(ctx, opList, prefix, true, func() (int64, error) {
+			for info, err := range s.inner.List(ctx, prefix, after) {
+				if err != nil {
+					return 0, err
+				}
+				after = info.Key
+				if !yield(info, nil) {
+					stopped = true
+					return 0, nil
+				}
+			}
+			return 0, nil
+		})
+		if err != nil && !stopped {
+			yield(driver.Info{}, err)
+		}
+	}
+}
+
+// try calls attempt until it succeeds, fails for good, or ctx ends. attempt returns how many bytes it moved.
+func (s *Store) try(ctx context.Context, op op, key string, repeatable bool, attempt func() (int64, error)) error {
+	for n := 1; ; n++ {
+		begun := time.Now()
+		bytes, err := attempt()
+		s.metrics.count(op, err, bytes, time.Since(begun))
+		if err == nil {
+			return nil
+		}
+		kind := base.KindOf(err)
+		if kind != base.Unavailable && !(kind == base.Undetermined && repeatable) || ctx.Err() != nil {
+			return err
+		}
+		s.opt.Logger.Log(ctx, level(n), "bucket: trying again", "op", op.String(), "key", key, "attempt", n, "error", err)
+		if !s.pause(ctx, n) {
+			return err
+		}
+	}
+}
+
+// level makes a single failure a matter of record and a lasting one a warning.
+func level(attempt int) slog.Level {
+	if attempt < 3 {
+		return slog.LevelInfo
+	}
+	return slog.LevelWarn
+}
+
+// pause waits before the attempt after the nth and reports whether there is to be one.
+func (s *Store) pause(ctx context.Context, n int) bool {
+	d := s.opt.Min << min(n-1, 20)
+	if d <= 0 || d > s.opt.Max {
+		d = s.opt.Max
+	}
+	t := time.NewTimer(1 + rand.N(d))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
