@@ -1,0 +1,507 @@
+package cache
+
+import (
+	"context"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/base/slab"
+	"sluice/storage/object"
+	"sluice/storage/objstore/driver"
+)
+
+// Bounds of reading from the bucket.
+const (
+	extentBytes     = 4 << 20 // one GET reads at most so much, unless a single block is larger
+	foregroundGets  = 32      // GETs at a time for which somebody waits
+	prefetchGets    = 16      // GETs at a time for reading ahead
+	getAttempts     = 6
+	getTimeout      = 30 * time.Second // of one attempt
+	extentOverheads = 512              // bytes charged per extent, and per block of it
+)
+
+// Options are what a block cache is made of.
+type Options struct {
+	Cluster    base.UUID
+	Store      driver.Store
+	Pool       *slab.Pool
+	Bytes      int64                 // budget
+	Pause      time.Duration         // before a GET is repeated, doubled each time; 0: 50 ms
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+var errClosed = base.Errorf(base.Closed, "block cache is closed")
+
+type blockKey struct {
+	id  base.ObjectID
+	pos int64
+}
+
+// Blocks caches blocks and indexes of objects.
+type Blocks struct {
+	opt                  Options
+	ctx                  context.Context
+	cancel               context.CancelFunc
+	loads                sync.WaitGroup
+	foreground, prefetch chan struct{} // slots
+	metrics              *blockMetrics
+
+	mu struct {
+		sync.Mutex
+		closed  bool
+		blocks  map[blockKey]*extent
+		indexes map[base.ObjectID]*indexEntry
+		lru     lru
+		bytes   int64 // charged, loading ones included
+	}
+}
+
+// extent is a run of blocks of one stream in one object that were read, or are being read, by one GET into one buffer.
+type extent struct {
+	node
+	id      base.ObjectID
+	blocks  []Block
+	size    int64         // bytes of the GET
+	ready   chan struct{} // closed when loaded or failed
+	err     error         // after ready
+	buf     *slab.Buf     // after ready; the cache's reference is given back on eviction
+	waiters int           // who wait for ready; under Blocks.mu
+	unread  int64         // bytes of blocks nobody has asked for yet
+	waste   *atomic.Int64 // where to report them; nil: not read ahead
+}
+
+// Block is a verified block of an object.
+type Block struct {
+	Entry object.Entry
+	Data  []byte // record bytes
+	Items []object.Item
+	ext   *extent
+	read  bool
+}
+
+// Buf is the memory Data lies in.
+func (b *Block) Buf() *slab.Buf { return b.ext.buf }
+
+// Release gives back the reference that came with the block.
+func (b *Block) Release() { b.ext.buf.Release() }
+
+type indexEntry struct {
+	node
+	ready chan struct{}
+	index *object.Index
+	err   error
+}
+
+// NewBlocks returns an empty cache.
+func NewBlocks(opt Options) *Blocks {
+	if opt.Pause <= 0 {
+		opt.Pause = 50 * time.Millisecond
+	}
+	c := &Blocks{opt: opt, foreground: make(chan struct{}, foregroundGets), prefetch: make(chan struct{}, prefetchGets)}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
+	c.metrics = newBlockMetrics(opt.Registerer, c.Bytes)
+	c.mu.blocks = map[blockKey]*extent{}
+	c.mu.indexes = map[base.ObjectID]*indexEntry{}
+	c.mu.lru.init()
+	return c
+}
+
+// Bytes is what the cache is charged with now.
+func (c *Blocks) Bytes() int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.bytes
+}
+
+// Close interrupts what is being read, waits for it, and drops everything. Blocks handed out stay valid until released.
+func (c *Blocks) Close() {
+	c.mu.Lock()
+	c.mu.closed = true
+	c.mu.Unlock()
+	c.cancel()
+	c.loads.Wait()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for n := c.mu.lru.back(); n != nil; n = c.mu.lru.back() {
+		c.evictLocked(n)
+	}
+}
+
+// TryIndex returns the index of an object if it is in memory.
+func (c *Blocks) TryIndex(id base.ObjectID) (*object.Index, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	e := c.mu.indexes[id]
+	if e == nil || e.index == nil {
+		return nil, false
+	}
+	c.mu.lru.touch(&e.node)
+	return e.index, true
+}
+
+// Index returns the index of an object of the given size. Errors are those of object.ReadIndex.
+func (c *Blocks) Index(ctx context.Context, id base.ObjectID, size int64) (*object.Index, error) {
+	c.mu.Lock()
+	e := c.mu.indexes[id]
+	switch {
+	case c.mu.closed:
+		c.mu.Unlock()
+		return nil, errClosed
+	case e == nil:
+		e = c.startIndexLocked(id, size, c.foreground, false)
+	default:
+		c.mu.lru.touch(&e.node)
+	}
+	c.mu.Unlock()
+	if err := wait(ctx, e.ready); err != nil {
+		return nil, err
+	}
+	return e.index, e.err
+}
+
+func (c *Blocks) startIndexLocked(id base.ObjectID, size int64, slots chan struct{}, acquired bool) *indexEntry {
+	e := &indexEntry{ready: make(chan struct{})}
+	c.mu.indexes[id] = e
+	c.loads.Add(1)
+	go c.loadIndex(e, id, size, slots, acquired)
+	return e
+}
+
+func (c *Blocks) loadIndex(e *indexEntry, id base.ObjectID, size int64, slots chan struct{}, acquired bool) {
+	defer c.loads.Done()
+	index, err := c.readIndex(id, size, slots, acquired)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(e.ready)
+	e.index, e.err = index, err
+	if err != nil {
+		delete(c.mu.indexes, id)
+		return
+	}
+	e.charge = index.MemoryBytes()
+	e.drop = func() { delete(c.mu.indexes, id) }
+	c.mu.bytes += e.charge
+	c.mu.lru.pushFront(&e.node)
+	c.shrinkLocked()
+}
+
+func (c *Blocks) readIndex(id base.ObjectID, size int64, slots chan struct{}, acquired bool) (index *object.Index, err error) {
+	if !acquired {
+		if err := c.acquire(); err != nil {
+			return nil, err
+		}
+	}
+	defer func() { <-slots }()
+	err = c.retry(func(ctx context.Context) error {
+		index, err = object.ReadIndex(ctx, c.opt.Store, c.opt.Cluster, id, size)
+		return err
+	})
+	return index, err
+}
+
+// TryGet returns block i of an object with a reference, if it is in memory.
+func (c *Blocks) TryGet(x *object.Index, i int) (*Block, bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	ext := c.mu.blocks[blockKey{x.Footer.ID, x.Entries[i].Pos}]
+	if ext == nil || ext.buf == nil {
+		return nil, false
+	}
+	return c.handOutLocked(ext, x.Entries[i].Pos), true
+}
+
+// Get returns block i of an object with a reference. When the block has to be read, up to want bytes of the blocks behind it that
+// belong to the same stream are read as well. Errors: NotFound when the object is gone, Corrupt, Unavailable, Closed.
+func (c *Blocks) Get(ctx context.Context, x *object.Index, i int, want int64) (*Block, error) {
+	key := blockKey{x.Footer.ID, x.Entries[i].Pos}
+	c.mu.Lock()
+	ext := c.mu.blocks[key]
+	switch {
+	case c.mu.closed:
+		c.mu.Unlock()
+		return nil, errClosed
+	case ext != nil && ext.buf != nil:
+		defer c.mu.Unlock()
+		return c.handOutLocked(ext, key.pos), nil
+	case ext == nil:
+		ext = c.startLocked(x, i, want)
+	}
+	c.metrics.misses.Inc()
+	ext.waiters++
+	c.mu.Unlock()
+	return c.await(ctx, ext, key.pos)
+}
+
+// await waits for an extent that is being read. The loader takes a reference for every waiter, so that what was waited for cannot be
+// evicted before it is looked at.
+func (c *Blocks) await(ctx context.Context, ext *extent, pos int64) (*Block, error) {
+	err := wait(ctx, ext.ready)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case ext.err != nil:
+		return nil, ext.err
+	case err == nil:
+		return ext.find(pos), nil
+	case ext.buf != nil:
+		ext.buf.Release()
+	default:
+		ext.waiters--
+	}
+	return nil, err
+}
+
+func (c *Blocks) handOutLocked(ext *extent, pos int64) *Block {
+	c.mu.lru.touch(&ext.node)
+	ext.buf.Retain(1)
+	return ext.find(pos)
+}
+
+// find returns the block at pos and notes that it was asked for.
+func (ext *extent) find(pos int64) *Block {
+	for i := range ext.blocks {
+		b := &ext.blocks[i]
+		if b.Entry.Pos != pos {
+			continue
+		}
+		if !b.read {
+			b.read = true
+			ext.unread -= int64(b.Entry.Size)
+		}
+		return b
+	}
+	panic("BUG: cache: block is not in its extent")
+}
+
+// startLocked starts the GETs for block i and up to want bytes of what follows, and returns the extent of block i.
+func (c *Blocks) startLocked(x *object.Index, i int, want int64) (first *extent) {
+	id := x.Entries[i].Stream
+	for first == nil || want > 0 && i < len(x.Entries) && x.Entries[i].Stream == id {
+		n := c.runLocked(x, i, want)
+		if n == 0 {
+			break
+		}
+		ext := c.newExtentLocked(x, i, n, nil)
+		if first == nil {
+			first = ext
+		}
+		c.loads.Add(1)
+		go c.load(ext, c.foreground, false)
+		i += n
+		want -= ext.size
+	}
+	return first
+}
+
+// Prefetch reads up to want bytes of the blocks from i on that belong to the stream of block i, as far as free slots allow, without
+// waiting. Bytes that are evicted unread are added to waste. It returns the first block it left alone, and whether it got as far as
+// want or the last block of the stream.
+func (c *Blocks) Prefetch(x *object.Index, i int, want int64, waste *atomic.Int64) (next int, done bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	id := x.Entries[i].Stream
+	for want > 0 && i < len(x.Entries) && x.Entries[i].Stream == id {
+		if c.mu.blocks[blockKey{x.Footer.ID, x.Entries[i].Pos}] != nil {
+			want -= int64(x.Entries[i].Size)
+			i++
+			continue
+		}
+		if c.mu.closed {
+			return i, false
+		}
+		select {
+		case c.prefetch <- struct{}{}:
+		default:
+			return i, false
+		}
+		n := c.runLocked(x, i, want)
+		ext := c.newExtentLocked(x, i, n, waste)
+		c.metrics.prefetched.Add(float64(ext.size))
+		c.loads.Add(1)
+		go c.load(ext, c.prefetch, true)
+		i += n
+		want -= ext.size
+	}
+	return i, true
+}
+
+// PrefetchIndex starts to read an object's index unless it is in memory or being read.
+func (c *Blocks) PrefetchIndex(id base.ObjectID, size int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.mu.indexes[id] != nil || c.mu.closed {
+		return
+	}
+	select {
+	case c.prefetch <- struct{}{}:
+		c.startIndexLocked(id, size, c.prefetch, true)
+	default:
+	}
+}
+
+// runLocked decides how many blocks from i on one GET reads: those of one stream, up to want bytes and
+// extentBytes, up to the first that is cached.
+func (c *Blocks) runLocked(x *object.Index, i int, want int64) (n int) {
+	total := int64(0)
+	for k := i; k < len(x.Entries); k++ {
+		e := &x.Entries[k]
+		if e.Stream != x.Entries[i].Stream || c.mu.blocks[blockKey{x.Footer.ID, e.Pos}] != nil {
+			break
+		}
+		if n > 0 && (total >= want || total+int64(e.Size) > extentBytes) {
+			break
+		}
+		total += int64(e.Size)
+		n++
+	}
+	return n
+}
+
+func (c *Blocks) newExtentLocked(x *object.Index, i, n int, waste *atomic.Int64) *extent {
+	ext := &extent{id: x.Footer.ID, blocks: make([]Block, n), ready: make(chan struct{}), waste: waste}
+	items := int64(0)
+	for k := range n {
+		e := &x.Entries[i+k]
+		ext.blocks[k] = Block{Entry: *e, ext: ext}
+		ext.size += int64(e.Size)
+		items += int64(e.Records)
+		c.mu.blocks[blockKey{ext.id, e.Pos}] = ext
+	}
+	ext.unread = ext.size
+	ext.charge = int64(slab.Size(int(ext.size))) + items*object.ItemMemoryBytes + extentOverheads*int64(n+1)
+	ext.drop = func() { c.dropExtentLocked(ext) }
+	c.mu.bytes += ext.charge
+	c.shrinkLocked()
+	return ext
+}
+
+// dropExtentLocked takes an extent out of the map; a loaded one gives its buffer back.
+func (c *Blocks) dropExtentLocked(ext *extent) {
+	for k := range ext.blocks {
+		delete(c.mu.blocks, blockKey{ext.id, ext.blocks[k].Entry.Pos})
+	}
+	if ext.buf == nil {
+		return
+	}
+	if ext.waste != nil && ext.unread > 0 {
+		ext.waste.Add(ext.unread)
+		c.metrics.wasted.Add(float64(ext.unread))
+	}
+	ext.buf.Release()
+}
+
+// shrinkLocked evicts the least recently used entries until the budget is kept, or only loading ones are left.
+func (c *Blocks) shrinkLocked() {
+	for c.mu.bytes > c.opt.Bytes {
+		n := c.mu.lru.back()
+		if n == nil {
+			return
+		}
+		c.evictLocked(n)
+	}
+}
+
+func (c *Blocks) evictLocked(n *node) {
+	c.mu.lru.remove(n)
+	c.mu.bytes -= n.charge
+	n.drop()
+}
+
+func (c *Blocks) load(ext *extent, slots chan struct{}, acquired bool) {
+	defer c.loads.Done()
+	buf, err := (*slab.Buf)(nil), error(nil)
+	if !acquired {
+		err = c.acquire()
+	}
+	if err == nil {
+		buf, err = c.read(ext)
+		<-slots
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	defer close(ext.ready)
+	if err != nil {
+		ext.err = err
+		c.mu.bytes -= ext.charge
+		c.dropExtentLocked(ext)
+		return
+	}
+	ext.buf = buf
+	if ext.waiters > 0 {
+		buf.Retain(ext.waiters)
+	}
+	c.mu.lru.pushFront(&ext.node)
+	c.shrinkLocked()
+}
+
+// read fetches and verifies the blocks of an extent.
+func (c *Blocks) read(ext *extent) (*slab.Buf, error) {
+	key := object.Key(c.opt.Cluster, ext.id)
+	pos := ext.blocks[0].Entry.Pos
+	buf := c.opt.Pool.Get(int(ext.size))
+	err := c.retry(func(ctx context.Context) error {
+		b, err := c.opt.Store.Get(ctx, key, pos, ext.size, buf.B[:0:ext.size])
+		if err != nil {
+			return err
+		}
+		c.metrics.gets.Inc()
+		c.metrics.read.Add(float64(len(b)))
+		for k := range ext.blocks {
+			blk := &ext.blocks[k]
+			e := &blk.Entry
+			if blk.Items, err = object.ParseBlock(e, b[:e.Size], nil); err != nil {
+				return base.Errorf(base.KindOf(err), "object %s: %w", key, err)
+			}
+			blk.Data = b[:e.Data:e.Data]
+			b = b[e.Size:]
+		}
+		return nil
+	})
+	if err != nil {
+		buf.Release()
+		return nil, err
+	}
+	return buf, nil
+}
+
+// retry repeats op while the store is unavailable, and once when bytes came back wrong.
+func (c *Blocks) retry(op func(ctx context.Context) error) (err error) {
+	for attempt := range getAttempts {
+		if attempt > 0 && wait(c.ctx, time.After(c.opt.Pause<<(attempt-1))) != nil {
+			return errClosed
+		}
+		ctx, cancel := context.WithTimeout(c.ctx, getTimeout)
+		err = op(ctx)
+		cancel()
+		switch kind := base.KindOf(err); {
+		case err != nil && c.ctx.Err() != nil:
+			return errClosed
+		case kind == base.Unavailable, kind == base.Undetermined, kind == base.Corrupt && attempt == 0:
+		default:
+			return err
+		}
+	}
+	return err
+}
+
+func (c *Blocks) acquire() error {
+	select {
+	case c.foreground <- struct{}{}:
+		return nil
+	case <-c.ctx.Done():
+		return errClosed
+	}
+}
+
+func wait[T any](ctx context.Context, ready <-chan T) error {
+	select {
+	case <-ready:
+		return nil
+	case <-ctx.Done():
+		return base.Wrap(base.Unavailable, ctx.Err())
+	}
+}

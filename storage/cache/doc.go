@@ -1,0 +1,18 @@
+// Package cache holds the two memories of the storage engine: [WAL], a FIFO of the blocks that a broker's write-ahead log made
+// durable, with an [Index] per stream; and [Blocks], an LRU of blocks read from objects, which reads ahead.
+//
+// Invariants:
+//
+//  1. Whoever is handed a block holds a reference to its memory until he releases it; eviction gives back only the cache's own
+//     reference, so nothing that is being read is recycled.
+//  2. WAL: blocks are contiguous by position. They enter at the end and leave at the front; the owner decides which may leave
+//     (only what is uploaded and trimmed). The entries of an Index name blocks by position and are dropped before their block.
+//  3. Blocks: keyed by object id, which is never reused, so nothing in it can be stale. One GET per block at a time, whoever wants it;
+//     its result, good or bad, goes to everybody who waits for it. A failure is not remembered.
+//  4. Every entry is charged with the memory it really pins (whole slabs) plus a fixed overhead per record, so tiny records cannot
+//     grow memory past the budget. Bounds: Blocks holds at most its budget plus what is being read right now, which is at most
+//     (foregroundGets + prefetchGets) × extentBytes, or one larger record each.
+//  5. Reading ahead uses its own slots, never waits for one, and tells its owner when what it read was evicted unread.
+//
+// Goroutines: one per GET that is under way, ended by Blocks.Close. One mutex per cache, never held across I/O.
+package cache

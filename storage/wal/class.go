@@ -1,0 +1,99 @@
+package wal
+
+import (
+	"context"
+	"iter"
+	"net/url"
+	"strings"
+	"sync"
+
+	"sluice/base"
+	"sluice/base/config"
+	"sluice/storage/wal/block"
+	"sluice/storage/wal/disk/memdisk"
+	"sluice/storage/wal/file"
+	"sluice/storage/wal/s3"
+)
+
+// class is what a WAL URL stands for.
+type class interface {
+	Create(ctx context.Context, opt block.Options) (block.Log, error)
+	Seal(ctx context.Context, opt block.Options, victim block.Victim, from base.WALPos, who string) (base.WALPos, error)
+	Read(ctx context.Context, opt block.Options, victim block.Victim, from, end base.WALPos) iter.Seq2[*block.Block, error]
+	Remove(ctx context.Context, opt block.Options, victim block.Victim) error
+	Probe(ctx context.Context) error
+	Epochs(ctx context.Context) ([]block.Victim, error)
+	Identify(ctx context.Context) (block.Identity, error)
+	Format(ctx context.Context, id block.Identity) error
+	SetIdentity(ctx context.Context, id block.Identity) error
+}
+
+var (
+	_ class = file.Config{}
+	_ class = s3.Class{}
+)
+
+const forms = "want file://DIR[?shared=true][&capacity=SIZE], s3, s3://BUCKET[/PREFIX] or mem://NAME"
+
+// open finds the class of a URL. The error has kind Invalid.
+func open(rawURL string) (class, error) {
+	scheme, rest, found := strings.Cut(rawURL, "://")
+	switch {
+	case rawURL == "s3", found && scheme == "s3":
+		return s3.Class{}, nil
+	case found && scheme == "file" && rest != "":
+		return openFile(rawURL, rest)
+	case found && scheme == "mem" && rest != "" && !strings.ContainsAny(rest, "?#/"):
+		return openMem(rest)
+	}
+	return nil, base.Errorf(base.Invalid, "WAL URL %q: %s", rawURL, forms)
+}
+
+func openFile(rawURL, rest string) (class, error) {
+	dir, query, _ := strings.Cut(rest, "?")
+	values, err := url.ParseQuery(query)
+	if err != nil || dir == "" || strings.Contains(dir, "#") {
+		return nil, base.Errorf(base.Invalid, "WAL URL %q: %s", rawURL, forms)
+	}
+	var shared bool
+	var capacity, segment config.Bytes
+	for key, all := range values {
+		value := all[len(all)-1]
+		switch key {
+		case "shared":
+			if shared = value == "true"; !shared && value != "false" {
+				return nil, base.Errorf(base.Invalid, "WAL URL %q: shared=%q: want true or false", rawURL, value)
+			}
+		case "capacity":
+			capacity, err = config.ParseBytes(value)
+		case "segment":
+			segment, err = config.ParseBytes(value)
+		default:
+			return nil, base.Errorf(base.Invalid, "WAL URL %q: unknown option %q; known are shared, capacity and segment", rawURL, key)
+		}
+		if err != nil {
+			return nil, base.Errorf(base.Invalid, "WAL URL %q: %s=%q: %w", rawURL, key, value, err)
+		}
+	}
+	c, err := file.New(dir, shared, int64(capacity), int64(segment))
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// memories holds the WALs of class mem: they live as long as the process does, like a disk that the name stands for.
+var memories sync.Map
+
+// The size of a WAL of class mem. What is not written takes no memory.
+const (
+	memCapacity = 1 << 30
+	memSegment  = 16 << 20
+)
+
+func openMem(name string) (class, error) {
+	d, _ := memories.LoadOrStore(name, memdisk.New())
+	c, err := file.New(name, false, memCapacity, memSegment)
+	c.FS = d.(*memdisk.Disk)
+	return c, err
+}

@@ -1,0 +1,17 @@
+//go:build !linux
+
+package disk
+
+import "os"
+
+func create(path string) (f *os.File, direct bool, err error) {
+	f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644)
+	return f, false, err
+}
+
+func allocate(f *os.File, size int64) error { return f.Truncate(size) }
+
+func syncData(f *os.File) error { return f.Sync() }
+
+// lock does nothing: this system is for the simulation and for development only.
+func lock(*os.File) error { return nil }

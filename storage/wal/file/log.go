@@ -1,0 +1,308 @@
+package file
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"math/rand/v2"
+	"strings"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/storage/wal/block"
+	"sluice/storage/wal/commit"
+)
+
+// Log is the WAL that this process writes.
+type Log struct {
+	cfg     Config
+	dir     string
+	opt     block.Options
+	queue   *commit.Queue
+	space   *space
+	metrics *commit.Metrics
+	gauges  []prometheus.Collector
+	token   []byte
+	lock    io.Closer // nil where DIR is shared
+	log     *slog.Logger
+	direct  bool
+	writers sync.WaitGroup
+	prepare sync.WaitGroup
+
+	closing  sync.Once
+	closeErr error
+}
+
+var _ block.Log = (*Log)(nil)
+
+// Create starts the WAL of a new node epoch.
+func (c Config) Create(ctx context.Context, opt block.Options) (block.Log, error) {
+	if err := c.check(opt.Cluster, opt.Node); err != nil {
+		return nil, err
+	}
+	l := &Log{cfg: c, dir: epochName(opt.Node, opt.Epoch), opt: opt, log: opt.Logger}
+	if l.log == nil {
+		l.log = slog.New(slog.DiscardHandler)
+	}
+	l.space = newSpace(c.Capacity, c.Segment, opt.OnRoom, opt.OnFull)
+	p, err := l.makeDir()
+	if err != nil {
+		return nil, err
+	}
+	l.metrics = commit.NewMetrics(opt.Registerer, "file")
+	l.registerGauges()
+	q := commit.Options{
+		Cluster: opt.Cluster, Node: opt.Node, Epoch: opt.Epoch, Pool: opt.Pool,
+		BlockBytes: int(min(blockBytes, c.Segment/4)), ArenaBytes: arenaBytes, MaxRecordBytes: c.maxRecord(),
+		Pace:    commit.Natural{Writers: writers, SecondBytes: c.SecondBytes},
+		OnBlock: opt.OnBlock, OnFailed: l.failed, Metrics: l.metrics,
+	}
+	if c.Shared {
+		q.Confirm = func() error { return c.confirm(l.dir, l.token) }
+	}
+	l.queue = commit.NewQueue(q)
+	p.durable, p.fail = l.queue.Durable, l.queue.Fail
+	l.prepare.Go(p.run)
+	for range writers {
+		l.writers.Go(l.write)
+	}
+	l.log.Info("WAL started", "dir", c.in(l.dir), "shared", c.Shared, "direct", l.direct, "capacity", c.Capacity)
+	return l, nil
+}
+
+// makeDir makes the node epoch's directory whole under another name, with token, lock and the first segment, and then gives it
+// its own name, which must not be taken.
+func (l *Log) makeDir() (*preparer, error) {
+	victim := block.Victim{Node: l.opt.Node, Epoch: l.opt.Epoch}
+	if _, err := l.cfg.FS.List(l.cfg.in(l.dir)); err == nil {
+		return nil, base.Errorf(base.Exists, "%s exists: this node epoch has, or had, a WAL", l.cfg.in(l.dir))
+	}
+	l.removeLeftovers()
+	tmp := fmt.Sprintf("%s%s-%016x", tmpPrefix, l.dir, rand.Uint64())
+	l.token = newToken(l.opt.Cluster, victim, base.NewUUID())
+	p := &preparer{cfg: l.cfg, dir: tmp, cluster: l.opt.Cluster, victim: victim, space: l.space, durable: func() base.WALPos { return 0 }, log: l.log}
+	if err := l.fillDir(tmp, p); err != nil {
+		l.abandon(tmp)
+		return nil, err
+	}
+	if err := l.cfg.claim(tmp, l.dir, l.token); err != nil {
+		l.abandon(tmp)
+		return nil, err
+	}
+	p.dir = l.dir
+	return p, nil
+}
+
+func (l *Log) fillDir(tmp string, p *preparer) (err error) {
+	c := l.cfg
+	if err := c.FS.Mkdir(c.in(tmp)); err != nil {
+		return classify(err)
+	}
+	if err := c.FS.Put(c.in(tmp, tokenName), l.token); err != nil {
+		return classify(err)
+	}
+	if err := c.FS.Put(c.in(tmp, lockName), nil); err != nil {
+		return classify(err)
+	}
+	if !c.Shared {
+		if l.lock, err = c.FS.Lock(c.in(tmp, lockName)); err != nil {
+			return fmt.Errorf("lock %s (on a file system that several hosts see, say shared=true): %w", c.in(tmp), classify(err))
+		}
+	}
+	size := min(firstSegment, c.Segment)
+	seg, err := p.make(size, func() bool { return false })
+	if isFull(err) {
+		return base.Errorf(base.Full, "no room for the first WAL segment, %d bytes, in %s: %w", size, c.Dir, err)
+	}
+	if err != nil {
+		return classify(fmt.Errorf("make the first WAL segment: %w", err))
+	}
+	l.direct = seg.file.Direct()
+	l.space.mu.bytes = size
+	l.space.add(seg)
+	return nil
+}
+
+func (l *Log) abandon(tmp string) {
+	for _, seg := range l.space.all() {
+		seg.file.Close()
+	}
+	if l.lock != nil {
+		l.lock.Close()
+	}
+	l.cfg.FS.Remove(l.cfg.in(tmp))
+}
+
+// tmpPrefix begins the name of a directory that is being made.
+const tmpPrefix = ".new-"
+
+// removeLeftovers deletes what earlier starts of this node left half made.
+func (l *Log) removeLeftovers() {
+	names, _ := l.cfg.FS.List(l.cfg.Dir)
+	for _, name := range names {
+		if strings.HasPrefix(name, fmt.Sprintf("%s%d-", tmpPrefix, l.opt.Node)) {
+			l.cfg.FS.Remove(l.cfg.in(name))
+		}
+	}
+}
+
+// claim gives the directory tmp, which holds that token, its final name. Exists when the name is taken; a rename that was repeated
+// by NFS and reports an error has succeeded if the token there is ours.
+func (c Config) claim(tmp, dir string, token []byte) error {
+	err := c.FS.SyncDir(c.in(tmp))
+	if err != nil {
+		return classify(err)
+	}
+	if err := c.FS.Rename(c.in(tmp), c.in(dir)); err != nil {
+		b, readErr := c.FS.ReadFile(c.in(dir, tokenName))
+		switch {
+		case errors.Is(readErr, fs.ErrNotExist):
+			return classify(err)
+		case readErr != nil:
+			return classify(readErr)
+		case string(b[:min(len(b), tokenSlot)]) != string(token[:tokenSlot]):
+			return base.Errorf(base.Exists, "%s exists: this node epoch has, or had, a WAL", c.in(dir))
+		}
+	}
+	return classify(c.FS.SyncDir(c.Dir))
+}
+
+// write is a writer's goroutine.
+func (l *Log) write() {
+	for {
+		var seg *segment
+		var off int64
+		b, ok := l.queue.Next(func(pos base.WALPos, size int) (uint64, error) {
+			var err error
+			if seg, off, err = l.space.place(pos, size); err != nil {
+				return 0, err
+			}
+			return seg.stamp.seq, nil
+		})
+		if !ok {
+			return
+		}
+		err := seg.file.WriteDurable(b.Padded(), off)
+		if err != nil {
+			err = base.Errorf(base.Failed, "write %s, offset %d: %w", l.cfg.in(l.dir, seg.name), off, err)
+		}
+		l.queue.Finish(b, err)
+	}
+}
+
+// failed is called once when the queue has failed.
+func (l *Log) failed(err error) {
+	l.log.Error("the WAL has failed and accepts nothing any more", "dir", l.cfg.in(l.dir), "err", err)
+	l.space.fail(err)
+	if l.opt.OnFailed != nil {
+		l.opt.OnFailed(err)
+	}
+}
+
+// Append implements block.Log.
+func (l *Log) Append(r block.Record, done func(error)) { l.queue.Append(r, done) }
+
+// Durable implements block.Log.
+func (l *Log) Durable() base.WALPos { return l.queue.Durable() }
+
+// Trim implements block.Log.
+func (l *Log) Trim(_ context.Context, to base.WALPos) error {
+	if d := l.queue.Durable(); to > d {
+		return base.Errorf(base.OutOfRange, "trim WAL to %d, which is past its durable end %d", to, d)
+	}
+	l.space.trim(to)
+	return nil
+}
+
+// Capacity implements block.Log. It is less while the disk is full.
+func (l *Log) Capacity() int64 { return l.space.capacityBytes() }
+
+// Used implements block.Log.
+func (l *Log) Used() int64 { return l.space.usedBytes() + l.queue.Pending() }
+
+func (l *Log) String() string { return l.cfg.String() }
+
+// Close implements block.Log.
+func (l *Log) Close(ctx context.Context) error {
+	l.closing.Do(func() { l.closeErr = l.close(ctx) })
+	return l.closeErr
+}
+
+func (l *Log) close(ctx context.Context) error {
+	err := l.queue.Close(ctx)
+	if err == nil && l.queue.Err() == nil {
+		l.writers.Wait()
+		l.writeEnd()
+	}
+	l.space.fail(base.Errorf(base.Closed, "the WAL is closed"))
+	release := func() {
+		l.writers.Wait()
+		l.prepare.Wait()
+		<-l.queue.Done()
+		for _, seg := range l.space.all() {
+			seg.file.Close()
+		}
+		if l.lock != nil {
+			l.lock.Close()
+		}
+	}
+	if err != nil {
+		go release() // as soon as the writes that hang have ended
+	} else {
+		release()
+	}
+	l.unregisterGauges()
+	return err
+}
+
+// writeEnd marks the end of a log that is closed in order, so that a bad last block will not be taken for a torn one. It is a
+// help and no more: no error, no waiting for room.
+func (l *Log) writeEnd() {
+	l.space.mu.Lock()
+	var seg *segment
+	if n := len(l.space.mu.live); n > 0 && l.space.mu.live[n-1].room() >= block.Align {
+		seg = l.space.mu.live[n-1]
+	}
+	l.space.mu.Unlock()
+	if seg == nil {
+		return
+	}
+	end := aligned(block.Align)
+	l.queue.PutEnd(end, seg.stamp.seq)
+	if err := seg.file.WriteDurable(end, seg.at); err != nil {
+		l.log.Warn("write the end mark of the WAL", "err", err)
+	}
+}
+
+func (l *Log) registerGauges() {
+	if l.opt.Registerer == nil {
+		return
+	}
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_wal_" + name, Help: help, ConstLabels: prometheus.Labels{"class": "file"}}, value)
+	}
+	l.gauges = []prometheus.Collector{
+		gauge("used_bytes", "Bytes in the WAL that are not trimmed.", func() float64 { return float64(l.Used()) }),
+		gauge("capacity_bytes", "Bytes the WAL can hold.", func() float64 { return float64(l.Capacity()) }),
+		gauge("stalled_seconds", "Age of the oldest write that has not ended; 0 when none is going on.", func() float64 { return l.queue.Stalled().Seconds() }),
+		gauge("waiting_for_room", "1 while writing waits for a segment.", func() float64 {
+			if l.space.urgent() {
+				return 1
+			}
+			return 0
+		}),
+	}
+	l.opt.Registerer.MustRegister(l.gauges...)
+}
+
+func (l *Log) unregisterGauges() {
+	l.metrics.Unregister(l.opt.Registerer)
+	for _, g := range l.gauges {
+		l.opt.Registerer.Unregister(g)
+	}
+}

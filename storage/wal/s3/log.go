@@ -1,0 +1,205 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/storage/slotlog"
+	"sluice/storage/wal/block"
+	"sluice/storage/wal/commit"
+)
+
+const (
+	blockBytes     = 8 << 20
+	maxRecordBytes = 256 << 20
+	inFlight       = 8
+	defaultPuts    = 4 // per second
+)
+
+// Log is the WAL that this process writes.
+type Log struct {
+	opt     block.Options
+	slots   slotlog.Log
+	epoch   uint64
+	queue   *commit.Queue
+	writer  *slotlog.Writer
+	metrics *commit.Metrics
+	gauge   prometheus.Collector
+	pump    sync.WaitGroup
+
+	mu struct {
+		sync.Mutex
+		sizes    []int64     // of the blocks [first, …) that are not trimmed
+		first    base.WALPos // the trim position
+		used     int64
+		deleted  base.WALPos // slots below are deleted
+		deleting bool
+	}
+	closing  sync.Once
+	closeErr error
+}
+
+var _ block.Log = (*Log)(nil)
+
+func slots(opt block.Options, node base.NodeID) (slotlog.Log, error) {
+	if opt.Store == nil {
+		return slotlog.Log{}, base.Errorf(base.Invalid, "a WAL of class s3 needs a bucket")
+	}
+	return slotlog.Log{Store: opt.Store, Cluster: opt.Cluster, Name: fmt.Sprintf("wal/%08x", uint32(node))}, nil
+}
+
+// Create starts the WAL of a new node epoch.
+func Create(ctx context.Context, opt block.Options) (*Log, error) {
+	sl, err := slots(opt, opt.Node)
+	if err != nil {
+		return nil, err
+	}
+	l := &Log{opt: opt, slots: sl, epoch: uint64(opt.Epoch)}
+	if _, err := sl.Read(ctx, l.epoch, 0); !base.IsKind(err, base.NotFound) {
+		if err == nil {
+			err = base.Errorf(base.Exists, "%v: this node epoch has, or had, a WAL", l)
+		}
+		return nil, err
+	}
+	if l.opt.Logger == nil {
+		l.opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	rate := opt.PutsPerSecond
+	if rate <= 0 {
+		rate = defaultPuts
+	}
+	l.metrics = commit.NewMetrics(opt.Registerer, "s3")
+	l.registerGauge()
+	l.writer = sl.NewWriter(l.epoch, 0, slotlog.WriterOptions{InFlight: inFlight, Logger: opt.Logger, Registerer: opt.Registerer})
+	l.queue = commit.NewQueue(commit.Options{
+		Cluster: opt.Cluster, Node: opt.Node, Epoch: opt.Epoch, Pool: opt.Pool,
+		BlockBytes: blockBytes, ArenaBytes: blockBytes, MaxRecordBytes: maxRecordBytes,
+		Pace: NewBudget(rate, inFlight), OnBlock: l.onBlock, OnFailed: l.failed, Metrics: l.metrics,
+	})
+	l.pump.Go(l.write)
+	l.opt.Logger.Info("WAL started", "slots", l.String(), "putsPerSecond", rate)
+	return l, nil
+}
+
+// write hands blocks to the slot log.
+func (l *Log) write() {
+	for {
+		b, ok := l.queue.Next(func(base.WALPos, int) (uint64, error) { return 0, nil })
+		if !ok {
+			return
+		}
+		pos := b.Pos()
+		l.writer.Append([][]byte{b.Bytes()}, uint32(b.Count()), func(slot uint64, err error) {
+			if err == nil && slot != uint64(pos) {
+				panic(fmt.Sprintf("BUG: wal: block %d is in slot %d", pos, slot))
+			}
+			l.queue.Finish(b, err)
+			l.queue.Kick()
+		})
+	}
+}
+
+func (l *Log) onBlock(b *block.Block) {
+	l.mu.Lock()
+	l.mu.sizes = append(l.mu.sizes, int64(b.Bytes))
+	l.mu.used += int64(b.Bytes)
+	l.mu.Unlock()
+	if l.opt.OnBlock != nil {
+		l.opt.OnBlock(b)
+	} else {
+		b.Release()
+	}
+}
+
+func (l *Log) failed(err error) {
+	l.opt.Logger.Error("the WAL has failed and accepts nothing any more", "slots", l.String(), "err", err)
+	if l.opt.OnFailed != nil {
+		l.opt.OnFailed(err)
+	}
+}
+
+// Append implements block.Log.
+func (l *Log) Append(r block.Record, done func(error)) { l.queue.Append(r, done) }
+
+// Durable implements block.Log.
+func (l *Log) Durable() base.WALPos { return l.queue.Durable() }
+
+// Trim implements block.Log. When deleting fails, the room counts as free all the same, and the next Trim deletes the slots.
+func (l *Log) Trim(ctx context.Context, to base.WALPos) error {
+	if d := l.queue.Durable(); to > d {
+		return base.Errorf(base.OutOfRange, "trim WAL to %d, which is past its durable end %d", to, d)
+	}
+	from, to, work := l.beginDelete(to)
+	if l.opt.OnRoom != nil {
+		l.opt.OnRoom()
+	}
+	if !work {
+		return nil
+	}
+	err := l.slots.DeleteBelow(ctx, l.epoch, uint64(from), uint64(to))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.mu.deleting = false
+	if err == nil {
+		l.mu.deleted = to
+	}
+	return err
+}
+
+// beginDelete notes the trim, and gives the caller the slots to delete unless another call is deleting.
+func (l *Log) beginDelete(to base.WALPos) (from, until base.WALPos, work bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for l.mu.first < to {
+		l.mu.used -= l.mu.sizes[0]
+		l.mu.sizes = l.mu.sizes[1:]
+		l.mu.first++
+	}
+	if l.mu.deleting || l.mu.deleted >= l.mu.first {
+		return 0, 0, false
+	}
+	l.mu.deleting = true
+	return l.mu.deleted, l.mu.first, true
+}
+
+// Capacity implements block.Log: a bucket has no end.
+func (l *Log) Capacity() int64 { return math.MaxInt64 }
+
+// Used implements block.Log.
+func (l *Log) Used() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.mu.used + l.queue.Pending()
+}
+
+func (l *Log) String() string { return l.slots.Store.String() + "/" + l.slots.EpochPrefix(l.epoch) }
+
+// Close implements block.Log.
+func (l *Log) Close(ctx context.Context) error {
+	l.closing.Do(func() {
+		l.closeErr = l.queue.Close(ctx)
+		l.writer.Close() // nothing is pending, or what is pending has to end
+		l.pump.Wait()
+		<-l.queue.Done()
+		l.metrics.Unregister(l.opt.Registerer)
+		if l.gauge != nil {
+			l.opt.Registerer.Unregister(l.gauge)
+		}
+	})
+	return l.closeErr
+}
+
+func (l *Log) registerGauge() {
+	if l.opt.Registerer == nil {
+		return
+	}
+	l.gauge = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_wal_used_bytes", Help: "Bytes in the WAL that are not trimmed.",
+		ConstLabels: prometheus.Labels{"class": "s3"}}, func() float64 { return float64(l.Used()) })
+	l.opt.Registerer.MustRegister(l.gauge)
+}

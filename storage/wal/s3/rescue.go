@@ -1,0 +1,118 @@
+package s3
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"math"
+
+	"sluice/base"
+	"sluice/storage/slotlog"
+	"sluice/storage/wal/block"
+)
+
+// readAhead is how many slots are fetched at a time by Read.
+const readAhead = 4
+
+// Class has the operations on other node epochs' WALs. It holds no state.
+type Class struct{}
+
+// Seal ends the victim's log.
+func (Class) Seal(ctx context.Context, opt block.Options, victim block.Victim, from base.WALPos, who string) (base.WALPos, error) {
+	sl, err := slots(opt, victim.Node)
+	if err != nil {
+		return 0, err
+	}
+	end, err := sl.Seal(ctx, uint64(victim.Epoch), uint64(from), slotlog.Seal{Who: who, Why: "rescue of node epoch " + victim.String()})
+	return base.WALPos(end), err
+}
+
+// Read returns the blocks [from, end).
+func (Class) Read(ctx context.Context, opt block.Options, victim block.Victim, from, end base.WALPos) iter.Seq2[*block.Block, error] {
+	return func(yield func(*block.Block, error) bool) {
+		sl, err := slots(opt, victim.Node)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		var prev *block.Header
+		for slot, err := range sl.ReadRange(ctx, uint64(victim.Epoch), uint64(from), uint64(end), readAhead) {
+			var b *block.Block
+			var h block.Header
+			if err == nil {
+				b, h, err = decode(opt, victim, slot, prev)
+			}
+			if err != nil {
+				if base.IsKind(err, base.NotFound) {
+					err = base.Errorf(base.Corrupt, "WAL of node epoch %v: a slot before its end %d is missing: %w", victim, end, err)
+				}
+				yield(nil, err)
+				return
+			}
+			if !yield(b, nil) {
+				return
+			}
+			prev = &h
+		}
+	}
+}
+
+// decode turns a slot into a block in memory of the pool.
+func decode(opt block.Options, victim block.Victim, slot slotlog.Slot, prev *block.Header) (*block.Block, block.Header, error) {
+	fail := func(err error) (*block.Block, block.Header, error) {
+		return nil, block.Header{}, fmt.Errorf("WAL of node epoch %v, slot %d: %w", victim, slot.Slot, err)
+	}
+	if slot.Seal != nil {
+		return fail(base.Errorf(base.Corrupt, "a seal before the end"))
+	}
+	h, err := block.Parse(slot.Payload)
+	if err != nil {
+		return fail(err)
+	}
+	if !h.Of(opt.Cluster, victim) || uint64(h.Pos) != slot.Slot || h.Size() != len(slot.Payload) || h.Kind != block.KindData || prev != nil && prev.CRC != h.Prev {
+		return fail(base.Errorf(base.Corrupt, "block %d of node epoch %d-%d does not belong here", h.Pos, h.Node, h.Epoch))
+	}
+	buf := opt.Pool.Get(h.Size())
+	copy(buf.B, slot.Payload)
+	records, err := block.Records(&h, buf.B)
+	if err != nil {
+		buf.Release()
+		return fail(err)
+	}
+	return &block.Block{Pos: h.Pos, Records: records, Buf: buf, Bytes: h.Size(), Mem: len(buf.B)}, h, nil
+}
+
+// Remove deletes the data slots of a sealed log, slot 0 and the seal excepted.
+func (Class) Remove(ctx context.Context, opt block.Options, victim block.Victim) error {
+	sl, err := slots(opt, victim.Node)
+	if err != nil {
+		return err
+	}
+	return sl.DeleteBelow(ctx, uint64(victim.Epoch), 1, math.MaxUint64)
+}
+
+// Create starts a WAL.
+func (Class) Create(ctx context.Context, opt block.Options) (block.Log, error) {
+	l, err := Create(ctx, opt)
+	if err != nil {
+		return nil, err
+	}
+	return l, nil
+}
+
+// Probe has nothing to do: see objstore.Probe.
+func (Class) Probe(context.Context) error { return nil }
+
+// Epochs gives none: listing a bucket never decides anything.
+func (Class) Epochs(context.Context) ([]block.Victim, error) { return nil, nil }
+
+// Identify gives NotFound: a bucket is no node's.
+func (Class) Identify(context.Context) (block.Identity, error) {
+	return block.Identity{}, base.Errorf(base.NotFound, "a WAL of class s3 has no identity")
+}
+
+// Format has nothing to do.
+func (Class) Format(context.Context, block.Identity) error { return nil }
+
+// SetIdentity has nothing to do.
+func (Class) SetIdentity(context.Context, block.Identity) error { return nil }
