@@ -1,0 +1,68 @@
+package control
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/storage/objstore"
+)
+
+// Options set up a controller. Store is required; zero values of the rest mean the defaults named.
+type Options struct {
+	Store objstore.Store
+	Name  string // key prefix of the metadata log; "meta"
+	Who   string // what this process calls itself in the log: host and process, for people; "sluice"
+
+	NewCluster       base.UUID     // id of the cluster if the bucket is empty; zero: a random one
+	PreparedMaxAge   time.Duration // a prepared object expires after this; 60 min
+	DeleteGrace      time.Duration // between the mark of an object and its physical deletion; 5 min
+	DeletesPerSecond int           // objects physically deleted per second at most; 200
+	Tick             time.Duration // how often the life cycle looks for work while there is some; 1 s
+	SnapshotBytes    int64         // a snapshot after so many bytes of log, or the size of the last one if that is more; 4 MiB
+	RollSlots        uint64        // a new epoch of the log after so many slots; 4096
+
+	// OnFenced is called once, on its own goroutine, when another controller has taken over, or when the metadata log has failed for
+	// good. This controller then refuses every command.
+	OnFenced func(error)
+
+	Now        func() time.Time      // time.Now; the wall clock, for ages
+	Logger     *slog.Logger          // nil: none
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+const (
+	queueMax      = 4096    // commands that wait for the loop
+	batchMax      = 1024    // commands decided in one batch
+	batchBytesMax = 4 << 20 // of records, after which a batch takes no further command
+	reapLimit     = 2000    // partitions and ranges of deleted topics per tick
+	expireLimit   = 1000    // prepared objects expired per tick
+	pendingMax    = 256     // images that wait for subscribers before they are merged
+)
+
+func (o Options) withDefaults() Options {
+	if o.PreparedMaxAge <= 0 {
+		o.PreparedMaxAge = time.Hour
+	}
+	if o.DeleteGrace <= 0 {
+		o.DeleteGrace = 5 * time.Minute
+	}
+	if o.DeletesPerSecond <= 0 {
+		o.DeletesPerSecond = 200
+	}
+	if o.Tick <= 0 {
+		o.Tick = time.Second
+	}
+	if o.OnFenced == nil {
+		o.OnFenced = func(error) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}

@@ -1,0 +1,50 @@
+// Package meta is the cluster's truth as a pure function: records, the immutable image that replaying them gives, and the
+// commands that are validated against an image and turn into records or a typed rejection.
+//
+//	command --Decide(image, now)--> records + result      (nothing has changed yet)
+//	records --metadata log--> acknowledged                (package metalog)
+//	records --Draft.Apply--> next image                   (the only way state changes)
+//
+// A batch of commands shares one [Draft]: each command is decided against the image plus the records of the commands before it,
+// and its records are applied to the draft at once. All records of one command travel in one slot of the metadata log, so a
+// command is atomic although its records are bounded and split.
+//
+// Invariants:
+//
+//  1. Only records change state. [Decide] reads an image and returns; [Draft.Apply] knows nothing but the record and the image.
+//     There is no clock, no randomness, no I/O and no goroutine here: time and new UUIDs are arguments.
+//  2. replay(log) == load(snapshot): a snapshot holds every field of the image, and [Image.AppendSnapshot] is deterministic.
+//  3. A record that contradicts the image is refused with kind Corrupt and changes nothing; [Image.Apply] refuses records that do
+//     not start at its position, so none is ever applied twice.
+//  4. Every command that acts for a node or a stream carries that node's or stream's epoch, and is rejected [StaleEpoch] if it has
+//     been superseded.
+//  5. Of every stream: 0 <= Start <= CommittedEnd; its ranges are ordered, do not overlap, leave no gap, cover
+//     [Start, CommittedEnd), and each names a committed object. CommittedEnd and Start never go back.
+//  6. A stream is owned by at most one node epoch. It is opened only when closed, and closed only at its committed end, by its
+//     owner, by the completed rescue of its owner, or by nobody.
+//  7. The leader epoch of a partition is the epoch of both its streams; it rises by one with every open, never otherwise.
+//  8. The uploads of one node epoch have consecutive numbers from 1 and take effect in that order, each once. The WAL trim position
+//     moves only with them and never back. Fencing a node epoch moves both, with the WAL's address, into its [Rescue]; from then
+//     on only the newest grant can move them.
+//  9. An object is prepared, committed or destroying, in that order, and leaves the image only from destroying. A committed object
+//     counts the ranges that refer to it and becomes destroying with the record that removes the last one. A mark is never taken
+//     back, so whoever deletes a marked object, however late, deletes garbage.
+//  10. Ids (nodes, node epochs, topics' numbers, streams, objects, grants, producer ids) come from counters in the image and are
+//     never handed out twice.
+//  11. The size of the image does not depend on the number of batches: one range per stream and upload, dropped by trims (and later
+//     by compaction).
+//
+// # How images are shared
+//
+// An [Image] is immutable and may be read by any number of goroutines. Its maps are copy-on-write B-trees; a draft copies a node of
+// a tree when it first changes it and leaves the image it started from alone. The values are pointers to structs which are never
+// changed after they became visible: the apply functions copy, change and put back.
+//
+// # Deleting
+//
+// TopicDeleted takes a topic out of sight in one small record; its partitions, streams and ranges stay until the controller's
+// life-cycle loop reaps them piece by piece ([ReapTopics]), so that deleting 5,000 topics is 5,000 small records and a background
+// task with a rate, not a storm. Objects whose last range goes are queued in the order of their marks.
+//
+// The package starts no goroutine.
+package meta

@@ -1,0 +1,142 @@
+package meta
+
+import (
+	"sort"
+
+	"sluice/base"
+)
+
+// rangeList is the persistent, ordered list of the ranges of a stream. Chunks are never changed once they are in a list: an append
+// copies the last chunk and the list of chunks, so its cost is a chunk plus a pointer per chunk, whatever the number of ranges.
+// Ranges are dropped from the front only (trims); the first may begin below the stream's start.
+type rangeList struct {
+	chunks []*rangeChunk
+	n      int
+}
+
+const rangeChunkMax = 32
+
+// rangeChunk holds consecutive ranges; the end of one is the start of the next.
+type rangeChunk struct {
+	starts []base.Offset
+	refs   []rangeRef
+	end    base.Offset
+}
+
+type rangeRef struct {
+	object base.ObjectID
+	bytes  int64
+	maxTS  int64
+}
+
+func (l rangeList) len() int { return l.n }
+
+// end returns the end of the last range; the list must not be empty.
+func (l rangeList) end() base.Offset { return l.chunks[len(l.chunks)-1].end }
+
+// first returns the start of the first range; the list must not be empty.
+func (l rangeList) first() base.Offset { return l.chunks[0].starts[0] }
+
+// append returns the list with r at its end. r must follow the last range.
+func (l rangeList) append(r Range) rangeList {
+	if l.n > 0 && l.end() != r.Start {
+		panic("BUG: meta: appended range leaves a gap")
+	}
+	chunks := make([]*rangeChunk, len(l.chunks), len(l.chunks)+1)
+	copy(chunks, l.chunks)
+	last := len(chunks) - 1
+	if last < 0 || len(chunks[last].refs) == rangeChunkMax {
+		chunks = append(chunks, &rangeChunk{})
+		last++
+	}
+	chunks[last] = chunks[last].with(r)
+	return rangeList{chunks: chunks, n: l.n + 1}
+}
+
+func (c *rangeChunk) with(r Range) *rangeChunk {
+	n := len(c.refs)
+	d := &rangeChunk{starts: make([]base.Offset, n+1), refs: make([]rangeRef, n+1), end: r.End}
+	copy(d.starts, c.starts)
+	copy(d.refs, c.refs)
+	d.starts[n], d.refs[n] = r.Start, rangeRef{object: r.Object, bytes: r.Bytes, maxTS: r.MaxTimestamp}
+	return d
+}
+
+func (c *rangeChunk) at(i int) Range {
+	end := c.end
+	if i+1 < len(c.starts) {
+		end = c.starts[i+1]
+	}
+	f := c.refs[i]
+	return Range{OffsetRange: base.OffsetRange{Start: c.starts[i], End: end}, Object: f.object, Bytes: f.bytes, MaxTimestamp: f.maxTS}
+}
+
+// dropBelow returns the list without the ranges that end at or below start, and calls dropped for each of those.
+func (l rangeList) dropBelow(start base.Offset, dropped func(Range)) rangeList {
+	for len(l.chunks) > 0 && l.chunks[0].end <= start {
+		c := l.chunks[0]
+		for i := range c.refs {
+			dropped(c.at(i))
+		}
+		l.chunks, l.n = l.chunks[1:], l.n-len(c.refs)
+	}
+	if len(l.chunks) == 0 {
+		return rangeList{}
+	}
+	c := l.chunks[0]
+	k := 0
+	for ; c.at(k).End <= start; k++ {
+		dropped(c.at(k))
+	}
+	if k == 0 {
+		return l
+	}
+	chunks := append([]*rangeChunk(nil), l.chunks...)
+	chunks[0] = &rangeChunk{starts: c.starts[k:], refs: c.refs[k:], end: c.end}
+	return rangeList{chunks: chunks, n: l.n - k}
+}
+
+// dropFront drops up to n ranges from the front.
+func (l rangeList) dropFront(n int, dropped func(Range)) rangeList {
+	if n >= l.n {
+		n = l.n
+	}
+	if n == 0 {
+		return l
+	}
+	for _, c := range l.chunks {
+		if n <= len(c.refs) {
+			return l.dropBelow(c.at(n-1).End, dropped)
+		}
+		n -= len(c.refs)
+	}
+	panic("BUG: meta: range count does not match the chunks")
+}
+
+// from calls yield for the ranges that end above off, in order, until it returns false.
+func (l rangeList) from(off base.Offset, yield func(Range) bool) {
+	k := sort.Search(len(l.chunks), func(i int) bool { return l.chunks[i].end > off })
+	for ; k < len(l.chunks); k++ {
+		c := l.chunks[k]
+		i := sort.Search(len(c.refs), func(i int) bool { return c.at(i).End > off })
+		for ; i < len(c.refs); i++ {
+			if !yield(c.at(i)) {
+				return
+			}
+		}
+	}
+}
+
+// extend is append in place, for a list that nobody else has seen yet.
+func (l *rangeList) extend(r Range) {
+	last := len(l.chunks) - 1
+	if last < 0 || len(l.chunks[last].refs) == rangeChunkMax {
+		l.chunks = append(l.chunks, &rangeChunk{})
+		last++
+	}
+	c := l.chunks[last]
+	c.starts = append(c.starts, r.Start)
+	c.refs = append(c.refs, rangeRef{object: r.Object, bytes: r.Bytes, maxTS: r.MaxTimestamp})
+	c.end = r.End
+	l.n++
+}

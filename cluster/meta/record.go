@@ -1,0 +1,339 @@
+package meta
+
+import (
+	"fmt"
+
+	"sluice/base"
+)
+
+// Record is one change of the metadata. Records come out of [Draft.Execute] and of the metadata log, and go into [Draft.Apply];
+// what they hold is documented byte by byte in docs/formats.md, section Metadata.
+type Record interface {
+	recordType() recordType
+	code(c *coder)
+	apply(d *Draft) error
+}
+
+type recordType uint8
+
+// Types of records. A number is never used again for something else.
+const (
+	typeClusterCreated recordType = iota + 1
+	typeControllerChanged
+	typeControllerNamed
+	typeNodeRegistered
+	typeNodeFenced
+	typeNodeUpdated
+	typeNodeApplied
+	typeRescueGranted
+	typeRescueCompleted
+	typeRescueForgotten
+	typeTopicCreated
+	typePartitionsCreated
+	typeTopicDeleted
+	typeRangesReaped
+	typePartitionsReaped
+	typeTopicConfigsSet
+	typeConfigsSet
+	typePartitionsOpened
+	typePartitionsServed
+	typePartitionsAssigned
+	typeObjectsPrepared
+	typeUploadCommitted
+	typeRangesCommitted
+	typeStreamsTrimmed
+	typeStreamsClosed
+	typeObjectsMarked
+	typeObjectsRemoved
+	typeProducerIDsAllocated
+	recordTypes // one past the last
+)
+
+const recordVersion = 1
+
+func newRecord(t recordType) Record {
+	switch t {
+	case typeClusterCreated:
+		return &clusterCreated{}
+	case typeControllerChanged:
+		return &controllerChanged{}
+	case typeControllerNamed:
+		return &controllerNamed{}
+	case typeNodeRegistered:
+		return &nodeRegistered{}
+	case typeNodeFenced:
+		return &nodeFenced{}
+	case typeNodeUpdated:
+		return &nodeUpdated{}
+	case typeNodeApplied:
+		return &nodeApplied{}
+	case typeRescueGranted:
+		return &rescueGranted{}
+	case typeRescueCompleted:
+		return &rescueCompleted{}
+	case typeRescueForgotten:
+		return &rescueForgotten{}
+	case typeTopicCreated:
+		return &topicCreated{}
+	case typePartitionsCreated:
+		return &partitionsCreated{}
+	case typeTopicDeleted:
+		return &topicDeleted{}
+	case typeRangesReaped:
+		return &rangesReaped{}
+	case typePartitionsReaped:
+		return &partitionsReaped{}
+	case typeTopicConfigsSet:
+		return &topicConfigsSet{}
+	case typeConfigsSet:
+		return &configsSet{}
+	case typePartitionsOpened:
+		return &partitionsOpened{}
+	case typePartitionsServed:
+		return &partitionsServed{}
+	case typePartitionsAssigned:
+		return &partitionsAssigned{}
+	case typeObjectsPrepared:
+		return &objectsPrepared{}
+	case typeUploadCommitted:
+		return &uploadCommitted{}
+	case typeRangesCommitted:
+		return &rangesCommitted{}
+	case typeStreamsTrimmed:
+		return &streamsTrimmed{}
+	case typeStreamsClosed:
+		return &streamsClosed{}
+	case typeObjectsMarked:
+		return &objectsMarked{}
+	case typeObjectsRemoved:
+		return &objectsRemoved{}
+	case typeProducerIDsAllocated:
+		return &producerIDsAllocated{}
+	}
+	return nil
+}
+
+// RecordName names the record's type, for logs and inspection.
+func RecordName(r Record) string { return fmt.Sprintf("%T", r)[len("*meta."):] }
+
+// AppendRecord appends the encoding of r to dst.
+func AppendRecord(dst []byte, r Record) []byte {
+	return appendFrame(dst, uint8(r.recordType()), recordVersion, r.code)
+}
+
+// DecodeRecord decodes one record and returns what follows it. The record does not alias b. Errors have kind Corrupt.
+func DecodeRecord(b []byte) (r Record, rest []byte, err error) {
+	typ, version, body, rest, err := cutFrame(b)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r = newRecord(recordType(typ)); r == nil {
+		return nil, nil, base.Errorf(base.Corrupt, "unknown record type %d: it was written by a newer program", typ)
+	}
+	if err := decodeBody(RecordName(r), body, version, recordVersion, r.code); err != nil {
+		return nil, nil, err
+	}
+	return r, rest, nil
+}
+
+// DecodeRecords decodes exactly count records.
+func DecodeRecords(b []byte, count int) ([]Record, error) {
+	recs := make([]Record, 0, min(count, len(b)/3+1))
+	for len(recs) < count {
+		r, rest, err := DecodeRecord(b)
+		if err != nil {
+			return nil, fmt.Errorf("record %d of %d: %w", len(recs), count, err)
+		}
+		recs, b = append(recs, r), rest
+	}
+	if len(b) != 0 {
+		return nil, base.Errorf(base.Corrupt, "%d bytes after %d records", len(b), count)
+	}
+	return recs, nil
+}
+
+// CreateCluster returns the record that begins a cluster.
+func CreateCluster(id base.UUID, nowMS int64) Record { return &clusterCreated{ID: id, MS: nowMS} }
+
+// ChangeController returns the record that begins an epoch of the metadata log.
+func ChangeController(epoch uint64, who string) Record {
+	return &controllerChanged{Epoch: epoch, Who: who[:min(len(who), 256)]}
+}
+
+type clusterCreated struct {
+	ID base.UUID
+	MS int64
+}
+
+type controllerChanged struct {
+	Epoch uint64
+	Who   string
+}
+
+type controllerNamed struct{ Node NodeRef }
+
+type nodeRegistered struct {
+	Node        NodeRef
+	Incarnation base.UUID
+	Name, Zone  string
+	Endpoints   []Endpoint
+	WAL         string
+	MS          int64
+}
+
+type nodeFenced struct {
+	Node NodeRef
+	Why  string
+	MS   int64
+}
+
+type nodeUpdated struct {
+	Node       NodeRef
+	Name, Zone string
+	Endpoints  []Endpoint
+}
+
+type nodeApplied struct {
+	Node NodeRef
+	Pos  base.MetaPos
+}
+
+type rescueGranted struct {
+	Victim, Rescuer NodeRef
+	Grant           uint64
+}
+
+type rescueCompleted struct{ Victim NodeRef }
+
+type rescueForgotten struct{ Victim NodeRef }
+
+type topicCreated struct {
+	Num     uint32
+	ID      base.UUID
+	Name    string
+	Configs map[string]string
+	MS      int64
+}
+
+// partitionsCreated adds partitions From, From+1, … to a topic, one per leader; the streams of the i-th are FirstStream+2i and
+// FirstStream+2i+1.
+type partitionsCreated struct {
+	Num         uint32
+	From        int32
+	FirstStream base.StreamID
+	Leaders     []base.NodeID
+}
+
+type topicDeleted struct{ Num uint32 }
+
+type rangesReaped struct {
+	Stream base.StreamID
+	Count  uint32
+	MS     int64
+}
+
+// partitionsReaped removes partitions [From, To) of a deleted topic and what ranges they still have; with Last, the topic too.
+type partitionsReaped struct {
+	Num      uint32
+	From, To int32
+	Last     bool
+	MS       int64
+}
+
+type topicConfigsSet struct {
+	Num     uint32
+	Configs map[string]string
+}
+
+type configsSet struct {
+	Kind    ConfigKind
+	Name    string
+	Configs map[string]string
+}
+
+// part names a partition within records, by the number of its topic.
+type part struct {
+	Num   uint32
+	Index int32
+}
+
+type openedPart struct {
+	part
+	Epoch base.StreamEpoch
+	Serve bool
+}
+
+type partitionsOpened struct {
+	Node       NodeRef
+	Partitions []openedPart
+}
+
+type partitionsServed struct{ Partitions []part }
+
+type assignedPart struct {
+	part
+	Leader base.NodeID
+}
+
+type partitionsAssigned struct{ Partitions []assignedPart }
+
+type objectsPrepared struct {
+	Node  NodeRef
+	First base.ObjectID
+	Count uint32
+	MS    int64
+}
+
+type committedObject struct {
+	ID   base.ObjectID
+	Size int64
+	Kind ObjectKind
+}
+
+// uploadCommitted moves number and trim of the node epoch (of its rescue, if it is fenced) and commits the objects; the ranges
+// follow in rangesCommitted of the same slot. Unused objects hold nothing that was committed and are marked.
+type uploadCommitted struct {
+	Node    NodeRef
+	Number  uint64
+	Trim    base.WALPos
+	Objects []committedObject
+	Unused  []base.ObjectID
+	Skips   []skip
+	MS      int64
+}
+
+// committedRange follows the committed end of its stream, so only its length is written.
+type committedRange struct {
+	Stream       base.StreamID
+	Count        uint64
+	Object       base.ObjectID
+	Bytes        int64
+	MaxTimestamp int64
+}
+
+type rangesCommitted struct{ Ranges []committedRange }
+
+type trimmedStream struct {
+	Stream base.StreamID
+	Start  base.Offset
+}
+
+type streamsTrimmed struct {
+	Streams []trimmedStream
+	MS      int64
+}
+
+type streamsClosed struct{ Streams []base.StreamID }
+
+type objectsMarked struct {
+	Objects []base.ObjectID
+	MS      int64
+}
+
+type objectsRemoved struct{ Objects []base.ObjectID }
+
+type producerIDsAllocated struct {
+	Node  NodeRef
+	First int64
+	Count uint32
+}
