@@ -1,0 +1,102 @@
+package coord
+
+import (
+	"time"
+
+	"sluice/base"
+)
+
+// Record is one record of a coordinator's partition.
+type Record struct {
+	// Offset and Timestamp (milliseconds) are set on records that are replayed.
+	Offset    base.Offset
+	Timestamp int64
+	// ProducerID is the id of the transactional producer that wrote the record, -1 for the coordinator itself.
+	ProducerID int64
+	Key        []byte
+	// Value is nil for a tombstone.
+	Value []byte
+}
+
+// Ticket stands for a caller that waits for an answer. Tickets are not reused within an incarnation; 0 is nobody.
+type Ticket uint64
+
+// Token stands for an append under way. Tokens ascend in the order of the appends; 0 is none.
+type Token uint64
+
+// Machine is a coordinator's rules. It has no goroutine, clock, context, log or I/O; all calls come from one goroutine at a time.
+//
+// The machine may keep volatile state beside the durable one (members that are joining, sessions); it lives as long as the
+// incarnation. Whatever it does to durable state it does in Replay.
+type Machine interface {
+	// Replay applies one durable record. Unknown kinds of records are skipped; an error means that the log cannot be understood.
+	Replay(r Record) error
+	// Loaded is called once, when the log has been replayed, before any Step.
+	Loaded(now time.Time, fx *Effects)
+	// Step takes in a command. The ticket must be answered by exactly one Reply, now or in a later call.
+	Step(now time.Time, t Ticket, command any, fx *Effects)
+	// Applied says that all records of an append were replayed. Tokens come in ascending order.
+	Applied(now time.Time, t Token, fx *Effects)
+	// Tick runs what has become due. It may be called too early or in vain.
+	Tick(now time.Time, fx *Effects)
+	// Next returns the time of the earliest deadline, false if there is none.
+	Next() (time.Time, bool)
+}
+
+// Writer is implemented by commands that append something every time. When too much is under way ([Options.PendingBytesMax]) they
+// are refused; others, such as heartbeats, go on.
+type Writer interface{ Writes() }
+
+// Reply is an answer for a caller.
+type Reply struct {
+	Ticket   Ticket
+	Response any
+}
+
+// Append asks for records to be appended, all of them in one batch if they fit.
+type Append struct {
+	Token   Token
+	Records []Record
+}
+
+// Note is something an operator wants to read in the log, at level info.
+type Note struct {
+	Message string
+	Args    []any // as for slog
+}
+
+// Effects collects what a machine wants done. Order is kept among appends and among replies.
+type Effects struct {
+	Replies []Reply
+	Appends []Append
+	Notes   []Note
+	last    Token
+}
+
+// Note tells the operator.
+func (fx *Effects) Note(message string, args ...any) {
+	fx.Notes = append(fx.Notes, Note{message, args})
+}
+
+// Reply answers a caller.
+func (fx *Effects) Reply(t Ticket, response any) {
+	fx.Replies = append(fx.Replies, Reply{t, response})
+}
+
+// Append appends records and returns the token under which Applied will report them.
+func (fx *Effects) Append(records ...Record) Token {
+	if len(records) == 0 {
+		panic("BUG: append without records")
+	}
+	fx.last++
+	fx.Appends = append(fx.Appends, Append{fx.last, records})
+	return fx.last
+}
+
+// Reset forgets what was collected, so that fx can be used for the next call. Tokens go on ascending.
+func (fx *Effects) Reset() {
+	clear(fx.Replies)
+	clear(fx.Appends)
+	clear(fx.Notes)
+	fx.Replies, fx.Appends, fx.Notes = fx.Replies[:0], fx.Appends[:0], fx.Notes[:0]
+}

@@ -1,0 +1,118 @@
+package coord
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+	"testing/synctest"
+
+	"sluice/base"
+	"sluice/broker/partition"
+	"sluice/broker/partition/memlog"
+	"sluice/broker/topicconfig"
+	"sluice/wire/batch"
+)
+
+func openPartition(t *testing.T, data, meta *memlog.Log) *partition.Partition {
+	t.Helper()
+	cfg := topicconfig.Default()
+	p, err := partition.Open(t.Context(), partition.Options{
+		Name: "__consumer_offsets", Epoch: 1, EpochStarts: []partition.EpochStart{{Epoch: 1}}, Config: &cfg, Data: data, Meta: meta,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func replayed(t *testing.T, l *PartitionLog) (got []string) {
+	t.Helper()
+	err := l.Replay(t.Context(), func(r Record) error {
+		value := "tombstone"
+		if r.Value != nil {
+			value = string(r.Value)
+		}
+		got = append(got, fmt.Sprintf("%d %s=%s by %d", r.Offset, r.Key, value, r.ProducerID))
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return got
+}
+
+func TestPartitionLog(t *testing.T) {
+	var w memlog.WAL
+	data, meta := w.New(0), w.New(0)
+	p := openPartition(t, data, meta)
+	l := NewPartitionLog(p, PartitionLogOptions{})
+	var ends []string
+	done := func(first base.Offset, err error) { ends = append(ends, fmt.Sprint(first, err)) }
+	l.Append([]Record{{Key: []byte("a"), Value: []byte("1")}, {Key: []byte("b")}}, done)
+	l.Append([]Record{{Key: []byte("a"), Value: []byte{}}}, done)
+	if got := replayed(t, l); got != nil {
+		t.Fatalf("read what is not durable: %q", got)
+	}
+	w.Complete(1)
+	if got, want := replayed(t, l), []string{"0 a=1 by -1", "1 b=tombstone by -1"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q", got)
+	}
+	w.Complete(1)
+	// A transaction's record tells its producer; its marker is not a record. Records below the log start are gone.
+	txn := batch.NewBuilder(batch.Options{Idempotent: true, ProducerID: 7, Transactional: true, Codec: batch.Zstd})
+	txn.Add(batch.Record{Key: []byte("t"), Value: []byte("2")})
+	marker := batch.NewBuilder(batch.Options{Idempotent: true, ProducerID: 7, Transactional: true, Control: true})
+	marker.Add(batch.Record{Key: []byte{0, 0, 0, 1}, Value: []byte{0, 0, 0, 0, 0, 0}})
+	for _, b := range [][]byte{txn.Bytes(), marker.Bytes()} {
+		p.Append(partition.AppendRequest{Batch: b, Origin: partition.Coordinator}, func(r partition.AppendResult) { done(r.Base, r.Err) })
+	}
+	w.Complete(2)
+	if got, want := replayed(t, l)[2:], []string{"2 a= by -1", "3 t=2 by 7"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q", got)
+	}
+	if err := data.Trim(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if got := replayed(t, l)[0]; got != "1 b=tombstone by -1" {
+		t.Fatalf("got %q", got)
+	}
+	w.Fail(base.Errorf(base.Failed, "disk"))
+	l.Append([]Record{{Key: []byte("x")}}, done)
+	w.Complete(1)
+	if len(ends) != 5 || ends[0] != "0 <nil>" || ends[1] != "2 <nil>" || ends[2] != "3 <nil>" || ends[4][:2] != "-1" {
+		t.Fatalf("appends ended %q", ends)
+	}
+}
+
+func TestAppendsWaitForAdmission(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var w memlog.WAL
+		p := openPartition(t, w.New(0), w.New(0))
+		room := make(chan struct{})
+		l := NewPartitionLog(p, PartitionLogOptions{Admit: func(ctx context.Context, bytes int) error {
+			select {
+			case <-room:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		}})
+		var ends []error
+		for i := range 3 {
+			l.Append([]Record{{Key: []byte{byte(i)}}}, func(_ base.Offset, err error) { ends = append(ends, err) })
+		}
+		room <- struct{}{}
+		synctest.Wait()
+		if n := w.Pending(); n != 1 {
+			t.Fatalf("%d appended, one was admitted", n)
+		}
+		w.Complete(1)
+		l.Stop()
+		l.Wait()
+		if len(ends) != 3 || ends[0] != nil || !errors.Is(ends[1], context.Canceled) || !errors.Is(ends[2], context.Canceled) {
+			t.Fatalf("appends ended %v", ends)
+		}
+	})
+}

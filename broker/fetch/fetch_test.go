@@ -1,0 +1,430 @@
+package fetch
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"sluice/base"
+	"sluice/broker/partition"
+	"sluice/broker/partition/memlog"
+	"sluice/wire/batch"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+var ctx = context.Background()
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var topicID = base.UUID{1, 2, 3}
+
+// node is some partitions of the topic "t" in memory.
+type node struct {
+	t     *testing.T
+	wal   *memlog.WAL
+	logs  []*memlog.Log
+	parts []*partition.Partition
+	f     *Fetcher
+}
+
+func newNode(t *testing.T, partitions int, opt Options) *node {
+	n := &node{t: t, wal: &memlog.WAL{}}
+	for i := range partitions {
+		l := n.wal.New(0)
+		p, err := partition.Open(ctx, partition.Options{Topic: topicID, Name: "t", Index: int32(i), Epoch: 1, Data: l, Meta: n.wal.New(0)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.logs, n.parts = append(n.logs, l), append(n.parts, p)
+	}
+	opt.Directory = n
+	n.f = New(opt)
+	return n
+}
+
+func (n *node) Get(id base.UUID, index int32) (*partition.Partition, error) {
+	if id != topicID {
+		return nil, kerr.UnknownTopicID.Err()
+	}
+	return n.GetByName("t", index)
+}
+
+func (n *node) GetByName(name string, index int32) (*partition.Partition, error) {
+	if name != "t" || int(index) >= len(n.parts) {
+		return nil, kerr.UnknownTopicOrPartition.Err()
+	}
+	if n.parts[index] == nil {
+		return nil, kerr.NotLeaderOrFollower.Err()
+	}
+	return n.parts[index], nil
+}
+
+// write appends a batch with one value of size bytes and returns the size of the batch.
+func (n *node) write(index, size int) int {
+	n.t.Helper()
+	b := batch.NewBuilder(batch.Options{})
+	b.Add(batch.Record{Timestamp: time.Now().UnixMilli(), Value: bytes.Repeat([]byte{'x'}, size)})
+	raw := b.Bytes()
+	n.parts[index].Append(partition.AppendRequest{Batch: raw}, func(r partition.AppendResult) {
+		if r.Err != nil {
+			n.t.Error(r.Err)
+		}
+	})
+	n.wal.Complete(1)
+	return len(raw)
+}
+
+type result struct {
+	resp *msg.FetchResponse
+	c    chan struct{}
+}
+
+// fetch starts a fetch.
+func (n *node) fetch(version int16, req *msg.FetchRequest) *result {
+	r := &result{c: make(chan struct{})}
+	n.f.Fetch(ctx, version, req, func(resp *msg.FetchResponse, release func()) {
+		r.resp = resp
+		for _, t := range resp.Responses {
+			for i := range t.Partitions { // what aliases is gone after release
+				t.Partitions[i].Records = [][]byte{bytes.Join(t.Partitions[i].Records, nil)}
+			}
+		}
+		release()
+		close(r.c)
+	})
+	return r
+}
+
+func (r *result) answered() bool {
+	select {
+	case <-r.c:
+		return true
+	default:
+		return false
+	}
+}
+
+// String shows an answer: per partition index, number of bytes, and error.
+func (r *result) String() string {
+	<-r.c
+	var s []string
+	if r.resp.ErrorCode != 0 {
+		s = append(s, kerr.Code(r.resp.ErrorCode).String())
+	}
+	for _, t := range r.resp.Responses {
+		for _, p := range t.Partitions {
+			e := ""
+			if p.ErrorCode != 0 {
+				e = " " + kerr.Code(p.ErrorCode).String()
+			}
+			s = append(s, fmt.Sprintf("%s%d:%d%s", t.Topic, p.PartitionIndex, len(p.Records[0]), e))
+		}
+	}
+	return strings.Join(s, ", ")
+}
+
+// request asks for partitions 0..len(offsets)-1.
+func request(minBytes, waitMS int32, offsets ...int64) *msg.FetchRequest {
+	req := &msg.FetchRequest{MinBytes: minBytes, MaxWaitMs: waitMS, MaxBytes: 16 << 20, SessionEpoch: -1}
+	t := msg.FetchRequestFetchTopic{Topic: "t", TopicId: topicID}
+	for i, o := range offsets {
+		p := msg.FetchRequestFetchPartition{}
+		p.SetDefaults()
+		p.Partition, p.FetchOffset, p.PartitionMaxBytes = int32(i), o, 1<<20
+		t.Partitions = append(t.Partitions, p)
+	}
+	req.Topics = append(req.Topics, t)
+	return req
+}
+
+const long = 60_000 // ms: longer than any test
+
+func expect(t *testing.T, what string, r *result, wanted string) {
+	t.Helper()
+	if got := r.String(); got != wanted {
+		t.Fatalf("%s: got %q, want %q", what, got, wanted)
+	}
+}
+
+func TestEveryPartitionIsAnswered(t *testing.T) {
+	n := newNode(t, 3, Options{})
+	size := n.write(1, 10)
+	n.parts[2] = nil
+	expect(t, "by name", n.fetch(12, request(1, long, 0, 0, 0, 0)), fmt.Sprintf("t0:0, t1:%d, t2:0 NOT_LEADER_OR_FOLLOWER, t3:0 UNKNOWN_TOPIC_OR_PARTITION", size))
+	r := n.fetch(13, request(1, long, 0, 0, 9))
+	<-r.c
+	if got := r.resp.Responses[0]; got.TopicId != topicID || len(got.Partitions) != 3 {
+		t.Fatal(got)
+	}
+	req := request(1, long, 0)
+	req.Topics[0].TopicId = base.UUID{9}
+	r = n.fetch(17, req)
+	<-r.c
+	if c := r.resp.Responses[0].Partitions[0].ErrorCode; kerr.Code(c) != kerr.UnknownTopicID {
+		t.Fatal(c)
+	}
+	r = n.fetch(12, request(1, long, 5, 0))
+	expect(t, "out of range", r, fmt.Sprintf("t0:0 OFFSET_OUT_OF_RANGE, t1:%d", size))
+	if p := r.resp.Responses[0].Partitions[0]; p.HighWatermark != 0 || p.LogStartOffset != 0 || p.LastStableOffset != 0 {
+		t.Fatal(p)
+	}
+	expect(t, "nothing asked", n.fetch(12, &msg.FetchRequest{MinBytes: 1, MaxWaitMs: long, SessionEpoch: -1}), "")
+}
+
+func TestParkedFetchIsWokenByEnoughBytes(t *testing.T) {
+	n := newNode(t, 2, Options{})
+	a, b := n.fetch(12, request(1, long, 0, 0)), n.fetch(12, request(150, long, 0, 0))
+	if a.answered() || b.answered() {
+		t.Fatal("answered with nothing")
+	}
+	one := n.write(1, 1)
+	expect(t, "one byte", a, fmt.Sprintf("t0:0, t1:%d", one))
+	if b.answered() || one >= 150 {
+		t.Fatal("answered with too little")
+	}
+	two := n.write(0, 50)
+	n.write(0, 1)
+	<-b.c
+	if got := b.String(); !strings.HasSuffix(got, fmt.Sprintf("t1:%d", one)) || one+two < 150 && strings.HasPrefix(got, fmt.Sprintf("t0:%d,", two)) {
+		t.Fatal(got)
+	}
+}
+
+func TestDeadlineAndDisconnect(t *testing.T) {
+	n := newNode(t, 1, Options{})
+	expect(t, "no wait", n.fetch(12, request(1, 0, 0)), "t0:0")
+	expect(t, "a short wait", n.fetch(12, request(1, 5, 0)), "t0:0")
+	gone, cancel := context.WithCancel(ctx)
+	done := make(chan struct{})
+	n.f.Fetch(gone, 12, request(1, long, 0), func(_ *msg.FetchResponse, release func()) { release(); close(done) })
+	cancel()
+	<-done
+}
+
+func TestClosedPartitionWakes(t *testing.T) {
+	n := newNode(t, 2, Options{})
+	r := n.fetch(12, request(1, long, 0, 0))
+	p := n.parts[1]
+	n.parts[1] = nil
+	p.Abandon(kerr.NotLeaderOrFollower, "moved")
+	expect(t, "closed", r, "t0:0, t1:0 NOT_LEADER_OR_FOLLOWER")
+}
+
+func TestLimits(t *testing.T) {
+	n := newNode(t, 3, Options{})
+	size := n.write(0, 1000)
+	for i := range 3 {
+		n.write(i, 1000)
+		n.write(i, 1000)
+	}
+	req := request(1, 0, 0, 0, 0)
+	req.MaxBytes = 1
+	seen := map[string]bool{}
+	for range 3 {
+		seen[n.fetch(12, req).String()] = true
+	}
+	for i := range 3 {
+		parts := []string{"t0:0", "t1:0", "t2:0"}
+		parts[i] = fmt.Sprintf("t%d:%d", i, size)
+		if !seen[strings.Join(parts, ", ")] {
+			t.Fatalf("partition %d had no turn: %v", i, seen)
+		}
+	}
+	req = request(1, 0, 0)
+	req.Topics[0].Partitions[0].PartitionMaxBytes = int32(2*size + 1)
+	expect(t, "partition limit", n.fetch(12, req), fmt.Sprintf("t0:%d", 2*size))
+	req.MinBytes, req.MaxWaitMs, req.MaxBytes = 1<<30, long, int32(size)
+	expect(t, "min bytes above max bytes", n.fetch(12, req), fmt.Sprintf("t0:%d", size))
+}
+
+func TestColdReads(t *testing.T) {
+	n := newNode(t, 2, Options{ColdReads: 1, ColdTimeout: time.Hour})
+	size := n.write(0, 10)
+	n.write(1, 10)
+	gate := make(chan struct{})
+	n.logs[0].SetCold(1, gate)
+	slow := n.fetch(12, request(1, long, 0, 0))
+	slower := n.fetch(12, request(1, long, 0))
+	fast := request(1, long, 0, 0)
+	fast.Topics[0].Partitions = fast.Topics[0].Partitions[1:]
+	expect(t, "a tail read beside cold ones", n.fetch(12, fast), fmt.Sprintf("t1:%d", size))
+	if slow.answered() || slower.answered() {
+		t.Fatal("answered without the cold partition")
+	}
+	close(gate)
+	expect(t, "cold", slow, fmt.Sprintf("t0:%d, t1:%d", size, size))
+	expect(t, "cold", slower, fmt.Sprintf("t0:%d", size))
+}
+
+func TestColdReadsTimeOut(t *testing.T) {
+	n := newNode(t, 3, Options{ColdReads: 1, ColdPerFetch: 1, ColdTimeout: 5 * time.Millisecond})
+	size := n.write(0, 10)
+	for i := 1; i < 3; i++ {
+		n.write(i, 10)
+		n.logs[i].SetCold(1, make(chan struct{}))
+	}
+	expect(t, "bucket away", n.fetch(12, request(1, long, 0, 0, 0)), fmt.Sprintf("t0:%d, t1:0 KAFKA_STORAGE_ERROR, t2:0 KAFKA_STORAGE_ERROR", size))
+}
+
+func TestOldClientsGetNoZstd(t *testing.T) {
+	n := newNode(t, 1, Options{})
+	b := batch.NewBuilder(batch.Options{Codec: batch.Zstd})
+	b.Add(batch.Record{Timestamp: 1, Value: []byte("x")})
+	n.parts[0].Append(partition.AppendRequest{Batch: b.Bytes()}, func(partition.AppendResult) {})
+	n.wal.Complete(1)
+	expect(t, "version 9", n.fetch(9, request(1, long, 0)), "t0:0 UNSUPPORTED_COMPRESSION_TYPE")
+	if got := n.fetch(10, request(1, long, 0)).String(); strings.Contains(got, "UNSUPPORTED") {
+		t.Fatal(got)
+	}
+}
+
+func incremental(id, epoch int32, offsets map[int32]int64) *msg.FetchRequest {
+	req := &msg.FetchRequest{MinBytes: 1, MaxBytes: 1 << 20, SessionId: id, SessionEpoch: epoch}
+	for i, o := range offsets {
+		p := msg.FetchRequestFetchPartition{}
+		p.SetDefaults()
+		p.Partition, p.FetchOffset, p.PartitionMaxBytes = i, o, 1<<20
+		req.Topics = append(req.Topics, msg.FetchRequestFetchTopic{Topic: "t", TopicId: topicID, Partitions: []msg.FetchRequestFetchPartition{p}})
+	}
+	return req
+}
+
+func TestSession(t *testing.T) {
+	n := newNode(t, 4, Options{})
+	size := n.write(1, 10)
+	create := request(1, 0, 0, 0, 0)
+	create.SessionEpoch = 0
+	r := n.fetch(12, create)
+	expect(t, "create", r, fmt.Sprintf("t0:0, t1:%d, t2:0", size))
+	id := r.resp.SessionId
+	if id == 0 {
+		t.Fatal("no session")
+	}
+	expect(t, "only what is new", n.fetch(12, incremental(id, 1, map[int32]int64{1: 1})), "")
+	n.write(0, 10)
+	n.write(2, 10)
+	expect(t, "two have news", n.fetch(12, incremental(id, 2, nil)), fmt.Sprintf("t0:%d, t2:%d", size, size))
+	n.write(1, 10)
+	req := incremental(id, 3, map[int32]int64{0: 1, 2: 1})
+	req.MaxBytes = 1
+	expect(t, "the one that had no turn is first", n.fetch(12, req), fmt.Sprintf("t1:%d", size))
+	n.write(3, 10)
+	req = incremental(id, 4, map[int32]int64{3: 0, 1: 2})
+	req.ForgottenTopicsData = []msg.FetchRequestForgottenTopic{{Topic: "t", Partitions: []int32{0}}}
+	n.write(0, 10)
+	expect(t, "one more, one less", n.fetch(12, req), fmt.Sprintf("t3:%d", size))
+	if err := n.logs[2].Trim(ctx, 1); err != nil {
+		t.Fatal(err)
+	}
+	expect(t, "a new log start is news", n.fetch(12, incremental(id, 5, map[int32]int64{3: 1})), "t2:0")
+
+	p := n.parts[2]
+	n.parts[2] = nil
+	expect(t, "an error is told", n.fetch(12, incremental(id, 6, nil)), "t2:0 NOT_LEADER_OR_FOLLOWER")
+	expect(t, "every time", n.fetch(12, incremental(id, 7, nil)), "t2:0 NOT_LEADER_OR_FOLLOWER")
+	n.parts[2] = p
+	expect(t, "so is its end", n.fetch(12, incremental(id, 8, nil)), "t2:0")
+	expect(t, "nothing is new", n.fetch(12, incremental(id, 9, nil)), "")
+
+	expect(t, "wrong epoch", n.fetch(12, incremental(id, 9, nil)), "INVALID_FETCH_SESSION_EPOCH")
+	expect(t, "by topic id", n.fetch(13, incremental(id, 10, nil)), "FETCH_SESSION_TOPIC_ID_ERROR")
+	expect(t, "unknown", n.fetch(12, incremental(id+1, 1, nil)), "FETCH_SESSION_ID_NOT_FOUND")
+	end := incremental(id, 10, nil)
+	end.ForgottenTopicsData = []msg.FetchRequestForgottenTopic{{Topic: "t", Partitions: []int32{1, 2, 3}}}
+	r = n.fetch(12, end)
+	expect(t, "empty", r, "")
+	expect(t, "gone", n.fetch(12, incremental(id, 11, nil)), "FETCH_SESSION_ID_NOT_FOUND")
+	if s, parts := n.f.sessions.counts(); s != 0 || parts != 0 || r.resp.SessionId != 0 {
+		t.Fatal(s, parts)
+	}
+}
+
+func TestParkedSessionSurvivesItsNextRequest(t *testing.T) {
+	n := newNode(t, 1, Options{})
+	create := request(1, 0, 0)
+	create.SessionEpoch = 0
+	r := n.fetch(13, create)
+	<-r.c
+	req := incremental(r.resp.SessionId, 1, nil)
+	req.MaxWaitMs = long
+	a := n.fetch(13, req)
+	size := n.write(0, 1)
+	expect(t, "woken", a, fmt.Sprintf("0:%d", size))
+	full := request(1, 0, 0)
+	full.SessionId, full.SessionEpoch = r.resp.SessionId, -1
+	expect(t, "ends the session", n.fetch(13, full), fmt.Sprintf("0:%d", size))
+	expect(t, "gone", n.fetch(13, incremental(r.resp.SessionId, 2, nil)), "FETCH_SESSION_ID_NOT_FOUND")
+}
+
+func TestSessionsAreBounded(t *testing.T) {
+	now := time.Unix(1000, 0)
+	n := newNode(t, 2, Options{Sessions: 2, SessionPartitions: 3, SessionIdle: time.Minute, Now: func() time.Time { return now }})
+	create := func(offsets ...int64) int32 {
+		req := request(1, 0, offsets...)
+		req.SessionEpoch = 0
+		r := n.fetch(12, req)
+		<-r.c
+		return r.resp.SessionId
+	}
+	a, b := create(0), create(0)
+	if a == 0 || b == 0 || a == b || create(0) != 0 {
+		t.Fatal("two sessions, not three", a, b)
+	}
+	now = now.Add(30 * time.Second)
+	expect(t, "a is used", n.fetch(12, incremental(a, 1, nil)), "")
+	now = now.Add(31 * time.Second)
+	if create(0, 0) == 0 {
+		t.Fatal("b was idle for a minute and should have gone")
+	}
+	expect(t, "b", n.fetch(12, incremental(b, 1, nil)), "FETCH_SESSION_ID_NOT_FOUND")
+	expect(t, "a grows beyond the bound", n.fetch(12, incremental(a, 2, map[int32]int64{1: 0})), "FETCH_SESSION_ID_NOT_FOUND")
+	if s, parts := n.f.sessions.counts(); s != 1 || parts != 2 {
+		t.Fatal(s, parts)
+	}
+}
+
+// TestHammer parks fetches at partitions that are written to, and checks that each sees all records in order and that none gets stuck.
+func TestHammer(t *testing.T) {
+	const writes, readers = 300, 4
+	n := newNode(t, 3, Options{})
+	stop := n.wal.Auto()
+	defer stop()
+	read := make(chan error, readers)
+	for k := range readers {
+		go func() { read <- consume(n, writes, int32(1+k*60)) }()
+	}
+	for i := range writes * 3 {
+		b := batch.NewBuilder(batch.Options{})
+		b.Add(batch.Record{Timestamp: time.Now().UnixMilli(), Value: []byte("x")})
+		n.parts[i%3].Append(partition.AppendRequest{Batch: b.Bytes()}, func(partition.AppendResult) {})
+	}
+	for range readers {
+		if err := <-read; err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// consume reads writes records of each partition.
+func consume(n *node, writes int64, minBytes int32) error {
+	offsets := []int64{0, 0, 0}
+	for offsets[0] < writes || offsets[1] < writes || offsets[2] < writes {
+		r := n.fetch(12, request(minBytes, 50, offsets...))
+		<-r.c
+		for _, p := range r.resp.Responses[0].Partitions {
+			for b, err := range batch.All(p.Records[0]) {
+				if err != nil || b.BaseOffset() != offsets[p.PartitionIndex] || b.LastOffset() >= p.HighWatermark {
+					return fmt.Errorf("partition %d: batch at %d, want %d: %v", p.PartitionIndex, b.BaseOffset(), offsets[p.PartitionIndex], err)
+				}
+				offsets[p.PartitionIndex] = b.NextOffset()
+			}
+		}
+	}
+	return nil
+}

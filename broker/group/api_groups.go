@@ -1,0 +1,183 @@
+package group
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"time"
+
+	"sluice/base"
+	"sluice/broker/coord"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// typeName is what ListGroups calls groups of this protocol.
+const typeName = "classic"
+
+// operationsUnknown stands where the operations a client may do are not told.
+const operationsUnknown int32 = math.MinInt32
+
+// Describe serves DescribeGroups, versions 0 to 6. AuthorizedOperations is left to the caller.
+func (c *Coordinator) Describe(info CallInfo, req *msg.DescribeGroupsRequest, reply func(*msg.DescribeGroupsResponse)) {
+	res := &msg.DescribeGroupsResponse{}
+	makeSlice(&res.Groups, len(req.Groups))
+	all := newGather(len(req.Groups), func() { reply(res) })
+	for i, name := range req.Groups {
+		out := &res.Groups[i]
+		out.GroupId, out.AuthorizedOperations = name, operationsUnknown
+		submit(c, name, &describeCommand{name}, func(r describeResult) {
+			out.GroupState, out.ProtocolType, out.ProtocolData = r.state.String(), r.protocolType, r.protocol
+			if !r.found && info.Version >= 6 {
+				out.ErrorCode = int16(kerr.GroupIDNotFound)
+				out.ErrorMessage = pointer(fmt.Sprintf("Group %s not found.", name))
+			}
+			makeSlice(&out.Members, len(r.members))
+			for j, m := range r.members {
+				o := &out.Members[j]
+				o.MemberId, o.GroupInstanceId, o.ClientId, o.ClientHost = m.id, pointer(m.instance), m.client.id, m.client.host
+				o.MemberMetadata, o.MemberAssignment = notNil(m.metadata), notNil(m.assignment)
+			}
+			all.done()
+		}, func(code kerr.Code) {
+			out.ErrorCode = int16(code)
+			all.done()
+		})
+	}
+	all.done()
+}
+
+func notNil(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+// List serves ListGroups, versions 0 to 5: the groups this node coordinates, ascending. Names of states and types are taken in any case.
+func (c *Coordinator) List(_ CallInfo, req *msg.ListGroupsRequest, reply func(*msg.ListGroupsResponse)) {
+	res := &msg.ListGroupsResponse{}
+	makeSlice(&res.Groups, 0)
+	if len(req.TypesFilter) > 0 && !slices.ContainsFunc(req.TypesFilter, func(t string) bool { return strings.EqualFold(t, typeName) }) {
+		reply(res)
+		return
+	}
+	cmd := &listCommand{}
+	for _, s := range req.StatesFilter {
+		cmd.states = append(cmd.states, strings.ToLower(strings.TrimSpace(s)))
+	}
+	shards := c.all()
+	var listed []listedGroup
+	all := newGather(len(shards), func() {
+		slices.SortFunc(listed, compareGroups)
+		if res.ErrorCode == 0 {
+			makeSlice(&res.Groups, len(listed))
+			for i, g := range listed {
+				o := &res.Groups[i]
+				o.GroupId, o.ProtocolType, o.GroupState, o.GroupType = g.group, g.protocolType, g.state.String(), typeName
+			}
+		}
+		reply(res)
+	})
+	for _, s := range shards {
+		s.Submit(coord.Call{Command: cmd, Reply: func(r any) {
+			all.with(func() { listed = append(listed, r.(listResult).groups...) })
+			all.done()
+		}, Fail: func(code kerr.Code) {
+			if code != kerr.NotCoordinator { // moved away just now: another node lists them
+				all.with(func() { res.ErrorCode = int16(code) })
+			}
+			all.done()
+		}})
+	}
+	all.done()
+}
+
+// DeleteGroups serves DeleteGroups, versions 0 to 2.
+func (c *Coordinator) DeleteGroups(_ CallInfo, req *msg.DeleteGroupsRequest, reply func(*msg.DeleteGroupsResponse)) {
+	res := &msg.DeleteGroupsResponse{}
+	makeSlice(&res.Results, len(req.GroupsNames))
+	all := newGather(len(req.GroupsNames), func() { reply(res) })
+	for i, name := range req.GroupsNames {
+		out := &res.Results[i]
+		out.GroupId = name
+		answer := func(code kerr.Code) {
+			out.ErrorCode = int16(code)
+			all.done()
+		}
+		submit(c, name, &deleteGroupCommand{name}, func(r codeResult) { answer(r.code) }, answer)
+	}
+	all.done()
+}
+
+// keyTypeGroup is the type of a group's coordinator in FindCoordinator.
+const keyTypeGroup int8 = 0
+
+// topicCreationTimeout bounds one attempt to create the topic.
+const topicCreationTimeout = 30 * time.Second
+
+// FindCoordinator serves FindCoordinator, versions 0 to 6: one key up to version 3, several from version 4. The first group to be
+// looked for creates __consumer_offsets. Coordinators of transactions and share groups are not there yet: INVALID_REQUEST.
+func (c *Coordinator) FindCoordinator(info CallInfo, req *msg.FindCoordinatorRequest, reply func(*msg.FindCoordinatorResponse)) {
+	keys := req.CoordinatorKeys
+	if info.Version < 4 {
+		keys = []string{req.Key}
+	}
+	find := func(created error) {
+		found := make([]coordinatorOf, len(keys))
+		for i, key := range keys {
+			found[i] = c.find(info, req.KeyType, key, created)
+		}
+		reply(findResponse(info, keys, found))
+	}
+	if req.KeyType != keyTypeGroup {
+		find(nil)
+		return
+	}
+	c.ensureTopic(find)
+}
+
+type coordinatorOf struct {
+	code    kerr.Code
+	message string
+	node    base.NodeID
+	host    string
+	port    int32
+}
+
+func (c *Coordinator) find(info CallInfo, keyType int8, key string, created error) coordinatorOf {
+	nowhere := coordinatorOf{node: base.NoNode, port: -1}
+	switch {
+	case keyType != keyTypeGroup:
+		nowhere.code = kerr.InvalidRequest
+		nowhere.message = fmt.Sprintf("there is no coordinator of type %d here", keyType)
+		return nowhere
+	case created != nil:
+		nowhere.code, nowhere.message = kerr.CoordinatorNotAvailable, "the topic "+Topic+" could not be created"
+		return nowhere
+	}
+	node, ok := c.opt.Cluster.Leader(Topic, c.PartitionFor(key))
+	if ok {
+		if host, port, ok := c.opt.Cluster.Endpoint(node, info.Listener); ok {
+			return coordinatorOf{node: node, host: host, port: port}
+		}
+	}
+	nowhere.code = kerr.CoordinatorNotAvailable
+	return nowhere
+}
+
+func findResponse(info CallInfo, keys []string, found []coordinatorOf) *msg.FindCoordinatorResponse {
+	res := &msg.FindCoordinatorResponse{}
+	if info.Version < 4 {
+		f := found[0]
+		res.ErrorCode, res.ErrorMessage, res.NodeId, res.Host, res.Port = int16(f.code), pointer(f.message), int32(f.node), f.host, f.port
+		return res
+	}
+	makeSlice(&res.Coordinators, len(keys))
+	for i, f := range found {
+		o := &res.Coordinators[i]
+		o.Key, o.ErrorCode, o.ErrorMessage, o.NodeId, o.Host, o.Port = keys[i], int16(f.code), pointer(f.message), int32(f.node), f.host, f.port
+	}
+	return res
+}

@@ -1,0 +1,37 @@
+// Package group is the coordinator of classic consumer groups and of committed offsets: Kafka's protocol (JoinGroup, SyncGroup,
+// Heartbeat, LeaveGroup; OffsetCommit, OffsetFetch, OffsetDelete; Describe, List, DeleteGroups; FindCoordinator) as a pure machine
+// per partition of __consumer_offsets, run by package coord.
+//
+// A group lives through rounds, called generations:
+//
+//	Empty ── first join, wait a moment for more ──▶ PreparingRebalance ── all joined, or time is up ──▶ CompletingRebalance
+//	  ▲                                                   ▲   ▲                                               │
+//	  └── nobody joined ── PreparingRebalance             │   └── join, leave, expiry, nobody syncs ──────────┤ leader's assignment
+//	                                                      └────────── join, leave, expiry ──── Stable ◀───────┘ is durable
+//	Empty ── deleted by an administrator, or by expiry of its last offset ──▶ Dead, until the tombstones are durable
+//
+// Invariants:
+//
+//  1. Committed offsets, and the generation, members and assignments of a stable or empty group, change only by replay of durable
+//     records of __consumer_offsets. Who is joining, sessions and deadlines live in memory; a coordinator that takes over starts all
+//     sessions anew.
+//  2. A group becomes Stable when the record that holds the assignment of its current generation is replayed; no SyncGroup is
+//     answered with an assignment before.
+//  3. A generation number grows with every completed join round and is never reused by a coordinator that has made it durable.
+//  4. Every member's parked JoinGroup and SyncGroup is answered exactly once; a second one of the same member answers the first
+//     with REBALANCE_IN_PROGRESS.
+//  5. A static member's instance id belongs to exactly one member id; requests under another one get FENCED_INSTANCE_ID.
+//  6. An OffsetCommit, and a LeaveGroup that empties the group, are answered after their records are durable and replayed. An
+//     OffsetFetch that requires stable offsets waits for commits to the group that were under way when it came.
+//  7. A group is deleted only when it is Empty and no commit to it is under way; between that decision and the replay of the
+//     tombstones it is Dead and every request to it is refused with a retriable error.
+//  8. The machine's state after a run equals that of a machine that loads the run's log, volatile state aside.
+//
+// Timers: session (heartbeat) per member, id reservation per pending member, join phase and sync phase per group, expiry of offsets
+// per partition. All are deadlines inside the machine; see deadlines.
+//
+// Records have Kafka's formats (OffsetCommitKey/Value, GroupMetadataKey/Value), so Kafka's tools can read the topic. Record types of
+// newer protocols are skipped on replay.
+//
+// Goroutines: none of its own but one per creation of the internal topic and those of coord.
+package group

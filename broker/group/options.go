@@ -1,0 +1,94 @@
+package group
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+)
+
+// Topic is Kafka's name of the topic that holds groups and offsets.
+const Topic = "__consumer_offsets"
+
+// Cluster is what the coordinator needs to know of the cluster. Its methods do not block, CreateTopic aside. [NewCluster] makes one
+// of the cluster's image.
+type Cluster interface {
+	// TopicID finds a topic by name, TopicName by id.
+	TopicID(name string) (base.UUID, bool)
+	TopicName(id base.UUID) (string, bool)
+	// Partitions returns how many partitions a topic has, 0 if it does not exist.
+	Partitions(name string) int32
+	// Leader returns the node that serves a partition, false if none does at the moment.
+	Leader(name string, index int32) (base.NodeID, bool)
+	// Endpoint returns where clients that came in by a listener find a node.
+	Endpoint(node base.NodeID, listener string) (host string, port int32, ok bool)
+	// CreateTopic creates a topic and returns when it can be seen here. It is no error if it exists.
+	CreateTopic(ctx context.Context, name string, partitions int32, configs map[string]string) error
+}
+
+// Config holds the settings of groups, under the names Kafka knows them by. The zero value of a field means its default.
+type Config struct {
+	MinSessionTimeout     time.Duration  // group.min.session.timeout.ms; 6 s
+	MaxSessionTimeout     time.Duration  // group.max.session.timeout.ms; 30 min
+	InitialRebalanceDelay *time.Duration // group.initial.rebalance.delay.ms; nil: 3 s
+	MaxSize               int            // group.max.size; unlimited
+	OffsetsRetention      time.Duration  // offsets.retention.minutes; 7 days
+	OffsetsCheckInterval  time.Duration  // offsets.retention.check.interval.ms; 10 min
+	OffsetMetadataMax     int            // offset.metadata.max.bytes; 4096
+	TopicPartitions       int32          // offsets.topic.num.partitions; 50
+}
+
+// Options are what a Coordinator works with. Cluster is required.
+type Options struct {
+	Cluster Cluster
+	Config  Config
+	// Admit waits for room for records that are to be appended, in bytes; nil means there always is.
+	Admit func(ctx context.Context, bytes int) error
+	// Gate reports whether this node may still answer as a coordinator; nil means always. It must not block.
+	Gate       func() bool
+	Logger     *slog.Logger          // nil: none
+	Registerer prometheus.Registerer // nil: no metrics
+}
+
+// newMemberJoinTimeout is how long a member that joins for the first time may be parked; Kafka has it as a constant, too.
+const newMemberJoinTimeout = 5 * time.Minute
+
+func (c Config) withDefaults() Config {
+	c.MinSessionTimeout = or(c.MinSessionTimeout, 6*time.Second)
+	c.MaxSessionTimeout = or(c.MaxSessionTimeout, 30*time.Minute)
+	c.MaxSize = or(c.MaxSize, 1<<31-1)
+	c.OffsetsRetention = or(c.OffsetsRetention, 7*24*time.Hour)
+	c.OffsetsCheckInterval = or(c.OffsetsCheckInterval, 10*time.Minute)
+	c.OffsetMetadataMax = or(c.OffsetMetadataMax, 4096)
+	c.TopicPartitions = or(c.TopicPartitions, 50)
+	if c.InitialRebalanceDelay == nil {
+		delay := 3 * time.Second
+		c.InitialRebalanceDelay = &delay
+	}
+	return c
+}
+
+func or[T comparable](v, otherwise T) T {
+	var zero T
+	if v == zero {
+		return otherwise
+	}
+	return v
+}
+
+func (c Config) rules(batchBytesMax int) rules {
+	return rules{
+		sessionTimeoutMin: c.MinSessionTimeout, sessionTimeoutMax: c.MaxSessionTimeout,
+		initialRebalanceDelay: *c.InitialRebalanceDelay, newMemberJoinTimeout: newMemberJoinTimeout,
+		groupSizeMax: c.MaxSize, offsetsRetention: c.OffsetsRetention, offsetsCheckInterval: c.OffsetsCheckInterval,
+		metadataBytesMax: c.OffsetMetadataMax, batchBytesMax: batchBytesMax, newID: newMemberID,
+	}
+}
+
+// topicConfigs are the settings Kafka gives the topic.
+func topicConfigs() map[string]string {
+	return map[string]string{"cleanup.policy": "compact", "compression.type": "producer", "segment.bytes": "104857600"}
+}

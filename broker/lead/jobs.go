@@ -1,0 +1,197 @@
+package lead
+
+import (
+	"context"
+
+	"sluice/broker/partition"
+	"sluice/cluster/control"
+	"sluice/cluster/meta"
+	"sluice/storage/stream"
+	"sluice/wire/kerr"
+)
+
+// start begins the jobs of partitions to open. Those whose streams an earlier try has opened under the present epoch go on from there.
+func (l *Leader) start(open []meta.OpenPartition) {
+	var fresh []meta.OpenPartition
+	for _, o := range open {
+		j := l.attached[o.Partition]
+		delete(l.attached, o.Partition)
+		switch {
+		case j == nil:
+			fresh = append(fresh, o)
+		case j.open.LeaderEpoch == o.Expected:
+			l.goDo(l.loads, func() { l.load(j) })
+		default:
+			l.drop([]*job{j})
+			fresh = append(fresh, o)
+		}
+	}
+	for len(fresh) > 0 {
+		n := min(len(fresh), l.opt.BatchMax)
+		batch := fresh[:n:n]
+		fresh = fresh[n:]
+		names := l.names(batch)
+		l.goDo(l.openers, func() { l.openBatch(batch, names) })
+	}
+}
+
+func (l *Leader) names(batch []meta.OpenPartition) []string {
+	names := make([]string, len(batch))
+	for i, o := range batch {
+		t, _ := l.m.img.TopicByID(o.Partition.Topic)
+		names[i] = t.Name
+	}
+	return names
+}
+
+// goDo runs f on a goroutine of its own once the semaphore has room; not at all if the leader closes first.
+func (l *Leader) goDo(sem chan struct{}, f func()) {
+	l.wg.Add(1)
+	go func() {
+		defer l.wg.Done()
+		select {
+		case sem <- struct{}{}:
+			defer func() { <-sem }()
+			f()
+		case <-l.ctx.Done():
+		}
+	}()
+}
+
+// openBatch opens the streams of partitions with one command, and has them loaded.
+func (l *Leader) openBatch(batch []meta.OpenPartition, names []string) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.opt.CallTimeout)
+	defer cancel()
+	cmd := &meta.OpenPartitions{Node: l.opt.Node, Partitions: batch, ServeEmpty: true}
+	res, err := control.Do[meta.PartitionsOpened](ctx, l.opt.Client, cmd)
+	failed := make([]result, 0)
+	for i, o := range batch {
+		j := &job{id: o.Partition, name: names[i]}
+		switch {
+		case err != nil:
+			failed = append(failed, result{j, err})
+		case res.Partitions[i].Err != nil:
+			failed = append(failed, result{j, res.Partitions[i].Err})
+		default:
+			opened := res.Partitions[i]
+			j.open = opened.Partition
+			j.data, j.meta = l.attach(opened.Data), l.attach(opened.Meta)
+			l.goDo(l.loads, func() { l.load(j) })
+		}
+	}
+	if len(failed) > 0 {
+		l.finish(failed...)
+	}
+}
+
+func (l *Leader) attach(s meta.Stream) partition.Log {
+	return l.opt.Engine.Attach(stream.StreamState{ID: s.ID, Epoch: s.Epoch, Start: s.Start, End: s.CommittedEnd})
+}
+
+// load makes a job's partition from its streams.
+func (l *Leader) load(j *job) {
+	if j.p == nil {
+		p, err := partition.Open(l.ctx, l.partitionOptions(j))
+		if err != nil {
+			l.finish(result{j, err})
+			return
+		}
+		j.p = p
+	}
+	if j.open.State == meta.Serving {
+		l.finish(result{job: j})
+		return
+	}
+	select {
+	case l.announce <- j:
+	case <-l.ctx.Done():
+	}
+}
+
+func (l *Leader) partitionOptions(j *job) partition.Options {
+	starts := make([]partition.EpochStart, len(j.open.EpochStarts))
+	for i, s := range j.open.EpochStarts {
+		starts[i] = partition.EpochStart{Epoch: s.Epoch, Start: s.Start}
+	}
+	return partition.Options{
+		Topic: j.id.Topic, Name: j.name, Index: j.id.Index, Epoch: j.open.LeaderEpoch, EpochStarts: starts,
+		Data: j.data, Meta: j.meta, SnapshotBytes: l.opt.SnapshotBytes, Now: l.opt.Now, Logger: l.opt.Logger, Metrics: l.parts,
+	}
+}
+
+// announcer tells the cluster which partitions are ready: all that have become so in one command.
+func (l *Leader) announcer() {
+	defer l.wg.Done()
+	for {
+		var batch []*job
+		select {
+		case j := <-l.announce:
+			batch = append(batch, j)
+		case <-l.ctx.Done():
+			return
+		}
+	more:
+		for len(batch) < l.opt.BatchMax {
+			select {
+			case j := <-l.announce:
+				batch = append(batch, j)
+			default:
+				break more
+			}
+		}
+		l.finish(l.announceBatch(batch)...)
+	}
+}
+
+func (l *Leader) announceBatch(batch []*job) []result {
+	cmd := &meta.ServePartitions{Node: l.opt.Node}
+	for _, j := range batch {
+		cmd.Partitions = append(cmd.Partitions, meta.EpochPartition{Partition: j.id, Epoch: j.open.LeaderEpoch})
+	}
+	ctx, cancel := context.WithTimeout(l.ctx, l.opt.CallTimeout)
+	defer cancel()
+	res, err := control.Do[meta.Outcomes](ctx, l.opt.Client, cmd)
+	out := make([]result, len(batch))
+	for i, j := range batch {
+		out[i] = result{job: j, err: err}
+		if err == nil && res.Errs[i] != nil {
+			out[i].err = res.Errs[i]
+		}
+		if out[i].err == nil {
+			j.open.State = meta.Serving
+		}
+	}
+	return out
+}
+
+// CloseAll gives up all partitions in an orderly way: appends end and become durable, producer snapshots are written, everything is
+// uploaded, and the streams are closed, so that the next start has nothing to replay from a WAL. Whatever happens, nothing is opened or
+// served any more when it returns; the error says what was left for a rescue. It is called once.
+func (l *Leader) CloseAll(ctx context.Context) error {
+	l.unsubscribe()
+	l.cancel()
+	l.wg.Wait()
+	var gone []change
+	for p := range l.dir.All() {
+		gone = append(gone, change{p, false})
+	}
+	l.dir.apply(gone)
+	for _, c := range gone {
+		l.opt.OnClosed(c.p)
+	}
+	parts := make([]*partition.Partition, len(gone))
+	for i, c := range gone {
+		parts[i] = c.p
+	}
+	stopErr := partition.StopAll(ctx, parts)
+	for _, p := range parts {
+		p.Abandon(kerr.NotLeaderOrFollower, "the node is shutting down")
+	}
+	if stopErr != nil {
+		return stopErr
+	}
+	if err := l.opt.Engine.CloseAll(ctx); err != nil {
+		return err
+	}
+	return ctx.Err()
+}

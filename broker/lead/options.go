@@ -1,0 +1,98 @@
+package lead
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/broker/partition"
+	"sluice/cluster/control"
+	"sluice/cluster/meta"
+	"sluice/storage/stream"
+)
+
+// Engine opens streams in this node's storage. [EngineOf] makes one of a *stream.Engine.
+type Engine interface {
+	// Attach makes a stream usable that this node has just opened.
+	Attach(s stream.StreamState) partition.Log
+	// Close stops appends for good, uploads the rest and closes the streams in the catalog; one error per stream.
+	Close(ctx context.Context, streams []partition.Log) []error
+	// Detach forgets streams that this node does not own any more.
+	Detach(streams []partition.Log)
+	// CloseAll is Close for all streams.
+	CloseAll(ctx context.Context) error
+}
+
+// EngineOf adapts the storage engine.
+func EngineOf(e *stream.Engine) Engine { return engine{e} }
+
+type engine struct{ e *stream.Engine }
+
+func (e engine) Attach(s stream.StreamState) partition.Log { return e.e.Attach(s) }
+
+func (e engine) Close(ctx context.Context, streams []partition.Log) []error {
+	ss := make([]*stream.Stream, len(streams))
+	for i, s := range streams {
+		ss[i] = s.(*stream.Stream)
+	}
+	return e.e.CloseStreams(ctx, ss)
+}
+
+func (e engine) Detach(streams []partition.Log) {
+	for _, s := range streams {
+		e.e.Detach(s.(*stream.Stream))
+	}
+}
+
+func (e engine) CloseAll(ctx context.Context) error { return e.e.CloseAll(ctx) }
+
+// Options are what a Leader works with. Node, Client and Engine are required.
+type Options struct {
+	Node   meta.NodeRef
+	Client control.Client
+	Engine Engine
+	// OnServing is called when a partition has come into the directory, OnClosed when it has left it, before its readers are woken. They
+	// are called one at a time, off all locks, and must not block.
+	OnServing, OnClosed func(*partition.Partition)
+
+	BatchMax      int           // partitions in one command; 1000
+	Openers       int           // commands that open at the same time; 4
+	Loads         int           // partitions loaded at the same time; 32
+	Closers       int           // batches of streams closed at the same time; 4
+	RetryMin      time.Duration // back-off; 100 ms
+	RetryMax      time.Duration // 10 s
+	CallTimeout   time.Duration // of one command; 30 s
+	SnapshotBytes int64         // see partition.Options
+
+	Now        func() time.Time      // nil means time.Now
+	Logger     *slog.Logger          // nil means none
+	Registerer prometheus.Registerer // nil means no metrics
+}
+
+func (o Options) withDefaults() Options {
+	o.BatchMax, o.Openers, o.Loads, o.Closers = or(o.BatchMax, 1000), or(o.Openers, 4), or(o.Loads, 32), or(o.Closers, 4)
+	o.RetryMin, o.RetryMax = or(o.RetryMin, 100*time.Millisecond), or(o.RetryMax, 10*time.Second)
+	o.CallTimeout = or(o.CallTimeout, 30*time.Second)
+	if o.OnServing == nil {
+		o.OnServing = func(*partition.Partition) {}
+	}
+	if o.OnClosed == nil {
+		o.OnClosed = func(*partition.Partition) {}
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return o
+}
+
+func or[T int | time.Duration](v, otherwise T) T {
+	if v == 0 {
+		return otherwise
+	}
+	return v
+}

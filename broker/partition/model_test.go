@@ -1,0 +1,248 @@
+package partition
+
+import (
+	"bytes"
+	"errors"
+	"runtime"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"sluice/base"
+	"sluice/broker/partition/memlog"
+	"sluice/wire/batch"
+	"sluice/wire/kerr"
+)
+
+// TestModel runs random producers against a partition that crashes and is opened again, with tiny snapshots, and compares with the list
+// of everything that was appended.
+func TestModel(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		f := &fixture{wal: &memlog.WAL{}, epoch: 1, snapshot: rapid.Int64Range(1, 2000).Draw(t, "snapshot")}
+		f.data, f.meta = f.wal.New(0), f.wal.New(0)
+		f.open(t)
+		m := &model{f: f, producers: map[int64]*modelProducer{}}
+		t.Repeat(map[string]func(*rapid.T){
+			"produce":  m.produce,
+			"retry":    m.retry,
+			"gap":      m.gap,
+			"complete": func(t *rapid.T) { m.complete(t, rapid.IntRange(1, 5).Draw(t, "n")) },
+			"crash":    m.crash,
+			"restart":  m.restart,
+			"trim":     m.trim,
+			"":         m.check,
+		})
+	})
+}
+
+type modelBatch struct {
+	raw    []byte
+	id     int64
+	epoch  int16
+	seq    int32
+	count  int32
+	base   base.Offset
+	result *AppendResult
+}
+
+type modelProducer struct {
+	epoch int16
+	next  int32
+}
+
+type model struct {
+	f         *fixture
+	log       []modelBatch
+	waiting   []*AppendResult // results that must not be there before everything is durable
+	producers map[int64]*modelProducer
+	starts    []base.Offset
+}
+
+func (m *model) next() base.Offset {
+	if len(m.log) == 0 {
+		return 0
+	}
+	b := m.log[len(m.log)-1]
+	return b.base + base.Offset(b.count)
+}
+
+func (m *model) produce(t *rapid.T) {
+	id := rapid.Int64Range(1, 3).Draw(t, "producer")
+	p := m.producers[id]
+	if p == nil {
+		p = &modelProducer{next: rapid.SampledFrom([]int32{0, 5, 1<<31 - 3}).Draw(t, "first")}
+		m.producers[id] = p
+	}
+	if rapid.IntRange(0, 9).Draw(t, "bump") == 0 {
+		p.epoch, p.next = p.epoch+1, 0
+	}
+	b := modelBatch{id: id, epoch: p.epoch, seq: p.next, count: rapid.Int32Range(1, 3).Draw(t, "count"), base: m.next()}
+	b.raw = records(int(b.count), idempotent(b.id, b.epoch, b.seq))
+	b.result = m.f.send(bytes.Clone(b.raw))
+	p.next = batch.AddSequence(p.next, b.count)
+	m.log = append(m.log, b)
+}
+
+// lastOf returns the indexes in the log of a producer's last five batches under its epoch.
+func (m *model) lastOf(id int64) (out []int) {
+	p := m.producers[id]
+	for i := len(m.log) - 1; i >= 0 && len(out) < batchesKept; i-- {
+		if m.log[i].id == id && m.log[i].epoch == p.epoch {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+func (m *model) retry(t *rapid.T) {
+	last := m.lastOf(m.anyone(t))
+	if len(last) == 0 {
+		t.Skip("nothing to repeat")
+	}
+	b := m.log[rapid.SampledFrom(last).Draw(t, "which")]
+	res := m.f.send(bytes.Clone(b.raw))
+	switch {
+	case b.base+base.Offset(b.count) <= m.f.data.Durable():
+		if res.Base != b.base || res.Err != nil {
+			t.Fatalf("retry of offset %d: %+v", b.base, res)
+		}
+	case res.Base != -7:
+		t.Fatalf("retry of offset %d answered before it is durable: %+v", b.base, res)
+	default:
+		m.waiting = append(m.waiting, res)
+	}
+}
+
+func (m *model) anyone(t *rapid.T) int64 {
+	id := rapid.Int64Range(1, 3).Draw(t, "producer")
+	if m.producers[id] == nil {
+		t.Skip("unknown producer")
+	}
+	return id
+}
+
+func (m *model) gap(t *rapid.T) {
+	id := m.anyone(t)
+	p := m.producers[id]
+	if len(m.lastOf(id)) == 0 {
+		t.Skip("its state may be gone")
+	}
+	res := m.f.send(records(1, idempotent(id, p.epoch, batch.AddSequence(p.next, 1))))
+	if kerr.CodeOf(res.Err) != kerr.OutOfOrderSequenceNumber {
+		t.Fatalf("gap: %+v", res)
+	}
+}
+
+func (m *model) complete(t *rapid.T, n int) {
+	m.f.wal.Complete(n)
+	hw := m.f.data.Durable()
+	for _, b := range m.log {
+		durable := b.base+base.Offset(b.count) <= hw
+		if durable && (b.result.Base != b.base || b.result.Err != nil) || !durable && b.result.Base != -7 {
+			t.Fatalf("HW %d, batch at %d: %+v", hw, b.base, b.result)
+		}
+	}
+}
+
+// crash loses what is not durable, and opens under the next epoch.
+func (m *model) crash(t *rapid.T) {
+	var logs []*memlog.Log
+	m.f.wal, logs = m.f.wal.Crash(m.f.data, m.f.meta)
+	m.f.data, m.f.meta = logs[0], logs[1]
+	for len(m.log) > 0 && m.next() > m.f.data.Next() {
+		m.log = m.log[:len(m.log)-1]
+	}
+	m.reopen(t)
+}
+
+// restart closes in an orderly way.
+func (m *model) restart(t *rapid.T) {
+	if _, err := m.f.p.beginStop(); err != nil {
+		t.Fatal(err)
+	}
+	m.f.wal.Complete(1 << 20)
+	if err := m.f.p.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	if m.f.data.Next() > 0 {
+		m.f.data.SetReadError(errors.New("a clean start needs no replay"))
+	}
+	m.reopen(t)
+	m.f.data.SetReadError(nil)
+}
+
+func (m *model) reopen(t *rapid.T) {
+	if m.waiting = nil; rapid.Bool().Draw(t, "trim meta") {
+		if err := m.f.meta.Trim(ctx, min(m.f.p.MetaNeeded(), m.f.meta.Next())); err != nil {
+			t.Fatal(err)
+		}
+	}
+	m.f.epoch++
+	m.f.open(t)
+	// What was not durable never was: the producers go on behind what is there.
+	for id, p := range m.producers {
+		delete(m.producers, id)
+		for _, b := range m.log {
+			if b.id == id {
+				m.producers[id] = &modelProducer{epoch: b.epoch, next: batch.AddSequence(b.seq, b.count)}
+			}
+		}
+		_ = p
+	}
+}
+
+func (m *model) trim(t *rapid.T) {
+	_, hw, _, _ := m.f.p.Bounds()
+	to := rapid.Int64Range(0, int64(hw)).Draw(t, "to")
+	done := make(chan error, 1)
+	go func() {
+		_, err := m.f.p.DeleteRecords(ctx, base.Offset(to))
+		done <- err
+	}()
+	for {
+		select {
+		case err := <-done:
+			if err != nil {
+				t.Fatal(err)
+			}
+			return
+		default:
+			runtime.Gosched()
+			m.complete(t, 1) // it may wait for a snapshot
+		}
+	}
+}
+
+func (m *model) check(t *rapid.T) {
+	start, hw, lso, leo := m.f.p.Bounds()
+	if hw != m.f.data.Durable() || lso != hw || leo != m.next() || start > hw {
+		t.Fatalf("start %d, HW %d, LSO %d, LEO %d; durable %d, next %d", start, hw, lso, leo, m.f.data.Durable(), m.next())
+	}
+	at := start
+	for at < hw {
+		res, err := m.f.p.Read(ctx, ReadRequest{From: at, MaxBytes: 500, MinOne: true, LeaderEpoch: NoEpoch, LastEpoch: NoEpoch})
+		if err != nil || res.Chunk == nil || res.Chunk.End > hw {
+			t.Fatalf("read at %d: %+v, %v", at, res, err)
+		}
+		for b, err := range batches(res.Chunk) {
+			if err != nil || b.Check() != nil {
+				t.Fatal(err)
+			}
+			m.checkBatch(t, b)
+		}
+		at = res.Chunk.End
+		res.Chunk.Release()
+	}
+}
+
+func (m *model) checkBatch(t *rapid.T, b batch.Batch) {
+	for _, want := range m.log {
+		if int64(want.base) == b.BaseOffset() {
+			if b.ProducerID() != want.id || b.BaseSequence() != want.seq || b.NumRecords() != want.count || !bytes.Equal(b.Payload(), want.raw[batch.HeaderBytes:]) {
+				t.Fatalf("offset %d holds another batch", want.base)
+			}
+			return
+		}
+	}
+	t.Fatalf("offset %d was never appended", b.BaseOffset())
+}

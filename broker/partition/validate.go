@@ -1,0 +1,224 @@
+package partition
+
+import (
+	"fmt"
+	"math"
+
+	"sluice/base"
+	"sluice/broker/topicconfig"
+	"sluice/wire/batch"
+	"sluice/wire/kerr"
+)
+
+// prepared is a batch that may be appended: everything that needs no lock is done.
+type prepared struct {
+	batch         batch.Batch
+	count         int32
+	logAppendTime int64
+	flags         uint8
+	info          batchInfo // all but the offsets
+}
+
+// recordErrorsMax bounds how many refused records of one batch are named.
+const recordErrorsMax = 100
+
+// prepare parses, checks and stamps a batch. A refusal is the whole answer.
+func (p *Partition) prepare(req *AppendRequest, nowMS int64) (prepared, *AppendResult) {
+	cfg := p.Config()
+	b, err := onlyBatch(req.Batch)
+	if err != nil {
+		res := failure(err)
+		res.unread = true
+		return prepared{}, &res
+	}
+	if err = check(b); err == nil && req.Origin == Client {
+		err = checkClient(b, req)
+	}
+	if err == nil {
+		err = checkSize(b, cfg)
+	}
+	if err != nil {
+		res := failure(err)
+		return prepared{}, &res
+	}
+	out := prepared{batch: b, count: b.NumRecords(), logAppendTime: -1}
+	if refusal := p.checkRecords(req, b, cfg, nowMS); refusal != nil {
+		return prepared{}, refusal
+	}
+	if req.Origin == Client {
+		if out.batch, err = p.recompress(b, cfg); err != nil {
+			res := failure(err)
+			return prepared{}, &res
+		}
+	}
+	switch {
+	case b.IsControl():
+	case cfg.LogAppendTime:
+		out.batch.SetLogAppendTime(nowMS)
+		out.logAppendTime = nowMS
+	case b.TimestampType() == batch.LogAppendTime: // not the producer's to say
+		out.batch.SetCreateTime()
+	}
+	out.batch.SetLeaderEpoch(int32(p.opt.Epoch))
+	out.info = infoOf(out.batch)
+	out.info.strict = req.Version >= firstTransactionsV2 && out.info.transactional
+	return out, nil
+}
+
+// firstTransactionsV2 is the first Produce version of clients with transactions v2.
+const firstTransactionsV2 = 12
+
+// check checks CRC and structure.
+func check(b batch.Batch) *kerr.Error {
+	if err := b.Check(); err != nil {
+		return refusedBytes(err)
+	}
+	if b.NumRecords() == 0 || b.LastOffsetDelta() != b.NumRecords()-1 {
+		return kerr.Errorf(kerr.InvalidRecord, "%d records do not fill the offsets 0 to %d", b.NumRecords(), b.LastOffsetDelta())
+	}
+	return nil
+}
+
+// onlyBatch finds the one batch in raw. As in Kafka, a batch that is not all there counts as none, and bytes that are left over do no
+// harm.
+func onlyBatch(raw []byte) (batch.Batch, *kerr.Error) {
+	if !startsWhole(raw) {
+		return batch.Batch{}, kerr.Errorf(kerr.InvalidRecord, "there is no record batch for the partition")
+	}
+	b, rest, err := batch.Parse(raw)
+	if err != nil {
+		if raw[magicAt] > 2 { // a format nobody ever had
+			return b, kerr.Errorf(kerr.CorruptMessage, "%v", err)
+		}
+		return b, refusedBytes(err)
+	}
+	if startsWhole(rest) {
+		return b, kerr.Errorf(kerr.InvalidRecord, "there must be exactly one record batch per partition, %d bytes follow the first", len(rest))
+	}
+	return b, nil
+}
+
+// magicAt is where every format of records has its number.
+const magicAt = 16
+
+// startsWhole reports whether raw starts with records that claim to be no longer than it.
+func startsWhole(raw []byte) bool {
+	size, ok := batch.PeekSize(raw)
+	return len(raw) > magicAt && (!ok || size <= len(raw))
+}
+
+// checkClient refuses what only the broker may write, and what the version of the request does not allow.
+func checkClient(b batch.Batch, req *AppendRequest) *kerr.Error {
+	switch {
+	case b.IsControl():
+		return kerr.Errorf(kerr.InvalidRecord, "clients may not write control records")
+	case b.BaseOffset() != 0:
+		return kerr.Errorf(kerr.InvalidRecord, "the base offset of a batch that is to be appended should be 0, it is %d", b.BaseOffset())
+	case b.ProducerID() >= 0 && (b.BaseSequence() < 0 || b.ProducerEpoch() < 0):
+		return kerr.Errorf(kerr.InvalidRecord, "producer id %d comes with sequence %d and epoch %d", b.ProducerID(), b.BaseSequence(), b.ProducerEpoch())
+	case b.ProducerID() < 0 && b.IsTransactional():
+		return kerr.Errorf(kerr.InvalidRecord, "a transactional batch needs a producer id")
+	case b.IsTransactional() && !req.Transactional:
+		return kerr.Errorf(kerr.TransactionalIDAuthorizationFailed, "a transactional batch comes without a transaction")
+	case b.Codec() == batch.Zstd && req.Version > 0 && req.Version < 7:
+		return kerr.Errorf(kerr.UnsupportedCompressionType, "zstd needs Produce version 7, the request has %d", req.Version)
+	}
+	return nil
+}
+
+func checkSize(b batch.Batch, cfg *topicconfig.Config) *kerr.Error {
+	n := len(b.Bytes())
+	if n > int(cfg.MaxMessageBytes) {
+		return kerr.Errorf(kerr.MessageTooLarge, "the record batch has %d bytes, max.message.bytes is %d", n, cfg.MaxMessageBytes)
+	}
+	if n > int(cfg.SegmentBytes) {
+		return kerr.Errorf(kerr.RecordListTooLarge, "the record batch has %d bytes, segment.bytes is %d", n, cfg.SegmentBytes)
+	}
+	return nil
+}
+
+// timeBounds are the limits of a record's timestamp.
+type timeBounds struct{ min, max int64 }
+
+func boundsOf(cfg *topicconfig.Config, nowMS int64) timeBounds {
+	t := timeBounds{math.MinInt64, math.MaxInt64}
+	if cfg.LogAppendTime {
+		return t
+	}
+	if cfg.TimestampBeforeMaxMS <= nowMS {
+		t.min = nowMS - cfg.TimestampBeforeMaxMS
+	}
+	if cfg.TimestampAfterMaxMS <= math.MaxInt64-nowMS {
+		t.max = nowMS + cfg.TimestampAfterMaxMS
+	}
+	return t
+}
+
+// has reports whether a record may carry ts; batch.NoTimestamp (-1) always may.
+func (t timeBounds) has(ts int64) bool { return ts == -1 || t.min <= ts && ts <= t.max }
+
+// checkRecords looks at the records: their timestamps, and their keys where the topic is compacted.
+//
+// Opening a compressed batch is what costs a broker most, so it is done only where the header cannot tell: the header has the first and
+// the largest timestamp, which answers for the upper bound; the lower bound (off by default) and keys need the records.
+func (p *Partition) checkRecords(req *AppendRequest, b batch.Batch, cfg *topicconfig.Config, nowMS int64) *AppendResult {
+	if b.IsControl() || req.Origin != Client {
+		return nil
+	}
+	bounds := boundsOf(cfg, nowMS)
+	compressed := b.Codec() != batch.None
+	if compressed && !cfg.Compact && bounds.min == math.MinInt64 && bounds.has(b.MaxTimestamp()) && bounds.has(b.FirstTimestamp()) {
+		return nil
+	}
+	return p.walk(b, cfg, bounds)
+}
+
+// walk checks every record.
+func (p *Partition) walk(b batch.Batch, cfg *topicconfig.Config, bounds timeBounds) *AppendResult {
+	var bad []RecordError
+	code, maxTS, i := kerr.InvalidRecord, int64(-1), int32(0)
+	for r, err := range b.Records(batch.Limits{}) {
+		switch {
+		case err != nil:
+			res := failure(refusedBytes(err))
+			return &res
+		case r.OffsetDelta != i:
+			res := failure(kerr.Errorf(kerr.InvalidRecord, "record %d has offset delta %d", i, r.OffsetDelta))
+			return &res
+		case cfg.Compact && r.Key == nil:
+			bad = append(bad, RecordError{i, fmt.Sprintf("the record has no key, and %s is compacted by key", p.opt.Name)})
+		case !bounds.has(r.Timestamp):
+			code = kerr.InvalidTimestamp
+			bad = append(bad, RecordError{i, fmt.Sprintf("timestamp %d is not within [%d, %d]", r.Timestamp, bounds.min, bounds.max)})
+		}
+		maxTS = max(maxTS, r.Timestamp)
+		i++
+	}
+	if len(bad) > 0 {
+		res := failure(kerr.Errorf(code, "%d of %d records are refused; nothing was appended", len(bad), i))
+		res.RecordErrors = bad[:min(len(bad), recordErrorsMax)]
+		return &res
+	}
+	if !cfg.LogAppendTime && maxTS != b.MaxTimestamp() {
+		b.SetMaxTimestamp(maxTS)
+	}
+	return nil
+}
+
+// infoOf reads what the producer state needs from a batch; the offsets are those in its header.
+func infoOf(b batch.Batch) batchInfo {
+	i := batchInfo{
+		producerID:    b.ProducerID(),
+		epoch:         b.ProducerEpoch(),
+		firstSeq:      b.BaseSequence(),
+		lastSeq:       b.LastSequence(),
+		base:          base.Offset(b.BaseOffset()),
+		last:          base.Offset(b.LastOffset()),
+		maxTimestamp:  b.MaxTimestamp(),
+		transactional: b.IsTransactional(),
+	}
+	if m, ok := b.Marker(); ok {
+		i.marker, i.commit = true, m.Commit
+	}
+	return i
+}
