@@ -1,0 +1,221 @@
+package handle
+
+// AlterConfigs (key 33), versions 0-2: replaces all settings of a resource (deprecated).
+// IncrementalAlterConfigs (key 44), versions 0-1: sets, deletes, appends to and subtracts from single settings.
+//
+// Topics and brokers (dynamic settings only). A resource changes as a whole or not at all; two changes of one resource at the same
+// time do not undo each other. Settings of groups, telemetry and loggers come with what they would configure.
+
+import (
+	"context"
+	"slices"
+	"strconv"
+	"strings"
+
+	"sluice/base"
+	"sluice/broker/topicconfig"
+	"sluice/cluster/control"
+	"sluice/cluster/meta"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// Operations of IncrementalAlterConfigs.
+const (
+	opSet      int8 = 0
+	opDelete   int8 = 1
+	opAppend   int8 = 2
+	opSubtract int8 = 3
+)
+
+// alteration is a wish to change one resource.
+type alteration struct {
+	kind    int8
+	name    string
+	replace bool // all settings, rather than single ones
+	ops     []alterOp
+}
+
+type alterOp struct {
+	name  string
+	op    int8
+	value *string
+}
+
+func (h *Handler) alterConfigs(c *call, req *msg.AlterConfigsRequest) *msg.AlterConfigsResponse {
+	wishes := make([]alteration, len(req.Resources))
+	for i, r := range req.Resources {
+		wishes[i] = alteration{kind: r.ResourceType, name: r.ResourceName, replace: true}
+		for _, kv := range r.Configs {
+			wishes[i].ops = append(wishes[i].ops, alterOp{kv.Name, opSet, kv.Value})
+		}
+	}
+	resp := new(msg.AlterConfigsResponse)
+	resp.SetDefaults()
+	for i, err := range h.alter(c, wishes, req.ValidateOnly) {
+		out := add(&resp.Responses)
+		out.ResourceType, out.ResourceName = wishes[i].kind, wishes[i].name
+		out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+	}
+	return resp
+}
+
+func (h *Handler) incrementalAlterConfigs(c *call, req *msg.IncrementalAlterConfigsRequest) *msg.IncrementalAlterConfigsResponse {
+	wishes := make([]alteration, len(req.Resources))
+	for i, r := range req.Resources {
+		wishes[i] = alteration{kind: r.ResourceType, name: r.ResourceName}
+		for _, kv := range r.Configs {
+			wishes[i].ops = append(wishes[i].ops, alterOp{kv.Name, kv.ConfigOperation, kv.Value})
+		}
+	}
+	resp := new(msg.IncrementalAlterConfigsResponse)
+	resp.SetDefaults()
+	for i, err := range h.alter(c, wishes, req.ValidateOnly) {
+		out := add(&resp.Responses)
+		out.ResourceType, out.ResourceName = wishes[i].kind, wishes[i].name
+		out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+	}
+	return resp
+}
+
+// alter carries out the wishes, each for itself, and returns what became of them.
+func (h *Handler) alter(c *call, wishes []alteration, validateOnly bool) []error {
+	errs := make([]error, len(wishes))
+	for i, w := range wishes {
+		same := func(o alteration) bool { return o.kind == w.kind && o.name == w.name }
+		if slices.ContainsFunc(wishes[:i], same) || slices.ContainsFunc(wishes[i+1:], same) {
+			errs[i] = kerr.Errorf(kerr.InvalidRequest, "Each resource must appear at most once.")
+			continue
+		}
+		if errs[i] = h.alterOne(c.Context(), w, validateOnly); errs[i] == nil && !validateOnly {
+			h.log.Info("changed a configuration", "resource", w.name, "type", w.kind, "client", c.client)
+		}
+	}
+	return errs
+}
+
+// alterRetries bounds the attempts when others change the same resource at the same time.
+const alterRetries = 10
+
+func (h *Handler) alterOne(ctx context.Context, w alteration, validateOnly bool) error {
+	for attempt := 0; ; attempt++ {
+		change, err := h.change(h.opt.Control.Image(), w)
+		if err != nil {
+			return err
+		}
+		res, err := control.Do[meta.Outcomes](ctx, h.opt.Control, &meta.AlterConfigs{Changes: []meta.ConfigChange{change}, ValidateOnly: validateOnly})
+		if err == nil {
+			err = refusal(res.Errs[0])
+		}
+		if meta.CodeOf(err) != meta.Conflict || attempt == alterRetries {
+			return err
+		}
+	}
+}
+
+// change works out all settings that the resource is to have.
+func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, error) {
+	change := meta.ConfigChange{Name: w.name}
+	old, lookup, err := h.alterable(img, w, &change)
+	if err != nil {
+		return change, err
+	}
+	change.Configs = map[string]string{}
+	if !w.replace {
+		for k, v := range old {
+			change.Configs[k] = v
+		}
+	}
+	seen := map[string]bool{}
+	for _, op := range w.ops {
+		if seen[op.name] {
+			return change, kerr.Errorf(kerr.InvalidRequest, "Error due to duplicate config keys: %s", op.name)
+		}
+		seen[op.name] = true
+		if err := apply(change.Configs, op, lookup(op.name)); err != nil {
+			return change, err
+		}
+	}
+	if w.kind == topicResource {
+		err = topicconfig.Validate(change.Configs)
+	} else {
+		err = topicconfig.ValidateBroker(change.Configs)
+	}
+	if err != nil {
+		return change, kerr.Errorf(kerr.InvalidConfig, "%v", err)
+	}
+	return change, nil
+}
+
+// alterable returns the present settings of the resource and how its definitions are found.
+func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigChange) (old map[string]string, lookup func(string) *topicconfig.Def, err error) {
+	switch w.kind {
+	case topicResource:
+		topic, ok := img.TopicByName(w.name)
+		if !ok {
+			return nil, nil, kerr.UnknownTopicOrPartition.Err()
+		}
+		change.Kind, change.Since = meta.TopicConfig, topic.ConfigsPos
+		return topic.Configs, topicconfig.LookupTopic, nil
+	case brokerResource:
+		if id, err := strconv.ParseInt(w.name, 10, 32); w.name != "" && (err != nil || !knownNode(img, base.NodeID(id))) {
+			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "There is no broker %q.", w.name)
+		}
+		change.Kind = meta.BrokerConfig
+		for r := range img.ConfigResources(meta.BrokerConfig) {
+			if r.Name == w.name {
+				change.Since = r.Pos
+			}
+		}
+		for _, op := range w.ops {
+			if def := topicconfig.LookupBroker(op.name); def != nil && !def.Dynamic {
+				return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", op.name)
+			}
+		}
+		return img.Configs(meta.BrokerConfig, w.name), topicconfig.LookupBroker, nil
+	}
+	return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Resources of type %d cannot be configured.", w.kind)
+}
+
+func knownNode(img *meta.Image, id base.NodeID) bool {
+	_, ok := img.Node(id)
+	return ok
+}
+
+// apply does one operation on configs. def is the setting's definition, nil if it is not known; validation says so later.
+func apply(configs map[string]string, op alterOp, def *topicconfig.Def) error {
+	if op.op == opDelete {
+		delete(configs, op.name)
+		return nil
+	}
+	if op.value == nil {
+		return kerr.Errorf(kerr.InvalidRequest, "Null value not supported for: %s", op.name)
+	}
+	switch op.op {
+	case opSet:
+		configs[op.name] = *op.value
+		return nil
+	case opAppend, opSubtract:
+	default:
+		return kerr.Errorf(kerr.InvalidRequest, "Unknown operation %d for %s", op.op, op.name)
+	}
+	if def == nil || def.Type != topicconfig.List {
+		return kerr.Errorf(kerr.InvalidConfig, "Config value append and subtract are not allowed for config key: %s", op.name)
+	}
+	now, set := configs[op.name]
+	if !set {
+		now = def.Default
+	}
+	list := topicconfig.SplitList(now)
+	for _, v := range topicconfig.SplitList(*op.value) {
+		at := slices.Index(list, v)
+		switch {
+		case op.op == opAppend && at < 0:
+			list = append(list, v)
+		case op.op == opSubtract && at >= 0:
+			list = slices.Delete(list, at, at+1)
+		}
+	}
+	configs[op.name] = strings.Join(list, ",")
+	return nil
+}

@@ -1,0 +1,66 @@
+package handle
+
+// ApiVersions (key 18), versions 0-4.
+//
+// An unknown version is answered with UNSUPPORTED_VERSION and a body of version 0 that holds the range of this key only, without
+// looking at the request. Produce is advertised from version 0, because librdkafka before 2.11 otherwise turns compression off;
+// versions 0 to 2 are refused all the same. Features are finalized only where they are implemented.
+
+import (
+	"regexp"
+
+	"sluice/edge/kafka"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// software is what a client's name and version may look like (KIP-511).
+var software = regexp.MustCompile(`^[a-zA-Z0-9](?:[a-zA-Z0-9\-.]*[a-zA-Z0-9])?$`)
+
+// feature is a feature level that this broker supports. Clients switch behaviour by them, so only what is implemented is here.
+type feature struct {
+	name     string
+	min, max int16
+}
+
+var features = []feature{
+	{"metadata.version", 7, 30}, // 3.3-IV3 to 4.3-IV0: which requests exist and what they carry
+}
+
+func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVersionsResponse {
+	resp := new(msg.ApiVersionsResponse)
+	resp.SetDefaults()
+	if c.Version >= 3 && (!software.MatchString(req.ClientSoftwareName) || !software.MatchString(req.ClientSoftwareVersion)) {
+		resp.ErrorCode = int16(kerr.InvalidRequest)
+		return resp
+	}
+	for _, a := range msg.APIs {
+		k := add(&resp.ApiKeys)
+		k.ApiKey, k.MinVersion, k.MaxVersion = a.Key, a.Min, a.Max
+		if a.Key == msg.KeyProduce {
+			k.MinVersion = 0
+		}
+	}
+	if c.Version < 3 {
+		return resp
+	}
+	for _, f := range features {
+		s := add(&resp.SupportedFeatures)
+		s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
+		l := add(&resp.FinalizedFeatures)
+		l.Name, l.MinVersionLevel, l.MaxVersionLevel = f.name, f.max, f.max
+	}
+	resp.FinalizedFeaturesEpoch = int64(h.opt.Control.Image().Pos())
+	return resp
+}
+
+// unknownApiVersions answers a version that is not offered, so that any client can go on with one that is.
+func (h *Handler) unknownApiVersions(r *kafka.Request) {
+	row, _ := msg.Lookup(msg.KeyApiVersions)
+	resp := new(msg.ApiVersionsResponse)
+	resp.SetDefaults()
+	resp.ErrorCode = int16(kerr.UnsupportedVersion)
+	k := add(&resp.ApiKeys)
+	k.ApiKey, k.MinVersion, k.MaxVersion = msg.KeyApiVersions, row.Min, row.Max
+	r.Reply(kafka.Reply{Segments: [][]byte{resp.Append(nil, 0)}})
+}

@@ -1,0 +1,147 @@
+package handle
+
+// CreateTopics (key 19), versions 2-7.
+//
+// Any replication factor from 1 is accepted and reported as 1: the bucket keeps the data, and clients' defaults say 3. Of a manual
+// assignment the first replica of each partition becomes its leader. Names that differ only in dot and underscore are allowed,
+// which Kafka refuses for the sake of its metrics.
+
+import (
+	"slices"
+	"time"
+
+	"sluice/base"
+	"sluice/broker/lead"
+	"sluice/broker/topicconfig"
+	"sluice/cluster/control"
+	"sluice/cluster/meta"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.CreateTopicsResponse {
+	resp := new(msg.CreateTopicsResponse)
+	resp.SetDefaults()
+	resp.Topics = slices.Grow(resp.Topics, len(req.Topics))
+	counts := map[string]int{}
+	for i := range req.Topics {
+		counts[req.Topics[i].Name]++
+	}
+	var create []meta.NewTopic
+	var where []int // in resp, of the topics in create
+	for i := range req.Topics {
+		asked := &req.Topics[i]
+		if counts[asked.Name] == 0 {
+			continue // a duplicate that has been answered
+		}
+		out := add(&resp.Topics)
+		out.Name, out.ErrorMessage = asked.Name, nil
+		topic, err := h.newTopic(asked, counts[asked.Name] > 1)
+		counts[asked.Name] = 0
+		if err != nil {
+			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+			continue
+		}
+		create, where = append(create, topic), append(where, len(resp.Topics)-1)
+	}
+	if len(create) == 0 {
+		return resp
+	}
+	res, err := control.Do[meta.TopicsCreated](c.Context(), h.opt.Control, &meta.CreateTopics{Topics: create, ValidateOnly: req.ValidateOnly})
+	var made []base.UUID
+	for i, at := range where {
+		out := &resp.Topics[at]
+		failed := err
+		if err == nil {
+			failed = refusal(res.Topics[i].Err)
+		}
+		if failed != nil {
+			out.ErrorCode, out.ErrorMessage = int16(codeOf(failed)), messageOf(failed)
+			continue
+		}
+		out.TopicId, out.NumPartitions, out.ReplicationFactor = res.Topics[i].ID, create[i].Partitions, 1
+		out.Configs = h.createdConfigs(create[i].Configs)
+		made = append(made, res.Topics[i].ID)
+		if !req.ValidateOnly {
+			h.log.Info("created a topic", "topic", out.Name, "partitions", out.NumPartitions, "client", c.client)
+		}
+	}
+	if !req.ValidateOnly {
+		h.settle(c.Context(), made, min(time.Duration(max(req.TimeoutMs, 0))*time.Millisecond, settleMax))
+	}
+	return resp
+}
+
+type askedTopic = msg.CreateTopicsRequestCreatableTopic
+
+// newTopic checks what was asked for.
+func (h *Handler) newTopic(asked *askedTopic, duplicate bool) (meta.NewTopic, error) {
+	t := meta.NewTopic{Name: asked.Name, Partitions: asked.NumPartitions}
+	if duplicate {
+		return t, kerr.Errorf(kerr.InvalidRequest, "Duplicate topic name.")
+	}
+	if r := meta.CheckTopicName(asked.Name); r != nil {
+		return t, r
+	}
+	if asked.ReplicationFactor == 0 || asked.ReplicationFactor < -1 {
+		return t, kerr.Errorf(kerr.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
+	}
+	if len(asked.Assignments) > 0 {
+		if err := assign(&t, asked); err != nil {
+			return t, err
+		}
+	}
+	switch {
+	case t.Partitions == -1:
+		t.Partitions = int32(h.opt.Config.NumPartitions)
+	case t.Partitions < 1:
+		return t, kerr.Errorf(kerr.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
+	}
+	configs := map[string]string{}
+	for _, kv := range asked.Configs {
+		if kv.Value == nil {
+			return t, kerr.Errorf(kerr.InvalidConfig, "Null value not supported for topic configs: %s", kv.Name)
+		}
+		configs[kv.Name] = *kv.Value
+	}
+	if err := topicconfig.Validate(configs); err != nil {
+		return t, kerr.Errorf(kerr.InvalidConfig, "%v", err)
+	}
+	if len(configs) > 0 {
+		t.Configs = configs
+	}
+	return t, nil
+}
+
+// assign takes the leaders of a manual assignment.
+func assign(t *meta.NewTopic, asked *askedTopic) error {
+	if asked.NumPartitions != -1 || asked.ReplicationFactor != -1 {
+		return kerr.Errorf(kerr.InvalidRequest, "A manual partition assignment was specified, but numPartitions or replicationFactor was not set to -1.")
+	}
+	t.Partitions = int32(len(asked.Assignments))
+	t.Leaders = slices.Repeat([]base.NodeID{base.NoNode}, len(asked.Assignments))
+	for _, a := range asked.Assignments {
+		switch {
+		case a.PartitionIndex < 0 || int(a.PartitionIndex) >= len(t.Leaders) || t.Leaders[a.PartitionIndex] != base.NoNode:
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "Partitions should be a consecutive 0-based integer sequence.")
+		case len(a.BrokerIds) == 0:
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "Partition %d has no replicas.", a.PartitionIndex)
+		case a.BrokerIds[0] < 0:
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "Broker id %d is invalid.", a.BrokerIds[0])
+		}
+		t.Leaders[a.PartitionIndex] = base.NodeID(a.BrokerIds[0])
+	}
+	return nil
+}
+
+// createdConfigs returns all settings of a topic with these overrides.
+func (h *Handler) createdConfigs(overrides map[string]string) []msg.CreateTopicsResponseCreatableTopicConfigs {
+	broker := lead.BrokerConfigs(h.opt.Control.Image(), h.opt.Node.ID)
+	out := make([]msg.CreateTopicsResponseCreatableTopicConfigs, 0, len(topicconfig.Topic()))
+	for _, def := range topicconfig.Topic() {
+		v := def.Resolve(overrides, broker)
+		e := add(&out)
+		e.Name, e.Value, e.ConfigSource, e.IsSensitive = def.Name, &v.Value, int8(v.Source), def.Sensitive()
+	}
+	return out
+}

@@ -1,0 +1,229 @@
+package handle
+
+// DescribeConfigs (key 32), versions 1-4: topics, brokers, groups and telemetry subscriptions. All settings that Kafka knows are
+// shown, also those without effect here; of a broker's settings those that this broker has itself show its own values.
+// Broker loggers have nothing to show.
+
+import (
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"sluice/base"
+	"sluice/base/config"
+	"sluice/broker/lead"
+	"sluice/broker/topicconfig"
+	"sluice/cluster/meta"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// Sources of a configuration value.
+const (
+	sourceTopic         int8 = 1
+	sourceBroker        int8 = 2
+	sourceDefaultBroker int8 = 3
+	sourceStaticBroker  int8 = 4
+	sourceDefault       int8 = 5
+	sourceClientMetrics int8 = 7
+	sourceGroup         int8 = 8
+)
+
+type (
+	describedResource = msg.DescribeConfigsResponseDescribeConfigsResult
+	describedConfig   = msg.DescribeConfigsResponseDescribeConfigsResourceResult
+)
+
+func (h *Handler) describeConfigs(_ *call, req *msg.DescribeConfigsRequest) *msg.DescribeConfigsResponse {
+	img := h.opt.Control.Image()
+	resp := new(msg.DescribeConfigsResponse)
+	resp.SetDefaults()
+	for i := range req.Resources {
+		asked := &req.Resources[i]
+		out := add(&resp.Results)
+		out.ResourceType, out.ResourceName, out.ErrorMessage = asked.ResourceType, asked.ResourceName, nil
+		configs, err := h.describeResource(img, asked.ResourceType, asked.ResourceName)
+		if err != nil {
+			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+			continue
+		}
+		for _, c := range configs {
+			if asked.ConfigurationKeys != nil && !slices.Contains(asked.ConfigurationKeys, c.Name) {
+				continue
+			}
+			if !req.IncludeSynonyms {
+				c.Synonyms = nil
+			}
+			if !req.IncludeDocumentation {
+				c.Documentation = nil
+			}
+			out.Configs = append(out.Configs, c)
+		}
+	}
+	return resp
+}
+
+func (h *Handler) describeResource(img *meta.Image, kind int8, name string) ([]describedConfig, error) {
+	switch kind {
+	case topicResource:
+		if r := meta.CheckTopicName(name); r != nil {
+			return nil, r
+		}
+		topic, ok := img.TopicByName(name)
+		if !ok {
+			return nil, kerr.UnknownTopicOrPartition.Err()
+		}
+		return h.topicConfigs(img, topic), nil
+	case brokerResource:
+		return h.brokerConfigs(img, name)
+	case brokerLoggerResource:
+		return nil, h.checkBrokerName(name)
+	case clientMetricsResource:
+		return plainConfigs(img.Configs(meta.ClientMetricsConfig, name), sourceClientMetrics), nil
+	case groupResource:
+		return plainConfigs(img.Configs(meta.GroupConfig, name), sourceGroup), nil
+	}
+	return nil, kerr.Errorf(kerr.InvalidRequest, "Unsupported resource type %d", kind)
+}
+
+// topicConfigs describes every setting of a topic.
+func (h *Handler) topicConfigs(img *meta.Image, topic meta.Topic) []describedConfig {
+	broker := lead.BrokerConfigs(img, h.opt.Node.ID)
+	out := make([]describedConfig, 0, len(topicconfig.Topic()))
+	for _, def := range topicconfig.Topic() {
+		v := def.Resolve(topic.Configs, broker)
+		c := add(&out)
+		fill(c, def)
+		c.Value, c.ConfigSource = shown(def, v.Value), int8(v.Source)
+		if own, ok := topic.Configs[def.Name]; ok {
+			addSynonym(c, def, def.Name, own, sourceTopic)
+		}
+		for _, name := range def.Synonyms {
+			if set, ok := broker[name]; ok {
+				addSynonym(c, def, name, set, sourceBroker)
+			}
+		}
+		if def.HasDefault && len(def.Synonyms) > 0 {
+			addSynonym(c, def, def.Synonyms[0], def.Default, sourceDefault)
+		}
+	}
+	return out
+}
+
+// brokerConfigs describes this broker, or with an empty name what was set for all brokers.
+func (h *Handler) brokerConfigs(img *meta.Image, name string) ([]describedConfig, error) {
+	all := img.NodeConfigs(base.NoNode)
+	if name == "" {
+		return plainConfigs(all, sourceDefaultBroker), nil
+	}
+	if err := h.checkBrokerName(name); err != nil {
+		return nil, err
+	}
+	own := img.Configs(meta.BrokerConfig, name)
+	out := make([]describedConfig, 0, len(topicconfig.Broker()))
+	for _, def := range topicconfig.Broker() {
+		c := add(&out)
+		fill(c, def)
+		c.ReadOnly = !def.Dynamic
+		if v, ok := own[def.Name]; ok {
+			addSynonym(c, def, def.Name, v, sourceBroker)
+		}
+		if v, ok := all[def.Name]; ok {
+			addSynonym(c, def, def.Name, v, sourceDefaultBroker)
+		}
+		if v, source := h.staticConfig(img, def.Name); source != 0 {
+			addSynonym(c, def, def.Name, v, source)
+		} else if def.HasDefault {
+			addSynonym(c, def, def.Name, def.Default, sourceDefault)
+		}
+		c.ConfigSource = sourceDefault
+		if len(c.Synonyms) > 0 {
+			c.Value, c.ConfigSource = c.Synonyms[0].Value, c.Synonyms[0].Source
+		}
+	}
+	return out, nil
+}
+
+func (h *Handler) checkBrokerName(name string) error {
+	if id, err := strconv.ParseInt(name, 10, 32); err != nil || base.NodeID(id) != h.opt.Node.ID {
+		return kerr.Errorf(kerr.InvalidRequest, "Unexpected broker id, expected %v, but received %s", h.opt.Node.ID, name)
+	}
+	return nil
+}
+
+// staticConfig returns the value this process has for a setting of Kafka's, and 0 if it has none.
+func (h *Handler) staticConfig(img *meta.Image, name string) (value string, source int8) {
+	self, _ := img.Node(h.opt.Node.ID)
+	switch name {
+	case "broker.id", "node.id":
+		return h.opt.Node.ID.String(), sourceStaticBroker
+	case "broker.rack":
+		if self.Zone == "" {
+			return "", 0
+		}
+		return self.Zone, sourceStaticBroker
+	case "listeners":
+		return "PLAINTEXT://" + h.opt.Config.Listen, sourceStaticBroker
+	case "advertised.listeners":
+		var urls []string
+		for _, e := range self.Endpoints {
+			urls = append(urls, e.Name+"://"+e.Host+":"+strconv.Itoa(int(e.Port)))
+		}
+		return strings.Join(urls, ","), sourceStaticBroker
+	case "log.dir", "log.dirs":
+		return h.opt.LogDir, sourceStaticBroker
+	}
+	s := config.Find(name)
+	if s == nil || s.Name != name {
+		return "", 0
+	}
+	value = s.Value(h.opt.Config)
+	if s.Kind == config.Size {
+		n, _ := config.ParseBytes(value)
+		value = strconv.FormatInt(int64(n), 10)
+	}
+	if h.opt.Config.Origin(name) != "default" {
+		return value, sourceStaticBroker
+	}
+	return value, sourceDefault
+}
+
+// fill sets what a setting's definition says.
+func fill(c *describedConfig, def *topicconfig.Def) {
+	c.Name, c.Value, c.IsSensitive, c.ConfigType, c.Documentation = def.Name, nil, def.Sensitive(), int8(def.Type), nil
+	if def.Doc != "" {
+		c.Documentation = &def.Doc
+	}
+}
+
+// shown is the value as a client may see it: null where there is none, and where it is a secret.
+func shown(def *topicconfig.Def, value string) *string {
+	if def.Sensitive() || value == "" && !def.HasDefault {
+		return nil
+	}
+	return &value
+}
+
+func addSynonym(c *describedConfig, def *topicconfig.Def, name, value string, source int8) {
+	s := add(&c.Synonyms)
+	s.Name, s.Value, s.Source = name, shown(def, value), source
+}
+
+// plainConfigs describes settings that are kept as they were given, without definitions.
+func plainConfigs(configs map[string]string, source int8) []describedConfig {
+	out := make([]describedConfig, 0, len(configs))
+	for k, v := range configs {
+		c := add(&out)
+		c.Name, c.Value, c.ConfigSource, c.Documentation = k, &v, source, nil
+		c.ConfigType = int8(topicconfig.String)
+		if def := topicconfig.LookupBroker(k); def != nil && source == sourceDefaultBroker {
+			fill(c, def)
+			c.Value = shown(def, v)
+		}
+		s := add(&c.Synonyms)
+		s.Name, s.Value, s.Source = k, c.Value, source
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
+	return out
+}

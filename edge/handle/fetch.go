@@ -1,0 +1,51 @@
+package handle
+
+// Fetch (key 1), versions 4-18. Sessions, limits and waiting are package fetch's. The records of the answer are written to the
+// socket from the memory they lie in. With NOT_LEADER the present leader and its endpoint are named (KIP-951).
+
+import (
+	"sluice/base"
+	"sluice/edge/kafka"
+	"sluice/wire/kbin"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+func (h *Handler) fetch(c *call, req *msg.FetchRequest) {
+	h.opt.Fetcher.Fetch(c.Context(), c.Version, req, func(resp *msg.FetchResponse, release func()) {
+		if c.Version >= 16 {
+			h.hintLeaders(c, resp)
+		}
+		var g kbin.Gather
+		g.SetScratch(c.responseHeader(g.Scratch()))
+		resp.AppendGather(&g, c.Version)
+		c.Reply(kafka.Reply{Segments: g.Segments(), Release: release})
+	})
+}
+
+// hintLeaders adds endpoints for the leaders that the answer names.
+func (h *Handler) hintLeaders(c *call, resp *msg.FetchResponse) {
+	img := h.opt.Control.Image()
+	named := map[base.NodeID]bool{}
+	for i := range resp.Responses {
+		t := &resp.Responses[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			if p.ErrorCode != int16(kerr.NotLeaderOrFollower) && p.ErrorCode != int16(kerr.FencedLeaderEpoch) {
+				continue
+			}
+			now, ok := img.Partition(t.TopicId, p.PartitionIndex)
+			leader, code := h.leader(img, now)
+			if !ok || code != kerr.None {
+				continue
+			}
+			p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(leader), int32(now.LeaderEpoch)
+			if n, ok := img.Node(leader); ok && !named[leader] {
+				named[leader] = true
+				e := add(&resp.NodeEndpoints)
+				e.NodeId, e.Rack = int32(leader), rack(n)
+				e.Host, e.Port = endpoint(n, c.Listener())
+			}
+		}
+	}
+}

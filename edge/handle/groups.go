@@ -1,0 +1,68 @@
+package handle
+
+// The APIs of consumer groups and committed offsets. Package group implements them and documents each; here they get to know who
+// is asking. OffsetCommit (8), versions 2-10; OffsetFetch (9), 1-10; FindCoordinator (10), 0-6; JoinGroup (11), 0-9;
+// Heartbeat (12), 0-4; LeaveGroup (13), 0-5; SyncGroup (14), 0-5; DescribeGroups (15), 0-6; ListGroups (16), 0-5;
+// DeleteGroups (42), 0-2; OffsetDelete (47), 0.
+//
+// FindCoordinator knows coordinators of groups; for transactions and share groups it answers with an error that says so.
+
+import (
+	"net"
+
+	"sluice/broker/group"
+	"sluice/wire/msg"
+)
+
+// caller says whose request it is.
+func (c *call) caller() group.CallInfo {
+	host, _, err := net.SplitHostPort(c.RemoteAddr().String())
+	if err != nil {
+		host = c.RemoteAddr().String()
+	}
+	return group.CallInfo{ClientID: c.client, ClientHost: host, Version: c.Version, Listener: c.Listener()}
+}
+
+func (h *Handler) offsetCommit(c *call, req *msg.OffsetCommitRequest) {
+	h.opt.Groups.OffsetCommit(c.caller(), req, func(r *msg.OffsetCommitResponse) { c.reply(r) })
+}
+
+func (h *Handler) offsetFetch(c *call, req *msg.OffsetFetchRequest) {
+	h.opt.Groups.OffsetFetch(c.caller(), req, func(r *msg.OffsetFetchResponse) { c.reply(r) })
+}
+
+func (h *Handler) findCoordinator(c *call, req *msg.FindCoordinatorRequest) {
+	h.opt.Groups.FindCoordinator(c.caller(), req, func(r *msg.FindCoordinatorResponse) { c.reply(r) })
+}
+
+func (h *Handler) joinGroup(c *call, req *msg.JoinGroupRequest) {
+	h.opt.Groups.Join(c.caller(), req, func(r *msg.JoinGroupResponse) { c.reply(r) })
+}
+
+func (h *Handler) heartbeat(c *call, req *msg.HeartbeatRequest) {
+	h.opt.Groups.Heartbeat(c.caller(), req, func(r *msg.HeartbeatResponse) { c.reply(r) })
+}
+
+func (h *Handler) leaveGroup(c *call, req *msg.LeaveGroupRequest) {
+	h.opt.Groups.Leave(c.caller(), req, func(r *msg.LeaveGroupResponse) { c.reply(r) })
+}
+
+func (h *Handler) syncGroup(c *call, req *msg.SyncGroupRequest) {
+	h.opt.Groups.Sync(c.caller(), req, func(r *msg.SyncGroupResponse) { c.reply(r) })
+}
+
+func (h *Handler) describeGroups(c *call, req *msg.DescribeGroupsRequest) {
+	h.opt.Groups.Describe(c.caller(), req, func(r *msg.DescribeGroupsResponse) { c.reply(r) })
+}
+
+func (h *Handler) listGroups(c *call, req *msg.ListGroupsRequest) {
+	h.opt.Groups.List(c.caller(), req, func(r *msg.ListGroupsResponse) { c.reply(r) })
+}
+
+func (h *Handler) deleteGroups(c *call, req *msg.DeleteGroupsRequest) {
+	h.opt.Groups.DeleteGroups(c.caller(), req, func(r *msg.DeleteGroupsResponse) { c.reply(r) })
+}
+
+func (h *Handler) offsetDelete(c *call, req *msg.OffsetDeleteRequest) {
+	h.opt.Groups.OffsetDelete(c.caller(), req, func(r *msg.OffsetDeleteResponse) { c.reply(r) })
+}

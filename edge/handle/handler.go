@@ -1,0 +1,166 @@
+package handle
+
+import (
+	"fmt"
+	"log/slog"
+
+	"sluice/edge/kafka"
+	"sluice/wire/kbin"
+	"sluice/wire/msg"
+)
+
+// serve starts a request of one API.
+type serve func(h *Handler, c *call)
+
+// apis says how each offered API is served. Versions are in package msg.
+var apis = map[int16]serve{
+	msg.KeyProduce:                    async((*Handler).produce),
+	msg.KeyFetch:                      async((*Handler).fetch),
+	msg.KeyListOffsets:                sync((*Handler).listOffsets),
+	msg.KeyMetadata:                   sync((*Handler).metadata),
+	msg.KeyOffsetCommit:               async((*Handler).offsetCommit),
+	msg.KeyOffsetFetch:                async((*Handler).offsetFetch),
+	msg.KeyFindCoordinator:            async((*Handler).findCoordinator),
+	msg.KeyJoinGroup:                  async((*Handler).joinGroup),
+	msg.KeyHeartbeat:                  async((*Handler).heartbeat),
+	msg.KeyLeaveGroup:                 async((*Handler).leaveGroup),
+	msg.KeySyncGroup:                  async((*Handler).syncGroup),
+	msg.KeyDescribeGroups:             async((*Handler).describeGroups),
+	msg.KeyListGroups:                 async((*Handler).listGroups),
+	msg.KeyApiVersions:                sync((*Handler).apiVersions),
+	msg.KeyCreateTopics:               sync((*Handler).createTopics),
+	msg.KeyDeleteTopics:               sync((*Handler).deleteTopics),
+	msg.KeyDeleteRecords:              sync((*Handler).deleteRecords),
+	msg.KeyInitProducerId:             sync((*Handler).initProducerID),
+	msg.KeyOffsetForLeaderEpoch:       sync((*Handler).offsetForLeaderEpoch),
+	msg.KeyDescribeConfigs:            sync((*Handler).describeConfigs),
+	msg.KeyAlterConfigs:               sync((*Handler).alterConfigs),
+	msg.KeyDescribeLogDirs:            sync((*Handler).describeLogDirs),
+	msg.KeyCreatePartitions:           sync((*Handler).createPartitions),
+	msg.KeyDeleteGroups:               async((*Handler).deleteGroups),
+	msg.KeyIncrementalAlterConfigs:    sync((*Handler).incrementalAlterConfigs),
+	msg.KeyListPartitionReassignments: sync((*Handler).listPartitionReassignments),
+	msg.KeyOffsetDelete:               async((*Handler).offsetDelete),
+	msg.KeyDescribeCluster:            sync((*Handler).describeCluster),
+	msg.KeyListConfigResources:        sync((*Handler).listConfigResources),
+	msg.KeyDescribeTopicPartitions:    sync((*Handler).describeTopicPartitions),
+}
+
+// message is a message of which PT is the pointer.
+type message[T any] interface {
+	*T
+	msg.Message
+}
+
+// sync serves an API with a function that returns the response; it may block.
+func sync[Q, R any, PQ message[Q], PR message[R]](fn func(*Handler, *call, *Q) *R) serve {
+	return func(h *Handler, c *call) {
+		req := PQ(new(Q))
+		if c.decode(req) {
+			c.reply(PR(fn(h, c, (*Q)(req))))
+		}
+	}
+}
+
+// async serves an API with a function that sees to the answer itself.
+func async[Q any, PQ message[Q]](fn func(*Handler, *call, *Q)) serve {
+	return func(h *Handler, c *call) {
+		req := PQ(new(Q))
+		if c.decode(req) {
+			fn(h, c, (*Q)(req))
+		}
+	}
+}
+
+// call is a request on its way through the handler.
+type call struct {
+	*kafka.Request
+	client string // the client id, empty if there is none
+	body   kbin.Reader
+}
+
+// decode reads the body into m, or aborts the connection.
+func (c *call) decode(m msg.Message) bool {
+	m.Decode(&c.body, c.Version)
+	if err := c.body.Err(); err != nil {
+		c.Abort(fmt.Sprintf("malformed %s request, version %d: %v", msg.Name(c.Key), c.Version, err))
+		return false
+	}
+	return true
+}
+
+// reply answers with m.
+func (c *call) reply(m msg.Message) {
+	c.Reply(kafka.Reply{Segments: [][]byte{m.Append(c.responseHeader(make([]byte, 0, 256)), c.Version)}})
+}
+
+// responseHeader appends what stands between the correlation id, which the connection writes, and the body.
+func (c *call) responseHeader(dst []byte) []byte {
+	if c.Key != msg.KeyApiVersions && msg.IsFlexible(c.Key, c.Version) {
+		return append(dst, 0)
+	}
+	return dst
+}
+
+// Handler serves requests. It implements kafka.Handler.
+type Handler struct {
+	opt Options
+	ids producerIDs
+	log *slog.Logger
+}
+
+// New returns a handler.
+func New(opt Options) *Handler {
+	h := &Handler{opt: opt, log: opt.Logger}
+	if h.log == nil {
+		h.log = slog.New(slog.DiscardHandler)
+	}
+	return h
+}
+
+// APIName names an API for metrics.
+func APIName(key int16) string {
+	if name := msg.Name(key); name != "" {
+		return name
+	}
+	return "unknown"
+}
+
+// Handle implements kafka.Handler.
+func (h *Handler) Handle(r *kafka.Request) {
+	serve, known := apis[r.Key]
+	row, offered := msg.Lookup(r.Key)
+	switch {
+	case !known || !offered:
+		r.Abort(fmt.Sprintf("API key %d is not offered", r.Key))
+		return
+	case r.Version < row.Min || r.Version > row.Max:
+		if r.Key == msg.KeyApiVersions {
+			h.unknownApiVersions(r)
+			return
+		}
+		r.Abort(fmt.Sprintf("%s version %d is not offered; %d to %d are", msg.Name(r.Key), r.Version, row.Min, row.Max))
+		return
+	}
+	c := &call{Request: r, body: kbin.NewReader(r.Body)}
+	if id := c.body.NullableString(false); id != nil {
+		c.client = *id
+	}
+	if msg.IsFlexible(r.Key, r.Version) {
+		c.body.Tags(nil)
+	}
+	serve(h, c)
+}
+
+// add appends an element with its defaults to a slice of a message and returns it; the pointer is good until the next add. Mind that the
+// default of most nullable strings is the empty string: where null is meant, say so.
+func add[T any, P interface {
+	*T
+	SetDefaults()
+}](s *[]T) P {
+	var zero T
+	*s = append(*s, zero)
+	p := P(&(*s)[len(*s)-1])
+	p.SetDefaults()
+	return p
+}

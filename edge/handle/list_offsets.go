@@ -1,0 +1,77 @@
+package handle
+
+// ListOffsets (key 2), versions 1-11. The replica id is not looked at, because some clients send 0. Nothing is tiered apart from
+// the bucket, so the earliest local offset is the earliest one.
+
+import (
+	"context"
+	"time"
+
+	"sluice/broker/partition"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// listOffsetsMax bounds the look-ups of one request where it does not say so itself.
+const listOffsetsMax = 30 * time.Second
+
+func (h *Handler) listOffsets(c *call, req *msg.ListOffsetsRequest) *msg.ListOffsetsResponse {
+	resp := new(msg.ListOffsetsResponse)
+	resp.SetDefaults()
+	most := listOffsetsMax
+	if c.Version >= 10 && req.TimeoutMs > 0 {
+		most = min(most, time.Duration(req.TimeoutMs)*time.Millisecond)
+	}
+	ctx, cancel := context.WithTimeout(c.Context(), most)
+	defer cancel()
+	var slow []func()
+	resp.Topics = make([]msg.ListOffsetsResponseListOffsetsTopicResponse, len(req.Topics))
+	for i := range req.Topics {
+		asked, out := &req.Topics[i], &resp.Topics[i]
+		out.Name = asked.Name
+		out.Partitions = make([]msg.ListOffsetsResponseListOffsetsPartitionResponse, len(asked.Partitions))
+		for j := range asked.Partitions {
+			p, o := &asked.Partitions[j], &out.Partitions[j]
+			o.SetDefaults()
+			o.PartitionIndex = p.PartitionIndex
+			epoch := partition.NoEpoch
+			if c.Version >= 4 {
+				epoch = p.CurrentLeaderEpoch
+			}
+			job := func() {
+				found, err := h.listOffset(ctx, c.Version, asked.Name, p.PartitionIndex, p.Timestamp, partition.Isolation(req.IsolationLevel), epoch)
+				o.ErrorCode = int16(codeOf(err))
+				o.Offset, o.Timestamp, o.LeaderEpoch = int64(found.Offset), found.Timestamp, found.LeaderEpoch
+			}
+			if p.Timestamp == partition.LatestOffset || p.Timestamp == partition.EarliestOffset {
+				job() // known without a read
+				continue
+			}
+			slow = append(slow, job)
+		}
+	}
+	parallel(slow)
+	return resp
+}
+
+// markersSince tells from which version on a negative timestamp has a meaning.
+var markersSince = map[int64]int16{
+	partition.LatestOffset: 1, partition.EarliestOffset: 1, partition.MaxTimestampOffset: 7, partition.EarliestLocalOffset: 8,
+	partition.LatestTieredOffset: 9, partition.EarliestPendingUpload: 11,
+}
+
+func (h *Handler) listOffset(ctx context.Context, version int16, topic string, index int32, ts int64, isolation partition.Isolation, epoch int32) (partition.Found, error) {
+	none := partition.Found{Offset: -1, Timestamp: -1, LeaderEpoch: -1}
+	if since, ok := markersSince[ts]; ts < 0 && (!ok || version < since) {
+		return none, kerr.UnsupportedVersion.Err()
+	}
+	p, err := h.opt.Directory.GetByName(topic, index)
+	if err != nil {
+		return none, err
+	}
+	found, err := p.ListOffset(ctx, ts, isolation, epoch)
+	if err != nil {
+		return none, err
+	}
+	return found, nil
+}

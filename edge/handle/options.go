@@ -1,0 +1,64 @@
+package handle
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	stdsync "sync"
+
+	"sluice/base"
+	"sluice/base/config"
+	"sluice/broker/fetch"
+	"sluice/broker/group"
+	"sluice/broker/partition"
+	"sluice/cluster/control"
+	"sluice/cluster/meta"
+)
+
+// Options are what a Handler works with. All are required but Logger.
+type Options struct {
+	Node      meta.NodeRef
+	Control   control.Client
+	Directory Directory
+	Admit     func(ctx context.Context, bytes int) error // waits for room for records that are to be appended
+	Fetcher   *fetch.Fetcher
+	Groups    *group.Coordinator
+	Serving   *Signal // woken when a partition has come into Directory
+	Config    *config.Config
+	LogDir    string // what DescribeLogDirs calls the bucket
+	Logger    *slog.Logger
+}
+
+// Directory finds open partitions. *lead.Directory implements it; errors are *kerr.Error.
+type Directory interface {
+	Get(topic base.UUID, index int32) (*partition.Partition, error)
+	GetByName(topic string, index int32) (*partition.Partition, error)
+	Serves(topic base.UUID, index int32) bool
+	All() iter.Seq[*partition.Partition]
+}
+
+// Signal wakes everybody who waits for something to happen. The zero value is ready to use.
+type Signal struct {
+	mu stdsync.Mutex
+	ch chan struct{}
+}
+
+// Wait returns a channel that is closed by the next Wake.
+func (s *Signal) Wait() <-chan struct{} {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch == nil {
+		s.ch = make(chan struct{})
+	}
+	return s.ch
+}
+
+// Wake wakes everybody who waits. It does not block.
+func (s *Signal) Wake() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ch != nil {
+		close(s.ch)
+		s.ch = nil
+	}
+}

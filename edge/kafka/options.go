@@ -1,0 +1,54 @@
+package kafka
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base/slab"
+)
+
+// Options are the collaborators and limits of a Server. Handler must be set; a zero limit takes its default.
+type Options struct {
+	Handler        Handler
+	Pool           *slab.Pool             // memory of Produce frames; nil makes one
+	MaxFrame       int                    // bytes of one request, without the size field; default 100 MiB
+	MaxConnections int                    // default 20,000
+	MaxInFlight    int                    // requests of one connection between handler and socket; default 256
+	RequestMemory  int64                  // bytes of all frames that are being received or processed; default 256 MiB
+	IdleTimeout    time.Duration          // a connection without a request for so long is closed; default 10 min
+	StallTimeout   time.Duration          // a frame or a response that makes no progress for so long closes its connection; default 1 min
+	APIName        func(key int16) string // label of the request metrics; default the number
+	Logger         *slog.Logger
+	Registerer     prometheus.Registerer
+}
+
+func (o Options) withDefaults() Options {
+	if o.Handler == nil {
+		panic("BUG: kafka: no handler")
+	}
+	if o.Pool == nil {
+		o.Pool = new(slab.Pool)
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.APIName == nil {
+		o.APIName = numberName
+	}
+	setDefault(&o.MaxFrame, 100<<20)
+	setDefault(&o.MaxConnections, 20_000)
+	setDefault(&o.MaxInFlight, 256)
+	setDefault(&o.RequestMemory, 256<<20)
+	setDefault(&o.IdleTimeout, 10*time.Minute)
+	setDefault(&o.StallTimeout, time.Minute)
+	return o
+}
+
+func setDefault[T comparable](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}

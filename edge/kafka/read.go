@@ -1,0 +1,192 @@
+package kafka
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"time"
+
+	"sluice/base/slab"
+)
+
+const (
+	headerBytes = 8       // key, version, correlation id
+	firstBytes  = 1 << 20 // a frame gets this much memory at once; more only when it has arrived
+	growFactor  = 4       // and then so many times more
+)
+
+// readLoop reads requests and hands them to the handler until the connection ends.
+func (c *conn) readLoop() {
+	for {
+		reason, err := c.readRequest()
+		if err == nil {
+			continue
+		}
+		if c.draining() {
+			c.awaitAnswers()
+			reason = reasonShutdown
+		}
+		c.close(reason, err.Error())
+		c.awaitAnswers()
+		return
+	}
+}
+
+// readRequest reads one request and starts it.
+func (c *conn) readRequest() (reason string, err error) {
+	c.extendDeadline()
+	head, err := c.in.Peek(4 + headerBytes)
+	if err != nil {
+		return c.readError(err, len(head) == 0)
+	}
+	size := int(int32(binary.BigEndian.Uint32(head)))
+	if size < headerBytes || size > c.srv.opt.MaxFrame {
+		return reasonFrame, fmt.Errorf("a frame of %d bytes; allowed are %d to %d%s", size, headerBytes, c.srv.opt.MaxFrame, looksLike(head))
+	}
+	r := &Request{
+		Key:           int16(binary.BigEndian.Uint16(head[4:])),
+		Version:       int16(binary.BigEndian.Uint16(head[6:])),
+		CorrelationID: int32(binary.BigEndian.Uint32(head[8:])),
+		conn:          c,
+	}
+	if !c.admit(r) {
+		return reasonClient, net.ErrClosed
+	}
+	memory := &c.srv.others
+	if r.Key == ProduceKey {
+		memory = &c.srv.produce
+	}
+	charge, err := memory.take(c.ctx, size)
+	if err != nil {
+		return reasonClient, err
+	}
+	c.srv.metrics.memory.Add(float64(charge))
+	defer func() {
+		c.srv.metrics.memory.Sub(float64(charge))
+		memory.give(charge)
+	}()
+	c.in.Discard(4 + headerBytes)
+	if err := c.readBody(r, size-headerBytes); err != nil {
+		return c.readError(err, false)
+	}
+	c.srv.metrics.bytesIn.Add(float64(4 + size))
+	r.Received = time.Now()
+	buf := r.Buf
+	c.start(r)
+	c.srv.opt.Handler.Handle(r)
+	if buf != nil {
+		buf.Release()
+	}
+	return "", nil
+}
+
+// readBody reads the n bytes of r that follow the header. Memory grows as they arrive, so that a client that only claims to send
+// much costs little. Produce frames lie in recycled memory; others are small and may outlive their request in a coordinator.
+func (c *conn) readBody(r *Request, n int) error {
+	var have int
+	var buf *slab.Buf
+	var body []byte
+	for have < n || body == nil {
+		want := min(n, max(have*growFactor, firstBytes))
+		if r.Key == ProduceKey {
+			next := c.srv.opt.Pool.Get(want)
+			copy(next.B, body[:have])
+			if buf != nil {
+				buf.Release()
+			}
+			buf, body = next, next.B[:want]
+		} else {
+			next := make([]byte, want)
+			copy(next, body[:have])
+			body = next
+		}
+		if err := c.fill(body[have:], n > firstBytes); err != nil {
+			if buf != nil {
+				buf.Release()
+			}
+			return err
+		}
+		have = want
+	}
+	r.Buf, r.Body = buf, body[:n:n]
+	return nil
+}
+
+// fill reads all of dst. A long read must make progress: the stall timeout is for every piece of it.
+func (c *conn) fill(dst []byte, long bool) error {
+	for len(dst) > 0 {
+		piece := dst
+		if long {
+			piece = dst[:min(len(dst), firstBytes)]
+			c.deadline = time.Time{}
+			c.setReadDeadline(time.Now().Add(c.srv.opt.StallTimeout))
+		}
+		n, err := io.ReadFull(c.in, piece)
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		dst = dst[n:]
+	}
+	return nil
+}
+
+// extendDeadline lets the connection be idle for IdleTimeout from now. Setting a deadline costs about as much as a small request,
+// so it is set an eighth later than asked, and again only when an eighth has passed: never too early, at most an eighth too late.
+func (c *conn) extendDeadline() {
+	now, idle := time.Now(), c.srv.opt.IdleTimeout
+	if c.deadline.Sub(now) >= idle {
+		return
+	}
+	c.deadline = now.Add(idle + idle/8)
+	c.setReadDeadline(c.deadline)
+}
+
+// setReadDeadline sets the deadline of reading, but never undoes stopReading.
+func (c *conn) setReadDeadline(t time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.mu.draining {
+		c.nc.SetReadDeadline(t)
+	}
+}
+
+// readError names the reason for a failed read. boundary says that it failed between two requests.
+func (c *conn) readError(err error, boundary bool) (string, error) {
+	switch {
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		if boundary {
+			return reasonIdle, err
+		}
+		return reasonStalled, errors.New("a request was begun and not finished in time")
+	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
+		return reasonClient, err
+	}
+	return reasonNetwork, err
+}
+
+// awaitAnswers waits until nothing is in flight: every request was finished, and its response written or dropped.
+func (c *conn) awaitAnswers() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for c.mu.inFlight > 0 {
+		c.mu.moved.Wait()
+	}
+}
+
+// looksLike guesses what a client speaks that does not speak Kafka.
+func looksLike(head []byte) string {
+	switch {
+	case head[0] == 0x16 && head[1] == 0x03:
+		return " (it looks like TLS, but this listener is plain text)"
+	case string(head[:4]) == "GET " || string(head[:4]) == "POST" || string(head[:4]) == "HEAD":
+		return " (it looks like HTTP, but this is the Kafka listener)"
+	}
+	return ""
+}

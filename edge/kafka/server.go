@@ -1,0 +1,161 @@
+package kafka
+
+import (
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+
+	"sluice/base"
+)
+
+// Server accepts connections and serves their requests.
+type Server struct {
+	opt     Options
+	metrics *metrics
+	produce budget // memory of Produce frames
+	others  budget // and of all others, so that these get through while producers wait for room
+
+	mu struct {
+		sync.Mutex
+		listeners map[net.Listener]struct{}
+		conns     map[*conn]struct{}
+		nextID    uint64
+		stopping  bool
+	}
+	conns sync.WaitGroup // readers and writers
+}
+
+// New returns a server without listeners.
+func New(opt Options) *Server {
+	opt = opt.withDefaults()
+	s := &Server{opt: opt, metrics: newMetrics(opt.Registerer, opt.APIName)}
+	s.others = newBudget(opt.RequestMemory / 4)
+	s.produce = newBudget(opt.RequestMemory - opt.RequestMemory/4)
+	s.mu.listeners = map[net.Listener]struct{}{}
+	s.mu.conns = map[*conn]struct{}{}
+	return s
+}
+
+// Serve accepts connections on ln, whose name requests report, until Quiesce or Shutdown. It returns nil then, and otherwise the
+// error that made accepting impossible. It closes ln.
+func (s *Server) Serve(name string, ln net.Listener) error {
+	defer ln.Close()
+	if !s.addListener(ln) {
+		return nil
+	}
+	delay := time.Duration(0)
+	for {
+		nc, err := ln.Accept()
+		switch {
+		case err == nil:
+			delay = 0
+			s.accept(name, nc)
+		case s.stopping():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return base.Errorf(base.Closed, "listener %s was closed: %w", name, err)
+		default: // out of file descriptors, or a connection that was reset while it waited
+			delay = min(max(2*delay, 5*time.Millisecond), time.Second)
+			s.opt.Logger.Warn("cannot accept a connection", "listener", name, "error", err, "retry_in", delay)
+			time.Sleep(delay)
+		}
+	}
+}
+
+func (s *Server) addListener(ln net.Listener) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.stopping {
+		return false
+	}
+	s.mu.listeners[ln] = struct{}{}
+	return true
+}
+
+func (s *Server) stopping() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.mu.stopping
+}
+
+// accept starts serving nc, unless there are too many connections.
+func (s *Server) accept(listener string, nc net.Conn) {
+	s.metrics.accepted.Inc()
+	s.mu.Lock()
+	if s.mu.stopping || len(s.mu.conns) >= s.opt.MaxConnections {
+		full := !s.mu.stopping
+		s.mu.Unlock()
+		if full {
+			s.metrics.closed.WithLabelValues(reasonTooMany).Inc()
+			s.opt.Logger.Warn("too many connections", "client", nc.RemoteAddr(), "limit", s.opt.MaxConnections)
+		}
+		nc.Close()
+		return
+	}
+	s.mu.nextID++
+	c := newConn(s, s.mu.nextID, listener, nc)
+	s.mu.conns[c] = struct{}{}
+	s.conns.Add(1)
+	s.mu.Unlock()
+	s.metrics.connections.Inc()
+	go func() {
+		defer s.conns.Done()
+		c.readLoop()
+	}()
+}
+
+// forget removes a closed connection.
+func (s *Server) forget(c *conn) {
+	s.mu.Lock()
+	delete(s.mu.conns, c)
+	s.mu.Unlock()
+	s.metrics.connections.Dec()
+}
+
+// Quiesce closes the listeners and stops reading requests. Requests that were read are still answered; a connection is closed
+// when its last one is. It does not wait.
+func (s *Server) Quiesce() {
+	s.mu.Lock()
+	s.mu.stopping = true
+	listeners, conns := s.mu.listeners, make([]*conn, 0, len(s.mu.conns))
+	s.mu.listeners = map[net.Listener]struct{}{}
+	for c := range s.mu.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for ln := range listeners {
+		ln.Close()
+	}
+	for _, c := range conns {
+		c.stopReading()
+	}
+}
+
+// Shutdown quiesces, waits until every request has been answered, and closes all connections. When ctx ends first it closes them
+// without waiting for answers, and returns the context's error. Afterwards no goroutine of the server runs.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.Quiesce()
+	drained := make(chan struct{})
+	go func() {
+		s.conns.Wait()
+		close(drained)
+	}()
+	select {
+	case <-drained:
+		return nil
+	case <-ctx.Done():
+	}
+	s.mu.Lock()
+	conns := make([]*conn, 0, len(s.mu.conns))
+	for c := range s.mu.conns {
+		conns = append(conns, c)
+	}
+	s.mu.Unlock()
+	for _, c := range conns {
+		c.close(reasonShutdown, "the broker shuts down")
+	}
+	<-drained
+	return ctx.Err()
+}
