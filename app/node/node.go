@@ -1,0 +1,368 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"log/slog"
+	"net"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/base/config"
+	"sluice/base/slab"
+	"sluice/broker/clean"
+	"sluice/broker/fetch"
+	"sluice/broker/group"
+	"sluice/broker/lead"
+	"sluice/broker/partition"
+	"sluice/cluster/control"
+	"sluice/cluster/meta"
+	"sluice/edge/admin"
+	"sluice/edge/handle"
+	"sluice/edge/kafka"
+	"sluice/storage/objstore"
+	"sluice/storage/objstore/retry"
+	"sluice/storage/stream"
+	"sluice/storage/wal"
+)
+
+// Node is a running broker.
+type Node struct {
+	opt    Options
+	log    *slog.Logger
+	places places
+	pool   slab.Pool
+
+	kafkaLn, adminLn net.Listener
+	endpoint         meta.Endpoint
+	admin            *admin.Server
+	release          func() // the data directory
+
+	store   objstore.Store
+	ctl     *control.Controller
+	self    meta.NodeRef
+	wal     wal.Log
+	engine  *stream.Engine
+	lead    *lead.Leader
+	groups  *group.Coordinator
+	cleaner *clean.Cleaner
+	serving handle.Signal
+	server  *kafka.Server
+	served  sync.WaitGroup
+	unwatch func() // of the image
+
+	ready  atomic.Bool
+	failed chan struct{}
+	mu     struct {
+		sync.Mutex
+		err error
+	}
+}
+
+// Start starts a broker and returns when it serves clients. ctx bounds the start only. Errors of kind Invalid are the
+// configuration's fault and say what would be right. After an error nothing of the broker runs.
+func Start(ctx context.Context, opt Options) (*Node, error) {
+	n := &Node{opt: opt, log: opt.Logger, failed: make(chan struct{}), release: func() {}}
+	if n.log == nil {
+		n.log = slog.New(slog.DiscardHandler)
+	}
+	if n.opt.Memory == (config.Memory{}) {
+		n.opt.Memory = opt.Config.Divide(0)
+	}
+	n.pool.SetFreeMax(int64(n.opt.Memory.Spare))
+	if n.opt.Registry == nil {
+		n.opt.Registry = prometheus.NewRegistry()
+	}
+	if n.opt.Listen == nil {
+		n.opt.Listen = net.Listen
+	}
+	if err := n.start(ctx); err != nil {
+		n.abandon()
+		return nil, err
+	}
+	return n, nil
+}
+
+func (n *Node) start(ctx context.Context) error {
+	for _, step := range []struct {
+		name string
+		do   func(context.Context) error
+	}{
+		{"listen", n.listen}, {"open the bucket", n.openStore}, {"register", n.register}, {"recover", n.recover},
+		{"open the WAL", n.openWAL}, {"serve", n.serve},
+	} {
+		began := time.Now()
+		if err := step.do(ctx); err != nil {
+			return err
+		}
+		n.log.Debug("start", "step", step.name, "took", time.Since(began))
+		if err := n.Err(); err != nil {
+			return err
+		}
+	}
+	n.ready.Store(true)
+	n.log.Info("ready", "node", n.self.ID, "epoch", n.self.Epoch, "kafka", n.Info().Kafka, "listen", n.Info().Listen)
+	return nil
+}
+
+// listen binds the ports and claims the data directory.
+func (n *Node) listen(context.Context) (err error) {
+	c := n.opt.Config
+	if n.places, err = findPlaces(c); err != nil {
+		return err
+	}
+	if n.kafkaLn, err = n.opt.Listen("tcp", c.Listen); err != nil {
+		return base.Errorf(base.Invalid, "setting listen = %q: %w; is another broker running there? Give a free port with --listen, or port 0 for any", c.Listen, err)
+	}
+	host, port, err := advertised(c, n.kafkaLn.Addr(), n.opt.Hostname)
+	if err != nil {
+		return err
+	}
+	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": n.opt.Version}})
+	build.Set(1)
+	n.opt.Registry.MustRegister(build)
+	n.endpoint = meta.Endpoint{Name: listenerName, Host: host, Port: int32(port)}
+	if c.Admin != "off" {
+		if n.adminLn, err = n.opt.Listen("tcp", c.Admin); err != nil {
+			return base.Errorf(base.Invalid, "setting admin = %q: %w; give a free port with --admin, port 0 for any, or off", c.Admin, err)
+		}
+		n.admin = admin.Start(n.adminLn, admin.Options{Gatherer: n.opt.Registry, Healthy: n.Err, Ready: n.readiness, Index: "Sluice " + n.opt.Version, Logger: n.log})
+	}
+	release, err := claimData(n.dataDir())
+	if err == nil {
+		n.release = release
+	}
+	return err
+}
+
+// dataDir is the directory for what is kept on this machine, empty if nothing is.
+func (n *Node) dataDir() string {
+	if scheme(n.places.bucket) == "mem" && scheme(n.places.wal) != "file" { // a test
+		return ""
+	}
+	return n.opt.Config.Data
+}
+
+// openStore opens and probes the bucket.
+func (n *Node) openStore(ctx context.Context) error {
+	store := n.opt.Store
+	if store == nil {
+		var err error
+		if store, err = objstore.Open(ctx, n.places.bucket, objstore.Options{}); err != nil {
+			return fmt.Errorf("bucket: %w", err)
+		}
+	}
+	n.store = retry.New(store, retry.Options{Logger: n.log, Registerer: n.opt.Registry})
+	probe, cancel := context.WithTimeout(ctx, n.opt.Config.StoreTimeout)
+	defer cancel()
+	for {
+		err := objstore.Probe(probe, n.store)
+		if err == nil {
+			return nil
+		}
+		if !base.IsKind(err, base.Undetermined) || probe.Err() != nil { // of a put whose answer was lost nothing is known
+			return err
+		}
+	}
+}
+
+// register takes the metadata over and gets an epoch for this node.
+func (n *Node) register(ctx context.Context) error {
+	was, formatted, err := readIdentity(ctx, n.dataDir(), n.places.wal)
+	if err != nil {
+		return err
+	}
+	if err := n.checkBucketOf(ctx, was); err != nil {
+		return err
+	}
+	n.ctl, err = control.Start(ctx, control.Options{Store: n.store, Who: n.name(), OnFenced: n.fail, Logger: n.log, Registerer: n.opt.Registry})
+	if err != nil {
+		return err
+	}
+	cluster := n.ctl.Image().ClusterID()
+	if !was.Cluster.IsZero() && was.Cluster != cluster {
+		return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the bucket %s holds cluster %s; give the bucket of that cluster, or an empty directory with --data (and --wal)", was.Cluster, n.store, cluster)
+	}
+	if _, known := n.ctl.Image().Node(was.Node); !known {
+		was.Node = base.NoNode
+	}
+	incarnation := base.NewUUID()
+	reg, err := control.Do[meta.Registered](ctx, n.ctl, &meta.Register{
+		Incarnation: incarnation, Reclaim: was.Node, Name: n.name(), Zone: n.opt.Config.Zone,
+		Endpoints: []meta.Endpoint{n.endpoint}, WAL: n.places.wal,
+	})
+	if err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	n.self = reg.Node
+	err = writeIdentity(ctx, n.dataDir(), n.places.wal, formatted, identity{cluster, n.self.ID}, incarnation)
+	if err != nil {
+		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wal, n.self.ID, err)
+	}
+	return nil
+}
+
+// checkBucketOf refuses an empty bucket for a node that had another one: most likely the URL is wrong, and starting would create
+// a cluster where nobody wants one.
+func (n *Node) checkBucketOf(ctx context.Context, was identity) error {
+	if was.Cluster.IsZero() {
+		return nil
+	}
+	for _, err := range n.store.List(ctx, "meta/", "") {
+		return err
+	}
+	return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the bucket %s is empty; give the bucket of that cluster, or an empty directory with --data (and --wal)", was.Cluster, n.store)
+}
+
+func (n *Node) name() string {
+	if n.opt.Config.Name != "" {
+		return n.opt.Config.Name
+	}
+	return n.opt.Hostname
+}
+
+func (n *Node) walOptions() wal.Options {
+	return wal.Options{Cluster: n.ctl.Image().ClusterID(), Pool: &n.pool, Store: n.store, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
+}
+
+// openWAL makes the WAL of the new epoch and the engine on it.
+func (n *Node) openWAL(ctx context.Context) (err error) {
+	c, mem := n.opt.Config, n.opt.Memory
+	if err := wal.Probe(ctx, n.places.wal, n.walOptions()); err != nil {
+		return fmt.Errorf("WAL %s: %w", n.places.wal, err)
+	}
+	n.engine = stream.New(stream.Options{
+		Cluster: n.ctl.Image().ClusterID(), Node: stream.NodeRef(n.self), Store: n.store,
+		Catalog: control.NewCatalog(n.ctl, stream.NodeRef(n.self)), Pool: &n.pool,
+		WALCacheBytes: int64(mem.WALCache), BlockCacheBytes: int64(mem.Blocks),
+		UploadBytes: int64(mem.Upload), UploadEvery: c.UploadInterval, SOBytes: int64(c.StreamObjectBytes),
+		OnFailed: n.fail, Logger: n.log, Registerer: n.opt.Registry,
+	})
+	opt := n.walOptions()
+	opt.Node, opt.Epoch = n.self.ID, n.self.Epoch
+	opt.OnBlock, opt.OnRoom, opt.OnFailed, opt.Registerer = n.engine.OnBlock, n.engine.OnRoom, n.fail, n.opt.Registry
+	if n.wal, err = wal.Create(ctx, n.places.wal, opt); err != nil {
+		return fmt.Errorf("WAL %s: %w", n.places.wal, err)
+	}
+	n.engine.Start(n.wal)
+	return nil
+}
+
+// serve opens the partitions and then accepts connections.
+func (n *Node) serve(ctx context.Context) error {
+	c, reg := n.opt.Config, n.opt.Registry
+	n.groups = group.New(group.Options{
+		Cluster: group.NewCluster(n.ctl), Config: groupConfig(c), Admit: n.engine.Admit, Logger: n.log, Registerer: reg,
+	})
+	n.unwatch = n.ctl.Subscribe(n.forgetTopics)
+	n.lead = lead.Start(lead.Options{
+		Node: n.self, Client: n.ctl, Engine: lead.EngineOf(n.engine), Logger: n.log, Registerer: reg,
+		OnServing: func(p *partition.Partition) {
+			n.groups.OnServing(p)
+			n.serving.Wake()
+		},
+		OnClosed: n.groups.OnClosed,
+	})
+	n.cleaner = clean.Start(clean.Options{
+		Partitions: func() iter.Seq[*partition.Partition] { return n.lead.Directory().All() },
+		Image:      n.ctl.Image, BrokerConfigs: func() map[string]string { return lead.BrokerConfigs(n.ctl.Image(), n.self.ID) },
+		Interval: c.RetentionCheck, Logger: n.log, Registerer: reg,
+	})
+	h := handle.New(handle.Options{
+		Node: n.self, Control: n.ctl, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
+		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Registerer: reg}),
+		Serving: &n.serving, LogDir: n.store.String(), Logger: n.log,
+	})
+	n.server = kafka.New(kafka.Options{
+		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
+		RequestMemory: int64(n.opt.Memory.Requests), IdleTimeout: c.IdleTimeout, APIName: handle.APIName, Logger: n.log, Registerer: reg,
+	})
+	wait, cancel := context.WithTimeout(ctx, servingTimeout)
+	defer cancel()
+	if err := n.lead.WaitServing(wait); err != nil {
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		n.log.Warn("some partitions are not served yet; clients are told so", "error", err)
+	}
+	n.served.Go(func() {
+		if err := n.server.Serve(listenerName, n.kafkaLn); err != nil {
+			n.fail(err)
+		}
+	})
+	return nil
+}
+
+func groupConfig(c *config.Config) group.Config {
+	return group.Config{
+		MinSessionTimeout: c.GroupMinSession, MaxSessionTimeout: c.GroupMaxSession, InitialRebalanceDelay: &c.GroupInitialDelay,
+		MaxSize: c.GroupMaxSize, OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
+		OffsetMetadataMax: c.OffsetMetadataMax, TopicPartitions: int32(c.OffsetsPartitions),
+	}
+}
+
+// forgetTopics tells the coordinators of deleted topics.
+func (n *Node) forgetTopics(old, img *meta.Image) {
+	delta := img.DeltaFrom(old)
+	if delta == nil {
+		return
+	}
+	for id := range delta.Topics {
+		if _, still := img.TopicByID(id); still {
+			continue
+		}
+		if t, was := old.TopicByID(id); was {
+			n.groups.OnTopicDeleted(t.Name, id)
+		}
+	}
+}
+
+// fail records why the broker cannot go on.
+func (n *Node) fail(err error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.mu.err != nil {
+		return
+	}
+	n.mu.err = err
+	close(n.failed)
+}
+
+// Failed is closed when the broker cannot go on; Err says why. It should be shut down then.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
+// Err returns why the broker cannot go on; nil if it can.
+func (n *Node) Err() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.mu.err
+}
+
+func (n *Node) readiness() error {
+	if err := n.Err(); err != nil {
+		return err
+	}
+	if !n.ready.Load() {
+		return base.Errorf(base.Unavailable, "the broker is starting or shutting down")
+	}
+	return nil
+}
+
+// Info says where the broker is.
+func (n *Node) Info() Info {
+	i := Info{
+		Cluster: n.ctl.Image().ClusterID(), Node: n.self.ID, Listen: n.kafkaLn.Addr().String(),
+		Kafka:  net.JoinHostPort(n.endpoint.Host, strconv.Itoa(int(n.endpoint.Port))),
+		Bucket: n.store.String(), WAL: n.wal.String(),
+	}
+	if n.adminLn != nil {
+		i.Admin = n.adminLn.Addr().String()
+	}
+	return i
+}

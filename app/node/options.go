@@ -1,0 +1,49 @@
+package node
+
+import (
+	"log/slog"
+	"net"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/base/config"
+	"sluice/storage/objstore"
+)
+
+// Options are the settings and the ports of a broker process. Config is required.
+type Options struct {
+	Config *config.Config
+	Memory config.Memory // zero: divided as for a machine of unknown size
+
+	// Store is the bucket. Nil opens the one that Config names.
+	Store objstore.Store
+	// Listen makes the listeners. Nil is net.Listen.
+	Listen func(network, address string) (net.Listener, error)
+	// Hostname is this machine's name, advertised where the broker listens on all interfaces; empty is "localhost".
+	Hostname string
+
+	Version  string               // for the admin page
+	Logger   *slog.Logger         // nil: none
+	Registry *prometheus.Registry // nil: a new one
+}
+
+// Info says where a running broker is and what it works with.
+type Info struct {
+	Cluster base.UUID
+	Node    base.NodeID
+	Kafka   string // HOST:PORT that clients are told
+	Listen  string // HOST:PORT that is listened on
+	Admin   string // HOST:PORT; empty if off
+	Bucket  string // URL without credentials
+	WAL     string // URL without credentials
+}
+
+// listenerName is the name of the one listener; clients that came in by it are told its endpoints.
+const listenerName = "PLAINTEXT"
+
+const (
+	abandonTimeout = 2 * time.Second // for ending what cannot end in an orderly way
+	servingTimeout = time.Minute     // for all partitions to be served before connections are accepted anyway
+)

@@ -1,0 +1,92 @@
+package node
+
+import (
+	"net"
+	"path/filepath"
+	"strconv"
+	"strings"
+
+	"sluice/base"
+	"sluice/base/config"
+)
+
+// places are the URLs of bucket and WAL with everything filled in that the configuration leaves open. Directories are absolute,
+// because the WAL's place is recorded in the metadata.
+type places struct {
+	bucket, wal string
+}
+
+func findPlaces(c *config.Config) (p places, err error) {
+	if p.bucket = c.Bucket; p.bucket == "" {
+		p.bucket = "file://" + filepath.Join(c.Data, "bucket")
+	}
+	if p.wal = c.WAL; p.wal == "" {
+		switch scheme(p.bucket) {
+		case "s3":
+			p.wal = "s3"
+		case "mem":
+			p.wal = p.bucket
+		default:
+			p.wal = "file://" + filepath.Join(c.Data, "wal")
+		}
+	}
+	if p.bucket, err = absolute(p.bucket); err != nil {
+		return p, err
+	}
+	p.wal, err = absolute(p.wal)
+	return p, err
+}
+
+func scheme(url string) string {
+	s, _, _ := strings.Cut(url, "://")
+	return s
+}
+
+// ownWAL reports whether the WAL is a directory that belongs to one node alone (mem is a directory in memory).
+func ownWAL(url string) bool {
+	_, query, _ := strings.Cut(url, "?")
+	return scheme(url) != "s3" && url != "s3" && !strings.Contains("&"+query, "&shared=true")
+}
+
+// absolute makes the directory of a file URL absolute and leaves other URLs alone.
+func absolute(url string) (string, error) {
+	dir, ok := strings.CutPrefix(url, "file://")
+	if !ok {
+		return url, nil
+	}
+	dir, query, hasQuery := strings.Cut(dir, "?")
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return "", base.Errorf(base.Invalid, "directory %s: %w", url, err)
+	}
+	if hasQuery {
+		dir += "?" + query
+	}
+	return "file://" + dir, nil
+}
+
+// advertised returns the address that clients are told.
+func advertised(c *config.Config, bound net.Addr, hostname string) (host string, port int, err error) {
+	boundHost, boundPort, err := net.SplitHostPort(bound.String())
+	if err != nil {
+		return "", 0, base.Errorf(base.Invalid, "listening address %s: %w", bound, err)
+	}
+	host, portText := boundHost, boundPort
+	if c.Advertise != "" {
+		if host, portText, err = net.SplitHostPort(c.Advertise); err != nil {
+			return "", 0, base.Errorf(base.Invalid, "setting advertise = %q: %w", c.Advertise, err)
+		}
+	} else if asked, _, err := net.SplitHostPort(c.Listen); err == nil && asked != "" && net.ParseIP(asked) == nil {
+		host = asked // a name stays a name
+	}
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if host = hostname; host == "" {
+			host = "localhost"
+		}
+	}
+	if portText == "0" {
+		portText = boundPort
+	}
+	port, err = strconv.Atoi(portText)
+	return host, port, err
+}
