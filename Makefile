@@ -1,0 +1,60 @@
+# The two commands: `make run` starts a broker on 127.0.0.1:9092, `make test` runs everything a reviewer would want run.
+
+GO ?= go
+CACHE := .cache
+# Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
+ROUNDS ?= 8
+
+.PHONY: help run build release test lint unit race integration parity crash fuzz bench deps clean
+
+help: ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: build ## build sluice and start one broker on 127.0.0.1:9092
+	@exec ./bin/sluice start
+
+build: ## build bin/sluice
+	@test -x bin/sluice || echo "Building sluice; the first time takes a minute or two."
+	@$(GO) build -o bin/sluice ./cmd/sluice
+
+release: ## build a static bin/sluice that holds no paths of this machine
+	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/sluice ./cmd/sluice
+
+test: deps ## everything: lint, unit and property tests, the race detector, real clients, crashes
+	@ROUNDS=$(ROUNDS) $(GO) run ./test/runner
+
+lint: ## vet, formatting, layers, sizes, docs
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); exit 1; }
+	@$(GO) vet ./...
+	@$(GO) test -count=1 ./test/lint
+
+unit: ## unit and property tests
+	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash)
+
+race: ## the same under the race detector
+	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash -e /test/lint)
+
+integration: deps ## real clients against the built binary
+	@$(GO) test -count=1 -timeout 30m -v ./test/compat
+
+parity: deps ## the same requests to sluice and to Apache Kafka 4.3, answers compared
+	@$(GO) test -count=1 -timeout 10m ./test/parity
+
+crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
+	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash
+
+fuzz: ## run every fuzz target for FUZZTIME=30s
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(or $(FUZZTIME),30s) $$p || exit 1; \
+	  done; done
+
+bench: build ## sluice and Apache Kafka side by side: the table of docs/performance.md
+	@test/kafka/kafka fetch
+	@$(GO) run ./test/bench
+
+deps: ## install what the tests need: kcat, Python and npm packages, Apache Kafka
+	@./test/deps
+
+clean: ## remove what was built; data stays
+	@rm -rf bin $(CACHE)

@@ -1,0 +1,6 @@
+// Package compat runs real Kafka clients against the built binary, each a program of its own: kcat and confluent-kafka-python
+// (librdkafka), kafkajs, sarama, franz-go with the broker tests of its own suite, and Apache Kafka's command line tools. Every
+// program also passes against Apache Kafka itself: name a broker in SLUICE_COMPAT_BOOTSTRAP to run them against that.
+//
+// `make deps` installs what the programs need.
+package compat

@@ -1,0 +1,104 @@
+#!/usr/bin/env bash
+# Checks of a Kafka broker with Apache Kafka's own command line tools. Usage: check.sh HOST:PORT
+# Prints one line a check, `ok NAME` or `not ok NAME: why`; exits with 1 if any failed.
+set -u
+broker=$1
+kafka=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../kafka" && pwd)/kafka
+run=$(date +%s%N)
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
+failed=0
+# `set -e` works only where the outcome is not tested at once, hence the two steps; and it ignores `!`, hence not().
+check() { # NAME FUNCTION
+  why=$(set -eo pipefail; "$2" 2>&1)
+  if [ $? = 0 ]; then echo "ok $1"; else echo "not ok $1: $(printf '%s' "$why" | tail -n 5 | tr '\n' ' ')"; failed=1; fi
+}
+not() { if "$@"; then return 1; fi; }
+has() { grep "$@" >/dev/null; } # reads to the end, unlike grep -q, so that the writer is not cut off
+t() { local tool=$1; shift; "$kafka" "$tool" --bootstrap-server "$broker" "$@"; }
+
+topics() {
+  t kafka-topics --create --topic "java-$run" --partitions 3 --replication-factor 1 --config retention.ms=123456
+  t kafka-topics --describe --topic "java-$run" | tee "$tmp/d"
+  grep -q 'PartitionCount: 3' "$tmp/d"; grep -q 'retention.ms=123456' "$tmp/d"
+  [ "$(grep -c 'Leader: [0-9]' "$tmp/d")" = 3 ]
+  t kafka-topics --alter --topic "java-$run" --partitions 4
+  t kafka-topics --describe --topic "java-$run" | has 'PartitionCount: 4'
+  t kafka-topics --list | has -x "java-$run"
+  not t kafka-topics --create --topic "java-$run"
+  t kafka-topics --create --if-not-exists --topic "java-$run"
+  t kafka-topics --create --topic "java-gone-$run"
+  t kafka-topics --delete --topic "java-gone-$run"
+  for _ in $(seq 20); do t kafka-topics --list >"$tmp/d"; grep -qx "java-gone-$run" "$tmp/d" || return 0; done
+  return 1
+}
+
+console() {
+  seq 1 2000 >"$tmp/in"
+  t kafka-topics --create --topic "java-console-$run"
+  t kafka-console-producer --topic "java-console-$run" --compression-codec zstd <"$tmp/in"
+  t kafka-console-consumer --topic "java-console-$run" --from-beginning --max-messages 2000 --timeout-ms 60000 --group "java-$run" >"$tmp/out"
+  cmp "$tmp/in" "$tmp/out"
+}
+
+groups() {
+  t kafka-consumer-groups --list | has -x "java-$run"
+  t kafka-consumer-groups --describe --group "java-$run" | tee "$tmp/d"
+  awk -v topic="java-console-$run" '$2 == topic && $4 == 2000 && $5 == 2000 && $6 == 0 { ok = 1 } END { exit !ok }' "$tmp/d"
+  t kafka-consumer-groups --group "java-$run" --topic "java-console-$run" --reset-offsets --to-offset 500 --execute
+  t kafka-consumer-groups --describe --group "java-$run" | awk '$6 == 1500 { ok = 1 } END { exit !ok }'
+  t kafka-consumer-groups --describe --group "java-$run" --state | has Empty
+  t kafka-consumer-groups --delete-offsets --group "java-$run" --topic "java-console-$run"
+  t kafka-consumer-groups --delete --group "java-$run"
+  t kafka-consumer-groups --list >"$tmp/d"; not grep -qx "java-$run" "$tmp/d"
+}
+
+configs() {
+  t kafka-configs --alter --entity-type topics --entity-name "java-$run" --add-config max.message.bytes=54321,cleanup.policy=[compact,delete]
+  t kafka-configs --describe --entity-type topics --entity-name "java-$run" | tee "$tmp/d"
+  grep -q max.message.bytes=54321 "$tmp/d"; grep -q cleanup.policy=compact,delete "$tmp/d"
+  t kafka-configs --alter --entity-type topics --entity-name "java-$run" --delete-config max.message.bytes
+  t kafka-configs --describe --entity-type topics --entity-name "java-$run" >"$tmp/d"; not grep -q max.message.bytes=54321 "$tmp/d"
+  t kafka-configs --describe --entity-type topics --entity-name "java-$run" --all | has 'max.message.bytes=1048588'
+  id=$(t kafka-broker-api-versions | sed -n 's/.*(id: \([0-9]*\) .*/\1/p' | sed -n 1p)
+  t kafka-configs --describe --entity-type brokers --entity-name "$id" --all | has log.retention
+  not t kafka-configs --alter --entity-type topics --entity-name "java-$run" --add-config no.such.config=1
+}
+
+perf() {
+  "$kafka" kafka-producer-perf-test --topic "java-perf-$run" --num-records 200000 --record-size 200 --throughput -1 \
+    --producer-props "bootstrap.servers=$broker" acks=all enable.idempotence=true | tail -n 1 | has '200000 records sent'
+  t kafka-get-offsets --topic "java-perf-$run" | has -x "java-perf-$run:0:200000"
+  t kafka-consumer-perf-test --topic "java-perf-$run" --messages 200000 --timeout 60000 | tail -n 1 | awk -F', ' '{ exit !($5 >= 200000) }'
+}
+
+records() {
+  t kafka-get-offsets --topic "java-console-$run" --time earliest | has -x "java-console-$run:0:0"
+  printf '{"version":1,"partitions":[{"topic":"java-console-%s","partition":0,"offset":700}]}' "$run" >"$tmp/offsets.json"
+  t kafka-delete-records --offset-json-file "$tmp/offsets.json" | has 'low_watermark: 700'
+  t kafka-get-offsets --topic "java-console-$run" --time earliest | has -x "java-console-$run:0:700"
+  t kafka-get-offsets --topic "java-console-$run" --time max-timestamp | has "java-console-$run:0:"
+}
+
+cluster() {
+  "$kafka" kafka-cluster cluster-id --bootstrap-server "$broker" | has 'Cluster ID: '
+  t kafka-log-dirs --describe --topic-list "java-console-$run" | has '"partition":"java-console-'
+  t kafka-groups --list >/dev/null
+}
+
+verifiable() {
+  t kafka-verifiable-producer --topic "java-verify-$run" --max-messages 3000 >"$tmp/p"
+  grep -q '"acked":3000' "$tmp/p"
+  t kafka-verifiable-consumer --topic "java-verify-$run" --group-id "verify-$run" --max-messages 3000 --reset-policy earliest --enable-autocommit >"$tmp/c"
+  grep -q '"name":"records_consumed"' "$tmp/c"
+}
+
+check kafka-topics topics
+check 'console producer and consumer' console
+check kafka-consumer-groups groups
+check kafka-configs configs
+check 'producer and consumer perf-test' perf
+check 'get-offsets and delete-records' records
+check 'cluster, log-dirs, groups' cluster
+check 'verifiable producer and consumer' verifiable
+exit $failed

@@ -1,0 +1,20 @@
+// Package crash kills real broker processes, spoils what is under them, and checks with package history that nothing acknowledged is
+// lost, duplicated or reordered.
+//
+// A [world] is one broker that is started again and again on the same ports, and clients that never give up: idempotent producers (five
+// requests in flight, several partitions), consumers that read everything from the start, members of a group, and one that commits
+// offsets. When the faults are over, the producers must come to an end (liveness), everything is read from the start, and the history
+// is checked.
+//
+// Parameters, from the environment:
+//
+//	SLUICE_CRASH_ROUNDS  kills per WAL class; default 8
+//	SLUICE_CRASH_SEED    seed of all random choices; printed, default from the clock
+//	SLUICE_CRASH_OUTAGE  how long the bucket answers 503; default 8s
+//	SLUICE_CRASH_KEEP    directory for the history, the broker's log, its goroutines and metrics when a test fails; default: none
+//
+// What the seed fixes is what the test does, not the order in which processes run; a failure is repeated by repeating rounds.
+//
+// A full disk is a small tmpfs, which takes the right to mount; without it that test is skipped. There is no substitute: limits of a
+// process (RLIMIT_FSIZE) give EFBIG, not ENOSPC.
+package crash

@@ -1,0 +1,300 @@
+package history
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+)
+
+var p0, p1 = TopicPartition{"t", 0}, TopicPartition{"t", 1}
+
+// run is a history in the making: a well-behaved log of two partitions.
+type run struct {
+	*Recorder
+	logs map[TopicPartition][]Value
+}
+
+func newRun() *run { return &run{NewRecorder(), map[TopicPartition][]Value{}} }
+
+// write sends a value that is acknowledged.
+func (r *run) write(p Process, to TopicPartition) Value {
+	v := r.Invoke(p, to)
+	r.logs[to] = append(r.logs[to], v)
+	r.Acknowledged(v, int64(len(r.logs[to])-1))
+	return v
+}
+
+func (r *run) records(from TopicPartition, lo, hi int) (recs []Record) {
+	for o := lo; o < hi; o++ {
+		recs = append(recs, Record{from, int64(o), r.logs[from][o]})
+	}
+	return recs
+}
+
+// finish reads everything in the end.
+func (r *run) finish() *run {
+	for p, log := range r.logs {
+		r.PolledFinally(99, r.records(p, 0, len(log)))
+	}
+	return r
+}
+
+func rec(p TopicPartition, offset int64, v Value) []Record { return []Record{{p, offset, v}} }
+
+func TestSeededAnomalies(t *testing.T) {
+	tests := []struct {
+		name string
+		want string // kinds of anomalies, or the verdict
+		make func(r *run)
+	}{
+		{"nothing wrong", "pass", func(r *run) {
+			for range 10 {
+				r.write(1, p0)
+				r.write(2, p1)
+			}
+			r.Polled(5, r.records(p0, 0, 4))
+			r.Polled(5, append(r.records(p1, 0, 2), r.records(p0, 4, 9)...))
+			r.Assigned(5)
+			r.Polled(5, r.records(p0, 2, 6))
+			r.finish()
+		}},
+		{"a value is acknowledged at one offset and read at another", "duplicate", func(r *run) {
+			v := r.write(1, p0)
+			r.PolledFinally(9, rec(p0, 1, v))
+		}},
+		{"a retry was written twice", "duplicate", func(r *run) {
+			v := r.write(1, p0)
+			r.logs[p0] = append(r.logs[p0], v)
+			r.finish()
+		}},
+		{"a value is in another partition", "duplicate", func(r *run) {
+			v := r.Invoke(1, p0)
+			r.Unclear(v)
+			r.write(1, p0)
+			r.finish()
+			r.PolledFinally(9, rec(p1, 0, v))
+		}},
+		{"two values at one offset", "inconsistent offsets", func(r *run) {
+			r.write(1, p0)
+			r.finish()
+			v := r.Invoke(2, p0)
+			r.Unclear(v)
+			r.PolledFinally(8, rec(p0, 0, v))
+		}},
+		{"two sends acknowledged at one offset", "inconsistent offsets, unseen", func(r *run) {
+			r.write(1, p0)
+			r.Acknowledged(r.Invoke(2, p0), 0)
+			r.finish()
+		}},
+		{"a read of what failed", "aborted read", func(r *run) {
+			v := r.Invoke(1, p0)
+			r.Failed(v)
+			r.logs[p0] = append(r.logs[p0], v)
+			r.write(1, p0)
+			r.finish()
+		}},
+		{"a read of an aborted transaction", "aborted read", func(r *run) {
+			txn := r.Begin()
+			v := r.InvokeIn(txn, 1, p0)
+			r.Acknowledged(v, 0)
+			r.logs[p0] = append(r.logs[p0], v)
+			r.End(txn, Fail)
+			r.write(1, p0)
+			r.finish()
+		}},
+		{"a transaction reads its own write", "precommitted read", func(r *run) {
+			txn := r.Begin()
+			v := r.InvokeIn(txn, 1, p0)
+			r.Acknowledged(v, 0)
+			r.logs[p0] = append(r.logs[p0], v)
+			r.PolledIn(txn, 1, rec(p0, 0, v))
+			r.End(txn, OK)
+			r.finish()
+		}},
+		{"a value out of nothing", "phantom", func(r *run) {
+			r.write(1, p0)
+			r.finish()
+			r.PolledFinally(8, rec(p0, 7, 12345))
+		}},
+		{"an acknowledged value below what was read", "lost write, unseen", func(r *run) {
+			r.Acknowledged(r.Invoke(1, p0), 0)
+			v := r.Invoke(1, p0)
+			r.Acknowledged(v, 1)
+			r.PolledFinally(9, rec(p0, 1, v))
+		}},
+		{"an acknowledged value above everything read", "unseen", func(r *run) {
+			r.write(1, p0)
+			r.finish()
+			r.Acknowledged(r.Invoke(1, p0), 1)
+		}},
+		{"an acknowledged value, nobody knows where", "unseen", func(r *run) {
+			r.write(1, p0)
+			r.finish()
+			r.Acknowledged(r.Invoke(1, p0), -1)
+		}},
+		{"an unclear value that was seen once and is gone", "vanished", func(r *run) {
+			r.write(1, p0)
+			v := r.Invoke(2, p0)
+			r.Unclear(v)
+			r.Polled(5, rec(p0, 1, v))
+			r.finish()
+		}},
+		{"an unclear value that was never seen", "pass", func(r *run) {
+			r.Unclear(r.Invoke(2, p0))
+			r.Invoke(2, p0) // never ends
+			r.write(1, p0)
+			r.finish()
+		}},
+		{"a poll skips", "skip", func(r *run) {
+			for range 5 {
+				r.write(1, p0)
+			}
+			r.Polled(5, r.records(p0, 0, 2))
+			r.Polled(5, r.records(p0, 3, 5))
+			r.finish()
+		}},
+		{"a poll skips inside", "skip", func(r *run) {
+			for range 5 {
+				r.write(1, p0)
+			}
+			r.Polled(5, append(r.records(p0, 0, 2), r.records(p0, 4, 5)...))
+			r.finish()
+		}},
+		{"offsets may be sparse", "pass", func(r *run) {
+			for _, offset := range []int64{0, 5, 9} {
+				r.Acknowledged(r.Invoke(1, p0), offset)
+			}
+			all := []Record{{p0, 0, 0}, {p0, 5, 1}, {p0, 9, 2}}
+			r.Polled(5, all)
+			r.PolledFinally(9, all)
+		}},
+		{"a poll goes back", "regress", func(r *run) {
+			for range 5 {
+				r.write(1, p0)
+			}
+			r.Polled(5, r.records(p0, 0, 3))
+			r.Polled(5, r.records(p0, 2, 5))
+			r.finish()
+		}},
+		{"a poll goes back inside", "regress", func(r *run) {
+			r.write(1, p0)
+			r.write(1, p0)
+			r.Polled(5, append(r.records(p0, 1, 2), r.records(p0, 0, 1)...))
+			r.finish()
+		}},
+		{"after a crash or an assignment a process may go back", "pass", func(r *run) {
+			for range 5 {
+				r.write(1, p0)
+			}
+			r.Polled(5, r.records(p0, 0, 3))
+			r.Crashed(5)
+			r.Polled(5, r.records(p0, 0, 5))
+			r.Assigned(5)
+			r.Polled(5, r.records(p0, 4, 5))
+			r.finish()
+		}},
+		{"another process may read anything", "pass", func(r *run) {
+			for range 5 {
+				r.write(1, p0)
+			}
+			r.Polled(5, r.records(p0, 0, 5))
+			r.Polled(6, r.records(p0, 2, 5))
+			r.finish()
+		}},
+		{"sends are reordered", "out of order", func(r *run) {
+			a, b := r.Invoke(1, p0), r.Invoke(1, p0)
+			r.logs[p0] = []Value{b, a}
+			r.Acknowledged(b, 0)
+			r.Acknowledged(a, 1)
+			r.finish()
+		}},
+		{"sends to other partitions or of other processes have no order", "pass", func(r *run) {
+			a, b, c := r.Invoke(1, p0), r.Invoke(2, p0), r.Invoke(1, p1)
+			r.logs[p0], r.logs[p1] = []Value{b, a}, []Value{c}
+			r.Acknowledged(c, 0)
+			r.Acknowledged(b, 0)
+			r.Acknowledged(a, 1)
+			r.finish()
+		}},
+		{"nothing was acknowledged", "unknown", func(r *run) { r.PolledFinally(9, nil) }},
+		{"no final read", "unknown, unseen", func(r *run) { r.write(1, p0); r.Polled(5, r.records(p0, 0, 0)) }},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r := newRun()
+			test.make(r)
+			report := Check(r.Recorder, Want{})
+			got := strings.Join(slices.Sorted(maps.Keys(report.Counts)), ", ")
+			if got == "" {
+				got = report.Verdict.String()
+			}
+			if got != strings.TrimPrefix(test.want, "unknown, ") {
+				t.Fatalf("got %q\n%v", got, report)
+			}
+			if (len(report.Counts) > 0) != (report.Verdict == FailVerdict) {
+				t.Fatal(report)
+			}
+			var b strings.Builder
+			if n, err := r.WriteTo(&b); err != nil || int(n) != b.Len() || strings.Count(b.String(), "\n") != len(r.sends)+len(r.steps) {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+func TestUnknown(t *testing.T) {
+	r := newRun()
+	r.write(1, p0)
+	r.finish()
+	r.Fault("kill")
+	for _, test := range []struct {
+		want    Want
+		verdict Verdict
+	}{
+		{Want{}, Pass},
+		{Want{Faults: []string{"kill"}}, Pass},
+		{Want{Faults: []string{"kill", "torn"}}, Unknown},
+		{Want{Acknowledged: 2}, Unknown},
+	} {
+		if report := Check(r.Recorder, test.want); report.Verdict != test.verdict || (len(report.Missing) > 0) != (test.verdict == Unknown) {
+			t.Fatalf("%+v: %v", test.want, report)
+		}
+	}
+}
+
+// TestManyAnomalies: all are counted, some are told.
+func TestManyAnomalies(t *testing.T) {
+	r := newRun()
+	for range 1000 {
+		r.Acknowledged(r.Invoke(1, p0), -1)
+	}
+	r.PolledFinally(9, nil)
+	if report := Check(r.Recorder, Want{}); report.Counts["unseen"] != 1000 || len(report.Anomalies) != anomaliesMax {
+		t.Fatal(report)
+	}
+}
+
+func BenchmarkCheck(b *testing.B) {
+	r := newRun()
+	const n = 1_000_000
+	parts := make([]TopicPartition, 16)
+	for i := range parts {
+		parts[i] = TopicPartition{"t", int32(i)}
+	}
+	for i := range n {
+		r.write(Process(i%8), parts[i%len(parts)])
+	}
+	for _, p := range parts {
+		for o := 0; o < len(r.logs[p]); o += 500 {
+			r.Polled(20, r.records(p, o, min(o+500, len(r.logs[p]))))
+		}
+	}
+	r.finish()
+	for b.Loop() {
+		if report := Check(r.Recorder, Want{}); report.Verdict != Pass {
+			b.Fatal(report)
+		}
+	}
+	b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "sends/s")
+}

@@ -1,0 +1,149 @@
+package parity
+
+import (
+	"flag"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/test/broker"
+	"sluice/wire/msg"
+)
+
+// target is one of the brokers that are compared.
+type target struct {
+	name string
+	addr string
+	node int32 // its id
+}
+
+// startMax is how long a broker may take to serve.
+const startMax = time.Minute
+
+// scriptsAtOnce is how many scripts run at the same time: they mostly wait.
+const scriptsAtOnce = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f != nil {
+		_ = f.Value.Set(scriptsAtOnce)
+	}
+	os.Exit(m.Run())
+}
+
+// startBoth starts both brokers with the same settings, and waits until they serve topics and groups.
+func startBoth(t *testing.T) [2]*target {
+	kafka, sluice := &target{name: "kafka"}, &target{name: "sluice"}
+	kafka.addr = startKafka(t)
+	sluice.addr = broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0", "--offsets-topic-num-partitions", "1"}}).Addr
+	var wg sync.WaitGroup
+	for _, b := range []*target{kafka, sluice} {
+		wg.Go(func() {
+			if err := b.await(startMax); err != nil {
+				t.Errorf("%s: %v", b.name, err)
+			}
+		})
+	}
+	wg.Wait()
+	if t.Failed() {
+		t.FailNow()
+	}
+	return [2]*target{kafka, sluice}
+}
+
+// startKafka runs test/kafka/kafka in a process group of its own, which is killed with the test.
+func startKafka(t *testing.T) (addr string) {
+	t.Helper()
+	dir, port := t.TempDir(), freePorts(t)
+	log, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(filepath.Join(broker.Root(), "test/kafka/kafka"), "start", filepath.Join(dir, "data"), strconv.Itoa(port),
+		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "log.retention.check.interval.ms=3600000")
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	if err := cmd.Start(); err != nil {
+		t.Fatalf("start Apache Kafka: %v", err)
+	}
+	t.Cleanup(func() {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
+		_ = cmd.Wait()
+		log.Close()
+		if t.Failed() {
+			b, _ := os.ReadFile(log.Name())
+			t.Logf("the log of Apache Kafka ends with\n%s", b[max(0, len(b)-4<<10):])
+		}
+	})
+	return "127.0.0.1:" + strconv.Itoa(port)
+}
+
+// freePorts returns the first of two neighbouring free ports: Kafka's controller takes the second.
+func freePorts(t *testing.T) int {
+	t.Helper()
+	for range 100 {
+		first, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		port := first.Addr().(*net.TCPAddr).Port
+		second, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+1))
+		first.Close()
+		if err != nil {
+			continue
+		}
+		second.Close()
+		return port
+	}
+	t.Fatal("no two free ports side by side")
+	return 0
+}
+
+// await waits until the broker serves topics and is a group coordinator.
+func (b *target) await(within time.Duration) (err error) {
+	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
+		if err = b.probe(); err == nil {
+			return nil
+		}
+	}
+	return err
+}
+
+func (b *target) probe() error {
+	c, err := dial(b.addr)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	answer, err := c.ask(1, &msg.MetadataRequest{})
+	if err != nil {
+		return err
+	}
+	meta := answer.(*msg.MetadataResponse)
+	if len(meta.Brokers) == 0 {
+		return errNotReady
+	}
+	b.node = meta.Brokers[0].NodeId
+	answer, err = c.ask(4, &msg.FindCoordinatorRequest{CoordinatorKeys: []string{"probe"}})
+	if err != nil {
+		return err
+	}
+	if co := answer.(*msg.FindCoordinatorResponse).Coordinators; len(co) == 0 || co[0].ErrorCode != 0 {
+		return errNotReady
+	}
+	answer, err = c.ask(1, &msg.OffsetFetchRequest{GroupId: "probe"})
+	if err != nil {
+		return err
+	}
+	answer, err = c.ask(5, &msg.OffsetFetchRequest{GroupId: "probe"})
+	if err == nil && answer.(*msg.OffsetFetchResponse).ErrorCode != 0 {
+		err = errNotReady
+	}
+	return err
+}

@@ -1,0 +1,246 @@
+package parity
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"sluice/base"
+	"sluice/wire/batch"
+	"sluice/wire/kerr"
+)
+
+// names gives the same names to what each broker makes up for itself.
+type names struct {
+	node       int32
+	firstEpoch int32             // leader epoch of a new partition
+	given      map[string]string // "kind value" to name
+	count      map[string]int
+}
+
+func newNames(node int32) *names {
+	return &names{node: node, given: map[string]string{}, count: map[string]int{}}
+}
+
+// of returns the name of a value: what it was called, or the next of its kind.
+func (n *names) of(kind, value string) string {
+	key := kind + " " + value
+	if n.given[key] == "" {
+		n.count[kind]++
+		n.given[key] = fmt.Sprintf("<%s %d>", kind, n.count[kind])
+	}
+	return n.given[key]
+}
+
+// call says how a value is called.
+func (n *names) call(kind, value, name string) { n.given[kind+" "+value] = "<" + name + ">" }
+
+// nowAround is how near to the present a time is called now. Scripts use times that are not.
+const nowAround = 10 * time.Minute
+
+func (n *names) time(ms int64) string {
+	if d := time.Since(time.UnixMilli(ms)); d < nowAround && d > -nowAround {
+		return "<now>"
+	}
+	return strconv.FormatInt(ms, 10)
+}
+
+func (n *names) nodeID(id int64) string {
+	if id == int64(n.node) {
+		return "<node>"
+	}
+	return strconv.FormatInt(id, 10)
+}
+
+func (n *names) epoch(e int64) string {
+	if e < int64(n.firstEpoch) {
+		return strconv.FormatInt(e, 10)
+	}
+	return fmt.Sprintf("first+%d", e-int64(n.firstEpoch))
+}
+
+func sign(v int64) string { return []string{"negative", "zero", "positive"}[1+min(1, max(-1, v))] }
+
+// ints renders integers whose field says what they are.
+func (n *names) int(field string, v int64) string {
+	switch field {
+	case "ErrorCode", "TopicConfigErrorCode":
+		return kerr.Code(v).String()
+	case "NodeId", "BrokerId", "LeaderId", "ControllerId", "ReplicaNodes", "IsrNodes", "OfflineReplicas", "PreferredReadReplica":
+		return n.nodeID(v)
+	case "Port":
+		return sign(v)
+	case "LeaderEpoch", "Epoch":
+		return n.epoch(v)
+	case "ProducerId":
+		if v >= 0 {
+			return n.of("producer", strconv.FormatInt(v, 10))
+		}
+	case "SessionId":
+		if v != 0 {
+			return "<session>"
+		}
+	case "LogAppendTimeMs", "Timestamp":
+		return n.time(v)
+	case "TotalBytes", "UsableBytes", "PartitionSize", "FinalizedFeaturesEpoch":
+		return sign(v)
+	}
+	return strconv.FormatInt(v, 10)
+}
+
+func (n *names) string(field, v string) string {
+	switch field {
+	case "Host", "ClusterId", "LogDir":
+		if v != "" {
+			return "<" + field + ">"
+		}
+	case "MemberId", "Leader":
+		if v != "" {
+			return n.of("member", v)
+		}
+	case "ErrorMessage", "BatchIndexErrorMessage", "Documentation":
+		if v != "" {
+			return "<text>"
+		}
+	}
+	return strconv.Quote(v)
+}
+
+// keyFields tell what an element of an array is about, the first of them that says something.
+var keyFields = []string{"Name", "ResourceName", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "ApiKey", "Key", "MemberId",
+	"NodeId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
+
+// render flattens a message to lines.
+func (n *names) render(m any) map[string]string {
+	out := map[string]string{}
+	n.walk(out, "", "", reflect.ValueOf(m).Elem())
+	return out
+}
+
+func (n *names) walk(out map[string]string, path, field string, v reflect.Value) {
+	switch x := v.Interface().(type) {
+	case base.UUID:
+		if out[path] = "<no topic>"; !x.IsZero() {
+			out[path] = n.of("topic", x.String())
+		}
+		return
+	case [][]byte:
+		n.walkRecords(out, path, x)
+		return
+	case []byte:
+		if out[path] = "null"; x != nil {
+			out[path] = strconv.Quote(string(x))
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.Pointer:
+		if v.IsNil() {
+			out[path] = "null"
+			return
+		}
+		n.walk(out, path, field, v.Elem())
+	case reflect.Struct:
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Name; name != "ThrottleTimeMs" {
+				n.walk(out, strings.TrimPrefix(path+"."+name, "."), name, v.Field(i))
+			}
+		}
+	case reflect.Slice:
+		n.walkArray(out, path, field, v)
+	case reflect.String:
+		out[path] = n.string(field, v.String())
+	case reflect.Bool:
+		out[path] = strconv.FormatBool(v.Bool())
+	default:
+		out[path] = n.int(field, v.Int())
+	}
+}
+
+func (n *names) walkArray(out map[string]string, path, field string, v reflect.Value) {
+	if v.IsNil() {
+		out[path] = "null"
+		return
+	}
+	out[path] = fmt.Sprintf("%d elements", v.Len())
+	if v.Type().Elem().Kind() != reflect.Struct {
+		var all []string
+		for i := range v.Len() {
+			one := map[string]string{}
+			n.walk(one, "", field, v.Index(i))
+			all = append(all, one[""])
+		}
+		slices.Sort(all)
+		out[path] = strings.Join(all, ", ")
+		return
+	}
+	for i := range v.Len() {
+		at := path + "[" + n.key(v.Index(i)) + "]"
+		for again := 2; out[at] != ""; again++ {
+			at = fmt.Sprintf("%s[%s #%d]", path, n.key(v.Index(i)), again)
+		}
+		out[at] = "there"
+		n.walk(out, at, "", v.Index(i))
+	}
+}
+
+// key says what an element is about.
+func (n *names) key(v reflect.Value) string {
+	for _, name := range keyFields {
+		f := v.FieldByName(name)
+		if !f.IsValid() {
+			continue
+		}
+		one := map[string]string{}
+		n.walk(one, "", name, f)
+		if s := one[""]; s != `""` && s != "null" && s != "<no topic>" {
+			if t := v.FieldByName("ResourceType"); t.IsValid() {
+				s = fmt.Sprintf("%d %s", t.Int(), s)
+			}
+			return strings.Trim(s, `"`)
+		}
+	}
+	return ""
+}
+
+// walkRecords shows the batches of a Fetch answer.
+func (n *names) walkRecords(out map[string]string, path string, segments [][]byte) {
+	if len(segments) == 1 && segments[0] == nil {
+		out[path] = "null"
+		return
+	}
+	b := slices.Concat(segments...)
+	i := 0
+	for bt, err := range batch.All(b) {
+		at := fmt.Sprintf("%s[%d]", path, i)
+		if i++; err != nil {
+			out[at] = "cut short"
+			break
+		}
+		if err := bt.Check(); err != nil {
+			out[at+".Error"] = err.Error()
+			continue
+		}
+		out[at] = n.batch(bt)
+	}
+	out[path] = fmt.Sprintf("%d batches", i)
+}
+
+func (n *names) batch(b batch.Batch) string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "%d-%d attributes %#x epoch %s times %s to %s producer %s epoch %d sequence %d:", b.BaseOffset(), b.LastOffset(), b.Attributes(),
+		n.epoch(int64(b.LeaderEpoch())), n.time(b.FirstTimestamp()), n.time(b.MaxTimestamp()), n.int("ProducerId", b.ProducerID()), b.ProducerEpoch(), b.BaseSequence())
+	for r, err := range b.Records(batch.Limits{}) {
+		if err != nil {
+			fmt.Fprintf(&s, " %v", err)
+			break
+		}
+		if s.Len() < 400 {
+			fmt.Fprintf(&s, " %d %s=%.20s at %s", r.OffsetDelta, r.Key, r.Value, n.time(r.Timestamp))
+		}
+	}
+	return s.String()
+}

@@ -1,0 +1,214 @@
+package parity
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"sluice/base"
+	"sluice/wire/batch"
+	"sluice/wire/msg"
+)
+
+// script is a conversation with one broker. Its methods end it when the broker does not play along.
+type script struct {
+	name   string
+	broker *target
+	names  *names
+	main   *conn
+	conns  []*conn
+	steps  []step
+	ids    map[string]base.UUID // of topics
+}
+
+// step is an answer, flattened.
+type step struct {
+	name  string
+	lines map[string]string
+}
+
+// stopped ends a script.
+type stopped struct{ why string }
+
+func (s *script) fatalf(format string, args ...any) {
+	panic(stopped{fmt.Sprintf("%s: %s after step %d: %s", s.name, s.broker.name, len(s.steps), fmt.Sprintf(format, args...))})
+}
+
+// run runs fn against b.
+func run(name string, fn func(*script), b *target) (s *script, err error) {
+	s = &script{name: name, broker: b, names: newNames(b.node), ids: map[string]base.UUID{}}
+	defer func() {
+		for _, c := range s.conns {
+			c.close()
+		}
+		if r := recover(); r != nil {
+			stop, ok := r.(stopped)
+			if !ok {
+				panic(r)
+			}
+			err = fmt.Errorf("%s", stop.why)
+		}
+	}()
+	s.findEpoch()
+	fn(s)
+	return s, nil
+}
+
+// findEpoch finds out what leader epoch a new partition has.
+func (s *script) findEpoch() {
+	name := s.topic("epoch")
+	s.create("epoch", 1)
+	meta := s.tell(7, metadataOf(name)).(*msg.MetadataResponse)
+	s.names.firstEpoch = meta.Topics[0].Partitions[0].LeaderEpoch
+}
+
+// topic returns the full name of one of the script's topics, or groups.
+func (s *script) topic(name string) string { return s.name + "-" + name }
+
+// open opens a further connection.
+func (s *script) open() *conn {
+	c, err := dial(s.broker.addr)
+	if err != nil {
+		s.fatalf("%v", err)
+	}
+	s.conns = append(s.conns, c)
+	return c
+}
+
+// on returns the connection that steps use, a new one after the broker closed the old one.
+func (s *script) on() *conn {
+	if s.main == nil {
+		s.main = s.open()
+	}
+	return s.main
+}
+
+// tell sends a request that is no step, and returns the answer.
+func (s *script) tell(version int16, req msg.Message) msg.Message {
+	answer, err := s.on().ask(version, req)
+	if err != nil {
+		s.fatalf("%s %d: %v", msg.Name(req.APIKey()), version, err)
+	}
+	return answer
+}
+
+// ask takes a step: a request and its answer, nil if there is none.
+func (s *script) ask(name string, version int16, req msg.Message) msg.Message {
+	p, err := s.on().send(version, req)
+	return s.record(name, version, req.APIKey(), p, err)
+}
+
+// start sends a request on a connection of its own, so that others can follow before its answer.
+func (s *script) start(version int16, req msg.Message) *pending {
+	p, err := s.open().send(version, req)
+	if err != nil {
+		s.fatalf("%s %d: %v", msg.Name(req.APIKey()), version, err)
+	}
+	return p
+}
+
+// await takes a step: the answer to a request that was started.
+func (s *script) await(name string, p *pending) msg.Message {
+	return s.record(name, p.version, p.key, p, nil)
+}
+
+func (s *script) record(name string, version, key int16, p *pending, err error) msg.Message {
+	var answer msg.Message
+	if err == nil {
+		answer, err = p.await(answerMax)
+	}
+	st := step{name: fmt.Sprintf("%s %d %s", msg.Name(key), version, name)}
+	if err != nil {
+		st.lines = map[string]string{"": err.Error()}
+		s.main = nil
+	} else {
+		st.lines = s.names.render(answer)
+	}
+	s.steps = append(s.steps, st)
+	return answer
+}
+
+// note takes a step that says something else.
+func (s *script) note(name, value string) {
+	s.steps = append(s.steps, step{name: name, lines: map[string]string{"": value}})
+}
+
+// settleMax is how long what was changed may take to show.
+const settleMax = 5 * time.Second
+
+// settle repeats a request until the answer is as it should be, and takes that as a step; after some time it takes any answer.
+func (s *script) settle(name string, version int16, req msg.Message, ready func(msg.Message) bool) msg.Message {
+	for deadline := time.Now().Add(settleMax); time.Now().Before(deadline) && !ready(s.tell(version, req)); {
+		time.Sleep(20 * time.Millisecond)
+	}
+	return s.ask(name, version, req)
+}
+
+// versions runs fn for every version of an API that is offered.
+func (s *script) versions(key int16, fn func(v int16)) {
+	row, ok := msg.Lookup(key)
+	if !ok {
+		s.fatalf("key %d is not offered", key)
+	}
+	for v := row.Min; v <= row.Max; v++ {
+		fn(v)
+	}
+}
+
+// create creates one of the script's topics, with configs in pairs, and waits until it is served.
+func (s *script) create(name string, partitions int32, configs ...string) string {
+	full := s.topic(name)
+	req := createOf(newTopic(full, partitions, 1, configs...))
+	created := s.tell(7, req).(*msg.CreateTopicsResponse).Topics[0]
+	if created.ErrorCode != 0 {
+		s.fatalf("create %s: error %d", full, created.ErrorCode)
+	}
+	s.ids[full] = created.TopicId
+	s.names.call("topic", created.TopicId.String(), "id of "+full)
+	s.awaitTopic(full, partitions)
+	return full
+}
+
+// awaitTopic waits until all partitions of a topic have a leader that serves them.
+func (s *script) awaitTopic(full string, partitions int32) {
+	list := listOf(full, -1)
+	list.Topics[0].Partitions = nil
+	for p := range partitions {
+		list.Topics[0].Partitions = append(list.Topics[0].Partitions, listOf(full, -1).Topics[0].Partitions[0])
+		list.Topics[0].Partitions[p].PartitionIndex = p
+	}
+	for deadline := time.Now().Add(settleMax); ; time.Sleep(20 * time.Millisecond) {
+		meta := s.tell(9, metadataOf(full)).(*msg.MetadataResponse).Topics[0]
+		ready := meta.ErrorCode == 0 && len(meta.Partitions) >= int(partitions) && !slices.ContainsFunc(meta.Partitions, func(p msg.MetadataResponseMetadataResponsePartition) bool {
+			return p.ErrorCode != 0
+		})
+		if ready {
+			served := s.tell(4, list).(*msg.ListOffsetsResponse).Topics[0].Partitions
+			ready = !slices.ContainsFunc(served, func(p msg.ListOffsetsResponseListOffsetsPartitionResponse) bool { return p.ErrorCode != 0 })
+		}
+		if ready {
+			return
+		}
+		if time.Now().After(deadline) {
+			s.fatalf("%s is not served", full)
+		}
+	}
+}
+
+// t0 is the time of most records: the same for both brokers, and not near the present.
+var t0 = time.Now().Add(-time.Hour).Truncate(time.Second).UnixMilli()
+
+// values makes a batch of records with these values and keys "k", one ms apart from t0 on.
+func values(vs ...string) []byte { return recordsOf(batch.Options{}, t0, vs...) }
+
+// recordsOf makes a batch.
+func recordsOf(opt batch.Options, at int64, vs ...string) []byte {
+	b := batch.NewBuilder(opt)
+	for i, v := range vs {
+		b.Add(batch.Record{Timestamp: at + int64(i), Key: []byte("k"), Value: []byte(v)})
+	}
+	return b.Bytes()
+}
+
+// ptr is for fields that may be null.
+func ptr[T any](v T) *T { return &v }

@@ -1,0 +1,159 @@
+// Command runner runs the steps of `make test` one after the other, prints a line a package and the output of what failed, and ends
+// with the counts: `N passed, N failed, N skipped`. It exits with 1 if anything failed.
+//
+// The steps: lint, unit and property tests, the same under the race detector, real clients, parity with Apache Kafka, crashes.
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"strings"
+	"time"
+)
+
+// step is one `go test` command. Packages are all of the module less those whose path contains one of without, or only those
+// given.
+type step struct {
+	name    string
+	args    []string
+	env     []string
+	only    []string
+	without []string
+}
+
+func steps() []step {
+	rounds := os.Getenv("ROUNDS")
+	if rounds == "" {
+		rounds = "8"
+	}
+	processes := []string{"/test/compat", "/test/parity", "/test/crash"}
+	return []step{
+		{name: "lint", args: []string{"-count=1"}, only: []string{"./test/lint"}},
+		{name: "unit and property tests", without: append(processes, "/test/lint")},
+		{name: "race detector", args: []string{"-race", "-short"}, without: append(processes, "/test/")},
+		{name: "real clients", args: []string{"-count=1", "-timeout=25m"}, only: []string{"./test/compat"}},
+		{name: "parity with Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/parity"}},
+		{name: "crashes", args: []string{"-count=1", "-timeout=25m"}, env: []string{"SLUICE_CRASH_ROUNDS=" + rounds}, only: []string{"./test/crash"}},
+	}
+}
+
+// event is a line of `go test -json`.
+type event struct {
+	Action  string
+	Package string
+	Test    string
+	Output  string
+	Elapsed float64
+}
+
+// tally counts tests over all steps.
+type tally struct{ passed, failed, skipped int }
+
+func main() {
+	var total tally
+	ok := true
+	for _, s := range steps() {
+		start := time.Now()
+		fmt.Printf("== %s\n", s.name)
+		if !s.run(&total) {
+			ok = false
+		}
+		fmt.Printf("== %s: %v\n", s.name, time.Since(start).Round(time.Second))
+	}
+	if !ok && total.failed == 0 {
+		total.failed = 1 // a package that did not build
+	}
+	fmt.Printf("%d passed, %d failed, %d skipped\n", total.passed, total.failed, total.skipped)
+	if !ok {
+		os.Exit(1)
+	}
+}
+
+func (s step) packages() ([]string, error) {
+	if s.only != nil {
+		return s.only, nil
+	}
+	out, err := exec.Command("go", "list", "./...").Output()
+	if err != nil {
+		return nil, fmt.Errorf("go list: %w", err)
+	}
+	var all []string
+next:
+	for name := range strings.FieldsSeq(string(out)) {
+		for _, w := range s.without {
+			if strings.Contains(name, w) {
+				continue next
+			}
+		}
+		all = append(all, name)
+	}
+	return all, nil
+}
+
+func (s step) run(total *tally) bool {
+	packages, err := s.packages()
+	if err != nil {
+		fmt.Println(err)
+		return false
+	}
+	cmd := exec.Command("go", append(append([]string{"test", "-json"}, s.args...), packages...)...)
+	cmd.Env = append(os.Environ(), s.env...)
+	cmd.Stderr = os.Stderr
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		fmt.Println(err)
+		return false
+	}
+	outputs := map[string]*strings.Builder{} // of tests and packages under way
+	lines := bufio.NewScanner(out)
+	lines.Buffer(nil, 16<<20)
+	for lines.Scan() {
+		var e event
+		if json.Unmarshal(lines.Bytes(), &e) != nil {
+			fmt.Println(lines.Text())
+			continue
+		}
+		key := e.Package + " " + e.Test
+		switch e.Action {
+		case "output", "build-output":
+			if outputs[key] == nil {
+				outputs[key] = &strings.Builder{}
+			}
+			outputs[key].WriteString(e.Output)
+		case "pass", "fail", "skip":
+			total.count(e, outputs[key])
+			delete(outputs, key)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		fmt.Println(err)
+		return false
+	}
+	return cmd.Wait() == nil
+}
+
+func (t *tally) count(e event, output *strings.Builder) {
+	if e.Action == "fail" && output != nil {
+		fmt.Print(output.String())
+	}
+	if e.Test == "" {
+		if output == nil || !strings.Contains(output.String(), "no test files") {
+			fmt.Printf("%s %s %.1fs\n", e.Action, strings.TrimPrefix(e.Package, "sluice/"), e.Elapsed)
+		}
+		return
+	}
+	switch e.Action {
+	case "pass":
+		t.passed++
+	case "fail":
+		t.failed++
+	case "skip":
+		t.skipped++
+	}
+}
