@@ -427,8 +427,8 @@ func TestPlanLife(t *testing.T) {
 	}
 	node := run(&meta.Register{Incarnation: base.UUID{2}, Reclaim: base.NoNode}, now).(*meta.Registered).Node
 	other := run(&meta.Register{Incarnation: base.UUID{3}, Reclaim: base.NoNode}, now).(*meta.Registered).Node
-	local := []meta.NodeRef{node, {ID: 9, Epoch: 9}}
-	plan := func(at time.Time) plan { return planLife(d.View(), local, at, time.Hour, time.Minute, 2) }
+	positions := map[meta.NodeRef]base.MetaPos{node: 1 << 40, {ID: 9, Epoch: 9}: 1 << 40}
+	plan := func(at time.Time) plan { return planLife(d.View(), positions, at, time.Hour, time.Minute, 2) }
 	if p := plan(now); !p.idle() || p.wait >= 0 {
 		t.Fatalf("nothing to do: %+v", p)
 	}
@@ -445,7 +445,7 @@ func TestPlanLife(t *testing.T) {
 		t.Fatalf("in grace: %+v", p)
 	}
 	now = now.Add(time.Minute)
-	if p := plan(now); len(p.report) != 1 || p.report[0] != node || len(p.remove) != 0 {
+	if p := plan(now); len(p.report) != 1 || p.report[0] != (meta.ReportApplied{Node: node, Pos: d.View().Pos()}) || len(p.remove) != 0 {
 		t.Fatalf("grace is over, nobody has reported: %+v", p)
 	}
 	run(&meta.ReportApplied{Node: node, Pos: d.View().Pos()}, now)

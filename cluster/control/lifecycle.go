@@ -3,7 +3,6 @@ package control
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	"sluice/base"
@@ -16,9 +15,9 @@ import (
 type plan struct {
 	reap   bool
 	expire bool
-	report []meta.NodeRef  // local nodes whose position a due deletion waits for
-	remove []base.ObjectID // to be deleted now
-	wait   time.Duration   // until something is due if nothing is to be done now; negative: until the image changes
+	report []meta.ReportApplied // positions of nodes that a due deletion waits for
+	remove []base.ObjectID      // to be deleted now
+	wait   time.Duration        // until something is due if nothing is to be done now; negative: until the image changes
 }
 
 func (p *plan) idle() bool {
@@ -26,7 +25,7 @@ func (p *plan) idle() bool {
 }
 
 // planLife looks at the oldest prepared and the oldest marked objects only, so its cost is bounded by deleteMax.
-func planLife(img *meta.Image, local []meta.NodeRef, now time.Time, age, grace time.Duration, deleteMax int) plan {
+func planLife(img *meta.Image, positions map[meta.NodeRef]base.MetaPos, now time.Time, age, grace time.Duration, deleteMax int) plan {
 	p := plan{wait: -1, reap: img.DeletedTopics() > 0}
 	for o := range img.Prepared() {
 		left := time.UnixMilli(o.PreparedMS).Add(age).Sub(now)
@@ -41,10 +40,11 @@ func planLife(img *meta.Image, local []meta.NodeRef, now time.Time, age, grace t
 			break
 		}
 		if o.MarkedPos > applied {
-			p.report = slices.DeleteFunc(slices.Clone(local), func(ref meta.NodeRef) bool {
-				n, ok := img.Node(ref.ID)
-				return !ok || !img.Current(ref) || n.Applied >= o.MarkedPos
-			})
+			for n := range img.Nodes() {
+				if pos := min(positions[n.Ref()], img.Pos()); !n.Fenced && n.Applied < o.MarkedPos && pos >= o.MarkedPos {
+					p.report = append(p.report, meta.ReportApplied{Node: n.Ref(), Pos: pos})
+				}
+			}
 			break // others have to report: the image will change
 		}
 		if p.remove = append(p.remove, o.ID); len(p.remove) == deleteMax {
@@ -64,8 +64,8 @@ func (p *plan) later(d time.Duration) {
 func (c *Controller) lifeCycle() {
 	perTick := max(1, int(float64(c.opt.DeletesPerSecond)*c.opt.Tick.Seconds()))
 	for c.life.Err() == nil {
-		changed := c.notify.changed()
-		p := planLife(c.Image(), c.localNodes(), c.opt.Now(), c.opt.PreparedMaxAge, c.opt.DeleteGrace, min(perTick, 1000))
+		changed := c.view.notify.changed()
+		p := planLife(c.Image(), c.positions(), c.opt.Now(), c.opt.PreparedMaxAge, c.opt.DeleteGrace, min(perTick, 1000))
 		if p.idle() {
 			c.pause(p.wait, changed)
 			continue
@@ -77,10 +77,19 @@ func (c *Controller) lifeCycle() {
 	}
 }
 
-func (c *Controller) localNodes() []meta.NodeRef {
+// positions says how far the nodes have applied the log, as far as this process knows. A controller on its own serves the nodes of its
+// own process, which see its image.
+func (c *Controller) positions() map[meta.NodeRef]base.MetaPos {
+	if c.opt.Positions != nil {
+		return c.opt.Positions()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.mu.local)
+	m := make(map[meta.NodeRef]base.MetaPos, len(c.mu.local))
+	for _, ref := range c.mu.local {
+		m[ref] = c.Image().Pos()
+	}
+	return m
 }
 
 // pause waits for d, or for ever if it is negative, or until the image changes or the controller ends.
@@ -110,8 +119,8 @@ func (c *Controller) carryOut(p plan) error {
 			return fmt.Errorf("expire prepared objects: %w", err)
 		}
 	}
-	for _, ref := range p.report {
-		if _, err := c.Submit(c.life, &meta.ReportApplied{Node: ref, Pos: c.Image().Pos()}); err != nil {
+	for _, r := range p.report {
+		if _, err := c.Submit(c.life, &r); err != nil {
 			return fmt.Errorf("report the applied position: %w", err)
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"sluice/base"
 	"sluice/cluster/meta"
@@ -13,20 +14,25 @@ import (
 
 // Controller holds the metadata log of the cluster. It is the local Client.
 type Controller struct {
-	opt     Options
-	metrics *metrics
-	log     *metalog.Log // the loop's
-	calls   chan *call
-	image   atomic.Pointer[meta.Image]
-	notify  *notifier
-	life    context.Context // ends with Close or when the role is lost
-	cancel  context.CancelFunc
-	wg      sync.WaitGroup
+	opt      Options
+	metrics  *metrics
+	ownsView bool         // Close ends the view too
+	log      *metalog.Log // the loop's
+	epoch    atomic.Uint64
+	calls    chan *call
+	doubt    chan struct{} // somebody says that the role is lost
+	view     *view
+	recent   recent
+	life     context.Context // ends with Close or when the role is lost
+	cancel   context.CancelFunc
+	wg       sync.WaitGroup
 
 	mu struct {
 		sync.Mutex
-		err   error // why no command is taken any more
-		local []meta.NodeRef
+		err      error // why no command is taken any more
+		local    []meta.NodeRef
+		at       metalog.Position // the slot after those the image holds
+		verified time.Time        // when the newest proof began that nobody else had taken over
 	}
 }
 
@@ -52,29 +58,40 @@ const (
 func Start(ctx context.Context, opt Options) (*Controller, error) {
 	opt = opt.withDefaults()
 	l, img, err := metalog.Open(ctx, metalog.Options{
-		Store: opt.Store, Name: opt.Name, Who: opt.Who, Now: opt.Now, NewCluster: opt.NewCluster, SnapshotBytes: opt.SnapshotBytes,
+		Store: opt.Meta, Snapshots: opt.Store, Name: opt.Name, Who: opt.Who, Now: opt.Now, NewCluster: opt.NewCluster, SnapshotBytes: opt.SnapshotBytes,
 		RollSlots: opt.RollSlots, Logger: opt.Logger, Registerer: opt.Registerer,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("start the controller: %w", err)
 	}
-	c := &Controller{opt: opt, metrics: newMetrics(opt.Registerer), log: l, calls: make(chan *call, queueMax)}
+	c := begin(opt, newView(img, newMetrics(opt.Registerer)), l, time.Now())
+	c.ownsView = true
+	c.wg.Go(c.view.notify.run)
+	return c, nil
+}
+
+// begin runs a controller on a log that it has just taken over, the image at whose end is in the view. verified is when the
+// take-over began.
+func begin(opt Options, v *view, l *metalog.Log, verified time.Time) *Controller {
+	c := &Controller{opt: opt, metrics: v.metrics, log: l, calls: make(chan *call, queueMax), doubt: make(chan struct{}, 1), view: v}
 	c.life, c.cancel = context.WithCancel(context.Background())
-	c.image.Store(img)
-	c.metrics.observe(img)
-	c.notify = newNotifier(img)
+	c.epoch.Store(l.Epoch())
+	c.recent.add(l.Begun())
+	c.mu.at, c.mu.verified = l.Next(), verified
+	img := c.Image()
 	opt.Logger.Info("controller started", "cluster", img.ClusterID().String(), "epoch", l.Epoch(), "position", uint64(img.Pos()),
 		"topics", img.TopicCount(), "partitions", img.PartitionCount())
 	c.wg.Go(c.run)
-	c.wg.Go(c.notify.run)
 	c.wg.Go(c.lifeCycle)
-	return c, nil
+	return c
 }
 
 // Close stops the controller: commands that are not yet acknowledged fail. It returns when its goroutines have ended.
 func (c *Controller) Close() error {
 	c.fail(base.Errorf(base.Closed, "the controller was closed"))
-	c.notify.close()
+	if c.ownsView {
+		c.view.notify.close()
+	}
 	c.wg.Wait()
 	return nil
 }
@@ -98,28 +115,16 @@ func (c *Controller) reason() error {
 }
 
 // Image implements Client.
-func (c *Controller) Image() *meta.Image { return c.image.Load() }
+func (c *Controller) Image() *meta.Image { return c.view.image.Load() }
 
 // Subscribe implements Client.
 func (c *Controller) Subscribe(fn func(old, new *meta.Image)) (cancel func()) {
-	return c.notify.subscribe(fn)
+	return c.view.notify.subscribe(fn)
 }
 
 // WaitFor implements Client.
 func (c *Controller) WaitFor(ctx context.Context, pos base.MetaPos) error {
-	for {
-		changed := c.notify.changed()
-		if c.Image().Pos() >= pos {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-c.life.Done():
-			return c.reason()
-		case <-ctx.Done():
-			return base.Errorf(base.Unavailable, "metadata position %d is not reached: %w", pos, ctx.Err())
-		}
-	}
+	return c.view.waitFor(ctx, pos, c.life.Done(), c.reason)
 }
 
 // Submit implements Client.
@@ -164,10 +169,26 @@ func (c *Controller) run() {
 	defer c.log.Close()
 	snapshots := make(chan func(), 1)
 	writing := false
+	var verify <-chan time.Time
+	if c.opt.VerifyEvery > 0 {
+		t := time.NewTicker(c.opt.VerifyEvery)
+		defer t.Stop()
+		verify = t.C
+	}
 	for {
 		select {
 		case <-c.life.Done():
 			return
+		case <-verify:
+			if err := c.verify(c.opt.VerifyEvery); err != nil {
+				c.lost(err)
+				return
+			}
+		case <-c.doubt:
+			if err := c.verify(0); err != nil {
+				c.lost(err)
+				return
+			}
 		case note := <-snapshots:
 			note()
 			writing = false
@@ -231,7 +252,7 @@ func (c *Controller) decide(b *batch, k *call) {
 	}
 	b.calls = append(b.calls, k)
 	k.res, k.err = c.execute(b, meta.Fill(k.cmd, base.NewUUID))
-	if reg, ok := k.res.(*meta.Registered); ok {
+	if reg, ok := k.res.(*meta.Registered); ok && c.opt.Positions == nil { // the controller of one process
 		b.local = append(b.local, reg.Node)
 		if _, err := c.execute(b, &meta.NameController{Node: reg.Node}); err != nil {
 			panic("BUG: control: " + err.Error())
@@ -259,7 +280,7 @@ func (c *Controller) commit(b *batch) error {
 			}
 			return err
 		}
-		c.publish(b.draft.Image())
+		c.view.publish(b.draft.Image())
 	}
 	if len(b.local) > 0 {
 		c.mu.Lock()
@@ -274,7 +295,7 @@ func (c *Controller) commit(b *batch) error {
 
 func (c *Controller) append(b *batch) error {
 	defer c.metrics.slot(len(b.calls), b.count, len(b.body))()
-	acked := make(chan error, 1)
+	began, acked := time.Now(), make(chan error, 1)
 	c.log.Append(b.body, b.count, func(err error) { acked <- err })
 	var err error
 	select {
@@ -287,22 +308,74 @@ func (c *Controller) append(b *batch) error {
 		return fmt.Errorf("metadata log: %w", err)
 	}
 	c.log.Acknowledged()
+	c.acknowledged(began, metalog.Entry{From: c.Image().Pos(), Records: b.count, Body: b.body, Next: c.log.Next()})
 	return nil
 }
 
-func (c *Controller) publish(img *meta.Image) {
-	c.image.Store(img)
-	c.metrics.observe(img)
-	c.notify.publish(img)
+// acknowledged takes note of a slot of ours that came to lie before any end of the epoch, so nobody had taken over when its append
+// began.
+func (c *Controller) acknowledged(began time.Time, e metalog.Entry) {
+	c.recent.add(e)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.at, c.mu.verified = e.Next, began
+}
+
+// verify looks whether another controller has begun an epoch, unless an append or a look has proved the contrary less than since ago.
+// The error is Fenced if one has. A store that does not answer proves nothing.
+func (c *Controller) verify(since time.Duration) error {
+	began := time.Now()
+	if began.Sub(c.verifiedAt()) < since {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(c.life, verifyTimeout)
+	defer cancel()
+	over, err := c.log.Superseded(ctx, c.log.Epoch())
+	switch {
+	case err != nil:
+		c.opt.Logger.Debug("cannot see whether another controller has taken over", "error", err)
+		return nil
+	case over:
+		return base.Errorf(base.Fenced, "another controller has begun epoch %d of the metadata log", c.log.Epoch()+1)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.mu.verified = began
+	return nil
+}
+
+// verifiedAt returns when the newest proof began that nobody else had taken over.
+func (c *Controller) verifiedAt() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.verified
+}
+
+// position returns the slot after those that the image holds.
+func (c *Controller) position() metalog.Position {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.at
+}
+
+// suspect has the loop look soon whether somebody else is the controller.
+func (c *Controller) suspect() {
+	select {
+	case c.doubt <- struct{}{}:
+	default:
+	}
 }
 
 func (c *Controller) roll() error {
+	began := time.Now()
 	img, err := c.log.Roll(c.life, c.Image())
 	if err != nil {
 		return err
 	}
+	c.epoch.Store(c.log.Epoch())
 	c.opt.Logger.Info("metadata log rolled", "epoch", c.log.Epoch())
-	c.publish(img)
+	c.acknowledged(began, c.log.Begun())
+	c.view.publish(img)
 	return nil
 }
 

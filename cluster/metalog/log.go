@@ -19,6 +19,7 @@ type Log struct {
 	pos    base.MetaPos // of the next record
 	flying bool         // an append is in flight
 
+	begun         Entry
 	bytes         int64  // of log since the last snapshot
 	slots         uint64 // since the last snapshot
 	snapshotBytes int64  // size of the last snapshot
@@ -96,7 +97,8 @@ func (l *Log) begin(ctx context.Context, img *meta.Image, epoch, prevEnd uint64)
 		return nil, err
 	}
 	w := l.log.NewWriter(epoch, 0, slotlog.WriterOptions{InFlight: 1, Logger: l.opt.Logger, Registerer: l.opt.Registerer})
-	body := slotHead{pos: img.Pos(), starts: true, prevEnd: prevEnd}.append(nil)
+	head := slotHead{pos: img.Pos(), starts: true, prevEnd: prevEnd}.append(nil)
+	body := head
 	for _, r := range recs {
 		body = meta.AppendRecord(body, r)
 	}
@@ -115,6 +117,7 @@ func (l *Log) begin(ctx context.Context, img *meta.Image, epoch, prevEnd uint64)
 		return nil, fmt.Errorf("begin epoch %d of the metadata log: %w", epoch, err)
 	}
 	l.writer, l.next, l.pos = w, Position{epoch, 1}, after.Pos()
+	l.begun = Entry{From: img.Pos(), Records: len(recs), Body: body[len(head):], Next: l.next}
 	l.bytes += int64(len(body))
 	l.slots++
 	return after, nil
