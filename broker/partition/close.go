@@ -62,7 +62,7 @@ func (p *Partition) MetaNeeded() base.Offset {
 // retry is known as one also after its original has been deleted.
 func (p *Partition) trim(ctx context.Context, start base.Offset) error {
 	p.mu.Lock()
-	if p.mu.ended {
+	if p.mu.refusal != nil { // nothing is appended to either stream any more
 		defer p.mu.Unlock()
 		return p.mu.refusal
 	}
@@ -117,33 +117,23 @@ func (p *Partition) ExpireProducers(idleMS int64) int {
 
 // Stop refuses appends from now on with NOT_LEADER_OR_FOLLOWER, waits until those under way are durable, and makes a producer snapshot
 // durable. Reads go on until Abandon. When it returns nil, both streams may be closed. It is for a partition that is given up in an
-// orderly way; it may be called again after an error.
+// orderly way; it may be called again after an error, and after Pause.
 func (p *Partition) Stop(ctx context.Context) error {
-	drained, err := p.beginStop()
+	drained, err := p.beginStop(errClosing)
 	if err != nil {
 		return err
 	}
-	select {
-	case <-drained:
-	case <-ctx.Done():
-		return base.Wrap(base.Unavailable, ctx.Err())
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mu.ended {
-		return p.mu.refusal
-	}
-	return nil
+	return p.Drained(ctx, drained)
 }
 
 // beginStop starts what Stop waits for. It returns without waiting, so that many partitions stop at once.
-func (p *Partition) beginStop() (drained <-chan struct{}, err error) {
+func (p *Partition) beginStop(why *kerr.Error) (drained <-chan struct{}, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.mu.ended {
 		return nil, p.mu.refusal
 	}
-	p.mu.refusal = kerr.Errorf(kerr.NotLeaderOrFollower, "the partition is being closed here")
+	p.refuseLocked(why)
 	if p.mu.sinceSnapshot > 0 {
 		p.snapshotLocked(p.opt.Now().UnixMilli(), nil)
 	}
@@ -177,7 +167,8 @@ func (p *Partition) endLocked(why *kerr.Error) bool {
 	if p.mu.ended {
 		return false
 	}
-	p.mu.ended, p.mu.refusal = true, why
+	p.mu.ended = true
+	p.refuseLocked(why)
 	return true
 }
 
@@ -185,7 +176,7 @@ func (p *Partition) endLocked(why *kerr.Error) bool {
 func StopAll(ctx context.Context, parts []*Partition) error {
 	var first error
 	for _, p := range parts {
-		if _, err := p.beginStop(); err != nil && first == nil {
+		if _, err := p.beginStop(errClosing); err != nil && first == nil {
 			first = err
 		}
 	}

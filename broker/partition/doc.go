@@ -16,7 +16,8 @@
 //     data stream, and is appended under the same lock right after that prefix, to the same WAL: wherever the snapshot survives, the
 //     prefix does.
 //  5. The producer state is complete before the partition serves: [Open] returns only after it has replayed to the end.
-//  6. Once an append has failed, or closing has begun, no later append succeeds.
+//  6. Once an append has failed, or closing has begun, no later append succeeds. A pause for a move can be undone; a batch that was held
+//     meanwhile left no trace.
 //  7. A parked reader is woken by every advance of HW that it has not seen, and by the close; none polls.
 //
 // Goroutines: the package starts none. Appends run on the caller's goroutine, completions on the WAL's (in log order), reads on the

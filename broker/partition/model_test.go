@@ -157,7 +157,7 @@ func (m *model) crash(t *rapid.T) {
 
 // restart closes in an orderly way.
 func (m *model) restart(t *rapid.T) {
-	if _, err := m.f.p.beginStop(); err != nil {
+	if _, err := m.f.p.beginStop(errClosing); err != nil {
 		t.Fatal(err)
 	}
 	m.f.wal.Complete(1 << 20)

@@ -25,6 +25,7 @@ type Partition struct {
 	opt     Options
 	config  atomic.Pointer[topicconfig.Config]
 	durable func(error) // p.onDurable, made once
+	held    atomic.Bool // refusal is errPaused; to look without the lock
 
 	mu struct {
 		sync.Mutex
@@ -122,6 +123,10 @@ func (p *Partition) Bounds() (logStart, hw, lso, leo base.Offset) {
 // has been admitted by the engine.
 func (p *Partition) Append(req AppendRequest, done func(AppendResult)) {
 	now := p.opt.Now().UnixMilli()
+	if p.held.Load() { // before the batch is touched, for it comes again
+		p.hold(done)
+		return
+	}
 	b, refusal := p.prepare(&req, now)
 	if refusal != nil {
 		p.refuse(*refusal, done)
@@ -130,6 +135,10 @@ func (p *Partition) Append(req AppendRequest, done func(AppendResult)) {
 	p.mu.Lock()
 	if err := p.mu.refusal; err != nil {
 		p.mu.Unlock()
+		if err == errPaused {
+			p.hold(done)
+			return
+		}
 		p.refuse(failure(err), done)
 		return
 	}
@@ -150,6 +159,13 @@ func (p *Partition) Append(req AppendRequest, done func(AppendResult)) {
 	p.opt.Metrics.appendedBatches.Inc()
 	p.opt.Metrics.appendedRecords.Add(float64(b.count))
 	p.opt.Metrics.appendedBytes.Add(float64(len(b.batch.Bytes())))
+}
+
+// hold refuses an append that may succeed in a moment.
+func (p *Partition) hold(done func(AppendResult)) {
+	res := failure(errPaused)
+	res.Held = true
+	done(res)
 }
 
 // failure is the result of an append that did not happen.

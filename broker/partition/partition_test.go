@@ -503,6 +503,52 @@ func TestStop(t *testing.T) {
 	}
 }
 
+func TestPauseCanBeUndone(t *testing.T) {
+	f := newFixture(t, nil)
+	first := f.send(records(2, idempotent(7, 0, 0)))
+	drained, err := f.p.Pause()
+	if err != nil {
+		t.Fatal(err)
+	}
+	held := records(1, idempotent(7, 0, 2))
+	if r := f.send(held); !r.Held || kerr.CodeOf(r.Err) != kerr.NotLeaderOrFollower || !f.p.Paused() {
+		t.Fatal("appended while paused", r)
+	}
+	if err := f.p.TrimData(ctx, 1); kerr.CodeOf(err) != kerr.NotLeaderOrFollower {
+		t.Fatal("a trim may append a snapshot while paused", err)
+	}
+	select {
+	case <-drained:
+		t.Fatal("drained with an append under way")
+	default:
+	}
+	f.wal.Complete(1 << 20)
+	if err := f.p.Drained(ctx, drained); err != nil || first.Base != 0 {
+		t.Fatal(err, first)
+	}
+	if res, err := f.p.Read(ctx, ReadRequest{MaxBytes: 1 << 20, LeaderEpoch: NoEpoch, LastEpoch: NoEpoch}); err != nil || res.Bytes() == 0 {
+		t.Fatal("no reads while paused", err)
+	}
+	f.p.Resume()
+	again := f.send(held)
+	f.wal.Complete(1 << 20)
+	if again.Err != nil || again.Base != 2 || again.Held {
+		t.Fatal(again)
+	}
+	// A pause that ends in a stop cannot be undone.
+	if _, err := f.p.Pause(); err != nil {
+		t.Fatal(err)
+	}
+	f.wal.Complete(1 << 20)
+	if err := f.p.Stop(ctx); err != nil {
+		t.Fatal(err)
+	}
+	f.p.Resume()
+	if r := f.send(records(1, batch.Options{})); r.Held || kerr.CodeOf(r.Err) != kerr.NotLeaderOrFollower {
+		t.Fatal(r)
+	}
+}
+
 func TestCanceledStop(t *testing.T) {
 	f := newFixture(t, nil)
 	f.send(records(1, batch.Options{}))

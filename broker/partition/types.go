@@ -48,6 +48,10 @@ type AppendResult struct {
 	// RecordErrors says which records were refused and why; only with INVALID_RECORD and INVALID_TIMESTAMP.
 	RecordErrors []RecordError
 
+	// Held comes with NOT_LEADER_OR_FOLLOWER, before Append returns: the partition is paused for a move. The same batch may be appended again,
+	// here once the partition has resumed, or where it has moved to.
+	Held bool
+
 	unread bool // refused before the partition was looked at
 }
 

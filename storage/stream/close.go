@@ -86,6 +86,29 @@ func (e *Engine) closeCommitted(ctx context.Context, ss []*Stream, errs []error)
 	}
 }
 
+// FlushStreams uploads what is durable of the streams, which go on taking appends, and returns when it is committed. It does nothing if it is
+// committed already.
+func (e *Engine) FlushStreams(ctx context.Context, ss []*Stream) error {
+	if slices.ContainsFunc(ss, func(s *Stream) bool { return s.committed.Load() < s.durable.Load() }) {
+		return e.Flush(ctx)
+	}
+	return nil
+}
+
+// Retire makes the stream refuse appends for good if everything in it is committed, and returns its end: there it may be closed, or
+// handed over, by a command of the caller's. It returns false, and changes nothing, if something is not committed.
+func (s *Stream) Retire() (end base.Offset, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.mu.pending.len() > 0 || s.committed.Load() != s.next.Load() {
+		return 0, false
+	}
+	if s.mu.refusal == nil {
+		s.mu.refusal = base.Errorf(base.Closed, "stream %d was given up", s.id)
+	}
+	return s.Next(), true
+}
+
 func (e *Engine) forget(s *Stream) {
 	e.streams.Lock()
 	if e.streams.byID[s.id] == s {
