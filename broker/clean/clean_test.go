@@ -77,7 +77,7 @@ type rig struct {
 }
 
 func newRig(t *testing.T, overrides map[string]string) *rig {
-	img, err := meta.Empty().Apply(0, []meta.Record{meta.CreateCluster(base.NewUUID(), 1)})
+	img, err := meta.Empty().Apply(0, []meta.Record{meta.CreateCluster(base.NewUUID(), [32]byte{}, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}

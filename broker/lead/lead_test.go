@@ -34,7 +34,7 @@ type cluster struct {
 }
 
 func newCluster(t *testing.T) (*cluster, meta.NodeRef) {
-	img, err := meta.Empty().Apply(0, []meta.Record{meta.CreateCluster(base.NewUUID(), 1)})
+	img, err := meta.Empty().Apply(0, []meta.Record{meta.CreateCluster(base.NewUUID(), [32]byte{}, 1)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -182,7 +182,7 @@ func waitUntil(t *testing.T, ok func() bool) {
 // A slow subscriber gets fewer images whose deltas still cover everything.
 func TestSlowSubscriber(t *testing.T) {
 	n := newNotifier(meta.Empty())
-	img, err := meta.Empty().Apply(0, []meta.Record{meta.CreateCluster(base.UUID{1}, 0)})
+	img, err := meta.Empty().Apply(0, []meta.Record{meta.CreateCluster(base.UUID{1}, [32]byte{}, 0)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -415,7 +415,7 @@ func TestCatalogItemErrors(t *testing.T) {
 func TestPlanLife(t *testing.T) {
 	now := time.UnixMilli(1_000_000)
 	d := meta.Empty().Draft()
-	if err := d.Apply(meta.CreateCluster(base.UUID{1}, 0)); err != nil {
+	if err := d.Apply(meta.CreateCluster(base.UUID{1}, [32]byte{}, 0)); err != nil {
 		t.Fatal(err)
 	}
 	run := func(cmd meta.Command, at time.Time) meta.Result {

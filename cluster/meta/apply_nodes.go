@@ -10,7 +10,7 @@ func (r *clusterCreated) apply(d *Draft) error {
 	if !d.img.cluster.IsZero() || r.ID.IsZero() {
 		return fmt.Errorf("cluster %s exists, created again as %s", d.img.cluster, r.ID)
 	}
-	d.img.cluster, d.img.createdMS = r.ID, r.MS
+	d.img.cluster, d.img.createdMS, d.img.secret = r.ID, r.MS, r.Secret
 	return nil
 }
 
@@ -18,20 +18,33 @@ func (r *controllerChanged) apply(d *Draft) error {
 	if r.Epoch < d.img.controller.Epoch {
 		return fmt.Errorf("controller epoch goes back from %d to %d", d.img.controller.Epoch, r.Epoch)
 	}
-	node := d.img.controller.Node
-	if r.Who != d.img.controller.Who {
-		node = base.NoNode
+	node := r.Node
+	if old := d.img.controller; node == base.NoNode && r.Who == old.Who {
+		node = old.Node // a roll
 	}
-	d.img.controller = Controller{Epoch: r.Epoch, Who: r.Who, Node: node}
+	if n, ok := d.img.nodes.get(node); !ok || n.Fenced {
+		node = base.NoNode // the process may not know yet that it was fenced
+	}
+	d.setController(node)
+	d.img.controller.Epoch, d.img.controller.Who = r.Epoch, r.Who
 	return nil
+}
+
+// setController changes which node the controller is.
+func (d *Draft) setController(node base.NodeID) {
+	for _, id := range [...]base.NodeID{d.img.controller.Node, node} {
+		if id != base.NoNode && d.img.controller.Node != node {
+			d.delta.Nodes[id] = struct{}{}
+		}
+	}
+	d.img.controller.Node = node
 }
 
 func (r *controllerNamed) apply(d *Draft) error {
 	if !d.img.Current(r.Node) {
 		return fmt.Errorf("node %v is not current", r.Node)
 	}
-	d.img.controller.Node = r.Node.ID
-	d.delta.Nodes[r.Node.ID] = struct{}{}
+	d.setController(r.Node.ID)
 	return nil
 }
 
@@ -66,32 +79,71 @@ func (r *nodeFenced) apply(d *Draft) error {
 	n.Fenced, n.WALTrim, n.LastUpload, n.lastSkips = true, 0, 0, nil
 	d.putNode(&n)
 	if d.img.controller.Node == n.ID {
-		d.img.controller.Node = base.NoNode
+		d.setController(base.NoNode)
 	}
-	d.stopServing(func(p *Partition) bool {
-		if p.Leader != n.ID || p.State == Assigned {
-			return false
+	d.changePartitions(func(p *Partition) {
+		if p.Leader == n.ID {
+			p.State, p.Target = Assigned, base.NoNode
 		}
-		s, ok := d.img.streams.get(p.Data)
-		return ok && s.Owner == n.ID && s.OwnerEpoch == n.Epoch
+		if p.Target == n.ID {
+			p.Target = base.NoNode
+		}
 	})
 	return nil
 }
 
-// stopServing puts the partitions that match back to Assigned. It looks at all partitions: once per fenced node.
-func (d *Draft) stopServing(match func(*Partition) bool) {
-	changed := map[uint64]*Partition{}
-	d.img.partitions.all(func(k uint64, p *Partition) bool {
-		if match(p) {
-			changed[k] = p
+// changePartitions applies change, which may touch State, Target and Leader, to all partitions of the cluster: once per node that goes.
+func (d *Draft) changePartitions(change func(*Partition)) {
+	type changed struct {
+		key uint64
+		p   Partition
+	}
+	var list []changed
+	d.img.partitions.all(func(k uint64, old *Partition) bool {
+		p := *old
+		if change(&p); p.State != old.State || p.Target != old.Target || p.Leader != old.Leader {
+			list = append(list, changed{k, p})
 		}
 		return true
 	})
-	for k, old := range changed {
-		p := *old
-		p.State = Assigned
-		d.putPartition(uint32(k>>32), &p)
+	for _, c := range list {
+		num, p := uint32(c.key>>32), c.p
+		if old, _ := d.img.partitions.get(c.key); old.Leader != p.Leader && !d.img.gone(num) {
+			d.img.countLed(old.Leader, -1)
+			d.img.countLed(p.Leader, 1)
+		}
+		d.putPartition(num, &p)
 	}
+}
+
+func (r *nodeDrained) apply(d *Draft) error {
+	old, ok := d.img.nodes.get(r.Node.ID)
+	if !ok || old.Epoch != r.Node.Epoch || old.Fenced {
+		return fmt.Errorf("node %v is not current", r.Node)
+	}
+	n := *old
+	n.Draining = r.Drain
+	d.putNode(&n)
+	return nil
+}
+
+func (r *nodeUnregistered) apply(d *Draft) error {
+	old, ok := d.img.nodes.get(r.Node.ID)
+	if !ok || old.Epoch != r.Node.Epoch || !old.Fenced {
+		return fmt.Errorf("node %v is not fenced", r.Node)
+	}
+	d.changePartitions(func(p *Partition) {
+		if p.Leader == r.Node.ID {
+			p.Leader = base.NoNode
+		}
+	})
+	d.img.nodes.delete(r.Node.ID)
+	d.delta.Nodes[r.Node.ID] = struct{}{}
+	if key := configKey(BrokerConfig, r.Node.ID.String()); d.img.configs.has(key) {
+		d.img.configs.delete(key)
+		d.img.configsPos, d.delta.Configs = d.img.pos, true
+	}
+	return nil
 }
 
 func (r *nodeUpdated) apply(d *Draft) error {

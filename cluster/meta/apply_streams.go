@@ -153,12 +153,16 @@ func (r *streamsClosed) apply(d *Draft) error {
 	return nil
 }
 
+// closeStream closes an open stream. Its partition is not served any more, and a move that was wanted is off.
 func (d *Draft) closeStream(s Stream) {
+	if !d.img.gone(s.topicNum) {
+		d.img.countOpen(&s, -1)
+	}
 	s.State = Closed
 	d.img.streams.set(s.ID, &s)
 	if old, ok := d.img.partitions.get(partitionKey(s.topicNum, s.Partition)); ok {
 		p := *old
-		p.State = Assigned
+		p.State, p.Target = Assigned, base.NoNode
 		d.putPartition(s.topicNum, &p)
 	}
 }

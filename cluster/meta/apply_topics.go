@@ -63,11 +63,12 @@ func (r *partitionsCreated) apply(d *Draft) error {
 		return fmt.Errorf("partitions from %d, streams from %d do not follow %d and %d", r.From, r.FirstStream, old.Partitions, d.img.nextStream)
 	}
 	for i, leader := range r.Leaders {
-		p := &Partition{Topic: old.ID, Index: r.From + int32(i), Leader: leader, LeaderEpoch: -1, Data: d.img.nextStream, Meta: d.img.nextStream + 1}
+		p := &Partition{Topic: old.ID, Index: r.From + int32(i), Leader: leader, LeaderEpoch: -1, Target: base.NoNode, Data: d.img.nextStream, Meta: d.img.nextStream + 1}
 		for k := range base.StreamID(2) {
 			d.img.streams.set(p.Data+k, &Stream{ID: p.Data + k, Topic: old.ID, Partition: p.Index, Owner: base.NoNode, Epoch: -1, topicNum: r.Num})
 		}
 		d.img.partitions.set(partitionKey(r.Num, p.Index), p) // the topic's delta covers it
+		d.img.countLed(leader, 1)
 		d.img.nextStream += 2
 	}
 	t := *old
@@ -81,6 +82,7 @@ func (r *topicDeleted) apply(d *Draft) error {
 	if err != nil {
 		return err
 	}
+	d.uncount(r.Num)
 	t := *old
 	t.deleted = true
 	d.img.byID.delete(idKey(t.ID))
@@ -186,6 +188,7 @@ func (d *Draft) openStream(id base.StreamID, node NodeRef, epoch base.StreamEpoc
 	s := *old
 	s.Owner, s.OwnerEpoch, s.Epoch, s.State = node.ID, node.Epoch, epoch, Open
 	d.img.streams.set(id, &s)
+	d.img.countOpen(&s, 1)
 	return nil
 }
 
@@ -221,7 +224,61 @@ func (r *partitionsAssigned) apply(d *Draft) error {
 			return err
 		}
 		p := *old
-		p.Leader, p.State = o.Leader, Assigned
+		d.img.countLed(p.Leader, -1)
+		d.img.countLed(o.Leader, 1)
+		p.Leader, p.State, p.Target = o.Leader, Assigned, base.NoNode
+		d.putPartition(o.Num, &p)
+	}
+	return nil
+}
+
+func (r *partitionsTargeted) apply(d *Draft) error {
+	for _, o := range r.Partitions {
+		old, err := d.part(o.part)
+		if err != nil {
+			return err
+		}
+		if n, ok := d.img.nodes.get(o.Leader); o.Leader != base.NoNode && (!ok || n.Fenced || o.Leader == old.Leader) {
+			return fmt.Errorf("partition %d of topic number %d: node %d cannot be its next leader", o.Index, o.Num, o.Leader)
+		}
+		if data, _ := d.img.streams.get(old.Data); o.Leader != base.NoNode && data.State != Open {
+			return fmt.Errorf("partition %d of topic number %d is not open", o.Index, o.Num)
+		}
+		p := *old
+		p.Target = o.Leader
+		d.putPartition(o.Num, &p)
+	}
+	return nil
+}
+
+// apply does in one step what a close, an assignment and an open do. The streams were committed up to their ends.
+func (r *partitionsHandedOver) apply(d *Draft) error {
+	for _, o := range r.Partitions {
+		old, err := d.part(o.part)
+		if err != nil {
+			return err
+		}
+		if o.Epoch != old.LeaderEpoch+1 || old.Leader != r.From.ID || !d.img.Current(o.To) {
+			return fmt.Errorf("partition %d of topic number %d: handed over by node %d to %v with epoch %d, but leader %d with epoch %d",
+				o.Index, o.Num, r.From.ID, o.To, o.Epoch, old.Leader, old.LeaderEpoch)
+		}
+		p := *old
+		for _, id := range [...]base.StreamID{p.Data, p.Meta} {
+			s, _ := d.img.streams.get(id)
+			if s.State != Open || s.Owner != r.From.ID || s.OwnerEpoch != r.From.Epoch {
+				return fmt.Errorf("stream %d is not open for node %v", id, r.From)
+			}
+			c := *s
+			d.img.countOpen(s, -1)
+			c.Owner, c.OwnerEpoch, c.Epoch = o.To.ID, o.To.Epoch, o.Epoch
+			d.img.streams.set(id, &c)
+			d.img.countOpen(&c, 1)
+		}
+		d.img.countLed(p.Leader, -1)
+		d.img.countLed(o.To.ID, 1)
+		data, _ := d.img.streams.get(p.Data)
+		p.Leader, p.LeaderEpoch, p.State, p.Target = o.To.ID, o.Epoch, Opening, base.NoNode
+		p.EpochStarts = addEpoch(p.EpochStarts, EpochStart{o.Epoch, data.CommittedEnd})
 		d.putPartition(o.Num, &p)
 	}
 	return nil

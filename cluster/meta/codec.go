@@ -16,7 +16,7 @@ import (
 type coder struct {
 	buf     []byte
 	reading bool
-	version uint8 // of the entity being decoded, for fields that were added later
+	version uint8 // of the entity being coded, for fields that were added later
 	err     error
 }
 
@@ -118,6 +118,20 @@ func (c *coder) uuid(p *base.UUID) {
 	if len(c.buf) < len(p) {
 		c.fail("uuid cut short")
 		*p = base.UUID{}
+		return
+	}
+	copy(p[:], c.buf)
+	c.buf = c.buf[len(p):]
+}
+
+func (c *coder) secret(p *[32]byte) {
+	if !c.reading {
+		c.buf = append(c.buf, p[:]...)
+		return
+	}
+	if len(c.buf) < len(p) {
+		c.fail("secret cut short")
+		*p = [32]byte{}
 		return
 	}
 	copy(p[:], c.buf)
@@ -228,7 +242,7 @@ func (c *coder) skips(p *[]skip) {
 func appendFrame(dst []byte, typ, version uint8, body func(*coder)) []byte {
 	dst = append(dst, typ, version)
 	at := len(dst)
-	c := coder{buf: append(dst, 0)} // most bodies have less than 128 bytes
+	c := coder{buf: append(dst, 0), version: version} // most bodies have less than 128 bytes
 	body(&c)
 	n := len(c.buf) - at - 1
 	if n < 0x80 {

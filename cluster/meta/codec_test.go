@@ -3,6 +3,7 @@ package meta
 import (
 	"bytes"
 	"reflect"
+	"slices"
 	"testing"
 
 	"sluice/base"
@@ -41,12 +42,17 @@ func TestRecordBytes(t *testing.T) {
 		r    Record
 		want []byte
 	}{
-		{&clusterCreated{ID: base.UUID{0xaa}, MS: 1}, append(append([]byte{1, 1, 17, 0xaa}, make([]byte, 15)...), 2)},
-		{&controllerChanged{Epoch: 300, Who: "me"}, []byte{2, 1, 5, 0xac, 0x02, 2, 'm', 'e'}},
+		{&clusterCreated{ID: base.UUID{0xaa}, MS: 1, Secret: [32]byte{31: 0xbb}},
+			slices.Concat([]byte{1, 2, 49, 0xaa}, make([]byte, 15), []byte{2}, make([]byte, 31), []byte{0xbb})},
+		{&controllerChanged{Epoch: 300, Who: "me", Node: 3}, []byte{2, 2, 6, 0xac, 0x02, 2, 'm', 'e', 6}},
 		{&nodeApplied{Node: NodeRef{3, 4}, Pos: 5}, []byte{7, 1, 3, 6, 8, 5}},
 		{&partitionsCreated{Num: 7, From: 1, FirstStream: 9, Leaders: []base.NodeID{2, -1}}, []byte{12, 1, 6, 7, 1, 9, 2, 4, 1}},
 		{&rangesCommitted{Ranges: []committedRange{{Stream: 1, Count: 2, Object: 3, Bytes: 4, MaxTimestamp: -1}}}, []byte{23, 1, 6, 1, 1, 2, 3, 4, 1}},
 		{&streamsTrimmed{Streams: []trimmedStream{{1, 130}}, MS: 0}, []byte{24, 1, 5, 1, 1, 0x82, 0x01, 0}},
+		{&nodeDrained{Node: NodeRef{3, 4}, Drain: true, Why: "y", MS: -1}, []byte{29, 1, 6, 6, 8, 1, 1, 'y', 1}},
+		{&nodeUnregistered{Node: NodeRef{3, 4}}, []byte{30, 1, 2, 6, 8}},
+		{&partitionsTargeted{Partitions: []assignedPart{{part{7, 1}, 3}, {part{7, 2}, base.NoNode}}}, []byte{31, 1, 7, 2, 7, 1, 6, 7, 2, 1}},
+		{&partitionsHandedOver{From: NodeRef{3, 4}, Partitions: []handedPart{{part{7, 1}, 9, NodeRef{5, 6}}}}, []byte{32, 1, 8, 6, 8, 1, 7, 1, 9, 10, 12}},
 	} {
 		if got := AppendRecord(nil, c.r); !bytes.Equal(got, c.want) {
 			t.Errorf("%s: % x, want % x", RecordName(c.r), got, c.want)
@@ -59,6 +65,21 @@ func TestRecordBytes(t *testing.T) {
 	}
 	if back, rest, err := DecodeRecord(b[1:]); err != nil || len(rest) != 0 || !reflect.DeepEqual(back, Record(long)) {
 		t.Errorf("%v", err)
+	}
+}
+
+// What version 1 wrote is still read.
+func TestOldRecordBytes(t *testing.T) {
+	for _, c := range []struct {
+		old  []byte
+		want Record
+	}{
+		{append(append([]byte{1, 1, 17, 0xaa}, make([]byte, 15)...), 2), &clusterCreated{ID: base.UUID{0xaa}, MS: 1}},
+		{[]byte{2, 1, 5, 0xac, 0x02, 2, 'm', 'e'}, &controllerChanged{Epoch: 300, Who: "me", Node: base.NoNode}},
+	} {
+		if got, rest, err := DecodeRecord(c.old); err != nil || len(rest) != 0 || !reflect.DeepEqual(got, c.want) {
+			t.Errorf("% x: %+v, %v", c.old, got, err)
+		}
 	}
 }
 

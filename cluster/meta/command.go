@@ -1,6 +1,10 @@
 package meta
 
-import "sluice/base"
+import (
+	"slices"
+
+	"sluice/base"
+)
 
 // Command is a request to change the metadata. [Decide] validates it against an image. Commands are plain data with a codec
 // ([AppendCommand], [DecodeCommand]), so that they can come from another process. A command must not be changed once submitted.
@@ -40,6 +44,18 @@ type FenceNode struct {
 	Why  string
 }
 
+// DrainNode says that a node is to lead nothing (Drain) or may lead again. Who plans moves takes its partitions away and gives it no
+// new ones; the node goes on serving what it leads until then. It ends with the node's next registration. Result: [Done].
+type DrainNode struct {
+	Node  NodeRef
+	Drain bool
+	Why   string
+}
+
+// UnregisterNode forgets a node that will not come back: fenced (else NodeLive), without an open stream and with all its rescues done (else
+// RescueRunning). Partitions that still name it have no leader then. Its id is not used again. Result: [Done].
+type UnregisterNode struct{ ID base.NodeID }
+
 // ReportApplied says that the node's own image has reached Pos and no new read of it will use an older one. Writes a record only
 // if a deletion waits for it. Result: [Done].
 type ReportApplied struct {
@@ -76,7 +92,9 @@ type NewTopic struct {
 	ID         base.UUID // zero: drawn by the controller (see Fill)
 }
 
-// CreateTopics creates topics, each for itself: one that is refused does not touch the others. Result: [TopicsCreated].
+// CreateTopics creates topics, each for itself: one that is refused does not touch the others. A topic that exists under the same name and
+// the id given was created by an earlier try and is answered as created. Where no leaders are named, the partitions go one by one to
+// the live node that leads the fewest and is not draining. Result: [TopicsCreated].
 type CreateTopics struct {
 	Topics       []NewTopic
 	ValidateOnly bool
@@ -159,7 +177,7 @@ type OpenPartitions struct {
 // PartitionsOpened is the result of OpenPartitions, in the order of the command.
 type PartitionsOpened struct{ Partitions []OpenedPartition }
 
-// OpenedPartition is a partition after the open, or why not.
+// OpenedPartition is a partition after the open, or why not. The streams come without their ranges: those are in the image.
 type OpenedPartition struct {
 	Partition  Partition
 	Data, Meta Stream
@@ -186,6 +204,29 @@ type PartitionLeader struct {
 
 // AssignPartitions names new leaders for partitions whose streams are closed. Result: [Outcomes].
 type AssignPartitions struct{ Partitions []PartitionLeader }
+
+// MovePartitions wants partitions to be led by other nodes, each for itself. One whose streams are closed is assigned at once. One that is
+// open gets a Target, and its present leader hands it over ([HandOver]). Naming the present leader or base.NoNode takes the Target
+// away. The new leader must be registered and not fenced (else InvalidAssignment); while a former owner is being rescued, or is just
+// closing, nothing can be moved (StreamsNotClosed). Result: [Outcomes].
+type MovePartitions struct{ Partitions []PartitionLeader }
+
+// HandedOver is a partition that its leader gives away: it has stopped appending under Epoch, and all it appended lies below the ends.
+type HandedOver struct {
+	Partition        PartitionID
+	Epoch            base.StreamEpoch
+	DataEnd, MetaEnd base.Offset
+}
+
+// HandOver closes both streams of each partition at their committed ends, which DataEnd and MetaEnd must be (else NotCommitted: upload
+// the rest), and opens them for the partition's Target under the next epoch: the target then leads a partition that is Opening. Where
+// the Target is gone by now, they are opened anew for the old leader. StaleEpoch and NotOwner mean that the sender's ownership is
+// over, perhaps by an earlier try of this command. Once it was sent, the sender must not append under that epoch again, whatever
+// the answer. Result: [Outcomes].
+type HandOver struct {
+	Node       NodeRef
+	Partitions []HandedOver
+}
 
 // PrepareObjects hands out Count ids of objects to upload. Result: [ObjectsPrepared].
 type PrepareObjects struct {
@@ -288,17 +329,27 @@ type Worked struct{ Items int }
 // Done is the result of commands that have nothing to tell.
 type Done struct{}
 
-// Result is what a command that was accepted answers: a pointer to the type its documentation names.
-type Result interface{ isResult() }
+// Result is what a command that was accepted answers: a pointer to the type its documentation names. Results have a codec
+// ([AppendResult], [DecodeResult]).
+type Result interface {
+	resultType() resultType
+	code(c *coder)
+}
 
-func (*Registered) isResult()       {}
-func (*Granted) isResult()          {}
-func (*TopicsCreated) isResult()    {}
-func (*TopicsDeleted) isResult()    {}
-func (*Outcomes) isResult()         {}
-func (*PartitionsOpened) isResult() {}
-func (*ObjectsPrepared) isResult()  {}
-func (*UploadDone) isResult()       {}
-func (*ProducerIDs) isResult()      {}
-func (*Worked) isResult()           {}
-func (*Done) isResult()             {}
+// Repeatable reports whether a command that was submitted again, because no answer came, has the effect of one; its answer may be another (a
+// Conflict with itself, StaleEpoch of a partition that it handed over). Deletions are not, for the repetition would miss the topic or hit
+// one created since; nor are changes of configurations that overwrite what they did not see, nor topics whose ids are still to be
+// drawn (see Fill).
+func Repeatable(cmd Command) bool {
+	switch m := cmd.(type) {
+	case *DeleteTopics:
+		return false
+	case *CreatePartitions:
+		return m.ValidateOnly
+	case *CreateTopics:
+		return m.ValidateOnly || !slices.ContainsFunc(m.Topics, func(t NewTopic) bool { return t.ID.IsZero() })
+	case *AlterConfigs:
+		return m.ValidateOnly || !slices.ContainsFunc(m.Changes, func(ch ConfigChange) bool { return ch.Since == 0 })
+	}
+	return true
+}

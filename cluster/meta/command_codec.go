@@ -33,6 +33,10 @@ const (
 	typeExpireObjects
 	typeReapTopics
 	typeRemoveObjects
+	typeMovePartitions
+	typeHandOver
+	typeDrainNode
+	typeUnregisterNode
 	commandTypes // one past the last
 )
 
@@ -86,6 +90,14 @@ func newCommand(t commandType) Command {
 		return &ReapTopics{}
 	case typeRemoveObjects:
 		return &RemoveObjects{}
+	case typeMovePartitions:
+		return &MovePartitions{}
+	case typeHandOver:
+		return &HandOver{}
+	case typeDrainNode:
+		return &DrainNode{}
+	case typeUnregisterNode:
+		return &UnregisterNode{}
 	}
 	return nil
 }
@@ -138,6 +150,10 @@ func (*AllocateProducerIDs) commandType() commandType { return typeAllocateProdu
 func (*ExpireObjects) commandType() commandType       { return typeExpireObjects }
 func (*ReapTopics) commandType() commandType          { return typeReapTopics }
 func (*RemoveObjects) commandType() commandType       { return typeRemoveObjects }
+func (*MovePartitions) commandType() commandType      { return typeMovePartitions }
+func (*HandOver) commandType() commandType            { return typeHandOver }
+func (*DrainNode) commandType() commandType           { return typeDrainNode }
+func (*UnregisterNode) commandType() commandType      { return typeUnregisterNode }
 
 func (m *Register) code(c *coder) {
 	c.uuid(&m.Incarnation)
@@ -230,12 +246,33 @@ func (m *ServePartitions) code(c *coder) {
 	})
 }
 
-func (m *AssignPartitions) code(c *coder) {
-	list(c, &m.Partitions, 18, func(p *PartitionLeader) {
+func (m *AssignPartitions) code(c *coder) { c.leaders(&m.Partitions) }
+func (m *MovePartitions) code(c *coder)   { c.leaders(&m.Partitions) }
+
+func (c *coder) leaders(p *[]PartitionLeader) {
+	list(c, p, 18, func(p *PartitionLeader) {
 		c.partitionID(&p.Partition)
 		signed(c, &p.Leader)
 	})
 }
+
+func (m *HandOver) code(c *coder) {
+	c.nodeRef(&m.Node)
+	list(c, &m.Partitions, 20, func(p *HandedOver) {
+		c.partitionID(&p.Partition)
+		signed(c, &p.Epoch)
+		signed(c, &p.DataEnd)
+		signed(c, &p.MetaEnd)
+	})
+}
+
+func (m *DrainNode) code(c *coder) {
+	c.nodeRef(&m.Node)
+	c.bool(&m.Drain)
+	c.string(&m.Why)
+}
+
+func (m *UnregisterNode) code(c *coder) { signed(c, &m.ID) }
 
 func (m *PrepareObjects) code(c *coder) {
 	c.nodeRef(&m.Node)

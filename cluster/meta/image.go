@@ -26,12 +26,15 @@ type Image struct {
 	marks      tree[uint64, base.ObjectID]   // destroying objects, oldest mark first
 	deleted    tree[uint32, struct{}]        // numbers of topics that wait to be reaped
 	configs    tree[string, *ConfigResource] // by configKey
+	led        tree[base.NodeID, int]        // partitions each node leads; derived, no zeros
+	open       tree[base.NodeEpoch, opened]  // streams each node epoch has open; derived, no zeros
 	delta      *Delta
 }
 
 // scalars are the parts of an image that are plain values, the counters above all. Each counter is the next value to hand out.
 type scalars struct {
 	cluster        base.UUID
+	secret         [32]byte
 	createdMS      int64
 	pos            base.MetaPos
 	controller     Controller
@@ -61,6 +64,7 @@ func (t *tree[K, V]) fork() tree[K, V] {
 }
 
 func (t *tree[K, V]) get(k K) (V, bool) { return t.m.Get(k) }
+func (t *tree[K, V]) has(k K) bool      { _, ok := t.m.Get(k); return ok }
 func (t *tree[K, V]) set(k K, v V)      { t.m.Set(k, v) }
 func (t *tree[K, V]) delete(k K)        { t.m.Delete(k) }
 func (t *tree[K, V]) len() int          { return t.m.Len() }
@@ -80,7 +84,7 @@ func (img *Image) fork() *Image {
 		scalars: img.scalars, nodes: img.nodes.fork(), rescues: img.rescues.fork(), topics: img.topics.fork(), byID: img.byID.fork(),
 		byName: img.byName.fork(), collisions: img.collisions.fork(), partitions: img.partitions.fork(), streams: img.streams.fork(),
 		objects: img.objects.fork(), prepared: img.prepared.fork(), marks: img.marks.fork(), deleted: img.deleted.fork(),
-		configs: img.configs.fork(),
+		configs: img.configs.fork(), led: img.led.fork(), open: img.open.fork(),
 	}
 }
 
@@ -109,6 +113,10 @@ func (img *Image) Pos() base.MetaPos { return img.pos }
 
 // ClusterID returns the cluster's id; zero before the first record.
 func (img *Image) ClusterID() base.UUID { return img.cluster }
+
+// Secret returns what proves to other processes that a process belongs to the cluster; zero in a cluster that was created by a program
+// which knew no peers. It must not be logged.
+func (img *Image) Secret() [32]byte { return img.secret }
 
 // Controller returns who holds the metadata log.
 func (img *Image) Controller() Controller { return img.controller }

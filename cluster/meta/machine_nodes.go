@@ -19,7 +19,7 @@ func (m *Register) decide(d *Draft, nowMS int64) (Result, *Rejection) {
 	if m.Reclaim != base.NoNode {
 		old, ok := d.img.nodes.get(m.Reclaim)
 		if !ok {
-			return nil, reject(UnknownNode, "node %d cannot be reclaimed, it never was part of cluster %s", m.Reclaim, d.img.cluster)
+			return nil, reject(UnknownNode, "node %d cannot be reclaimed, it never was part of cluster %s or was unregistered", m.Reclaim, d.img.cluster)
 		}
 		if id = old.ID; !old.Fenced {
 			d.emit(&nodeFenced{Node: old.Ref(), Why: "a new incarnation registered", MS: nowMS})
@@ -84,6 +84,41 @@ func (m *FenceNode) decide(d *Draft, nowMS int64) (Result, *Rejection) {
 	if n.Epoch == m.Node.Epoch && !n.Fenced {
 		d.emit(&nodeFenced{Node: m.Node, Why: m.Why[:min(len(m.Why), 256)], MS: nowMS})
 	}
+	return &Done{}, nil
+}
+
+func (m *DrainNode) decide(d *Draft, nowMS int64) (Result, *Rejection) {
+	if rej := d.img.current(m.Node); rej != nil {
+		return nil, rej
+	}
+	if n, _ := d.img.nodes.get(m.Node.ID); n.Draining != m.Drain {
+		d.emit(&nodeDrained{Node: m.Node, Drain: m.Drain, Why: m.Why[:min(len(m.Why), 256)], MS: nowMS})
+	}
+	return &Done{}, nil
+}
+
+func (m *UnregisterNode) decide(d *Draft, _ int64) (Result, *Rejection) {
+	n, ok := d.img.nodes.get(m.ID)
+	switch {
+	case !ok:
+		return nil, reject(UnknownNode, "node %d is not registered", m.ID)
+	case !n.Fenced:
+		return nil, reject(NodeLive, "node %d is live: stop it first", m.ID)
+	}
+	var open *Rescue
+	d.img.rescues.all(func(_ string, r *Rescue) bool {
+		if r.Victim.ID == m.ID && r.State != RescueDone {
+			open = r
+		}
+		return open == nil
+	})
+	switch {
+	case open != nil:
+		return nil, reject(RescueRunning, "the rescue of node %d epoch %d is %s, not done", m.ID, open.Victim.Epoch, open.State)
+	case d.img.OpenStreams(n.Ref()) > 0:
+		panic("BUG: meta: a node epoch that was rescued has open streams")
+	}
+	d.emit(&nodeUnregistered{Node: n.Ref()})
 	return &Done{}, nil
 }
 

@@ -32,6 +32,7 @@ func (m *OpenPartitions) decide(d *Draft, _ int64) (Result, *Rejection) {
 			data, _ := d.img.streams.get(p.Data)
 			aux, _ := d.img.streams.get(p.Meta)
 			out.Partition, out.Data, out.Meta = *p, *data, *aux
+			out.Data.ranges, out.Meta.ranges = rangeList{}, rangeList{}
 		}
 	}
 	return res, nil

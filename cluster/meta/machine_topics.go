@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"container/heap"
 	"slices"
 	"strconv"
 
@@ -44,6 +45,10 @@ func (m *CreateTopics) decide(d *Draft, nowMS int64) (Result, *Rejection) {
 
 func createTopic(d *Draft, t NewTopic, live []base.NodeID, validateOnly bool, nowMS int64) TopicCreatedResult {
 	res := TopicCreatedResult{Name: t.Name}
+	if old, ok := d.img.byName.get(t.Name); ok && old.ID == t.ID && !validateOnly {
+		res.ID = old.ID // an earlier try
+		return res
+	}
 	if rej := checkNewTopic(d.img, t, live); rej != nil {
 		if old, ok := d.img.byName.get(t.Name); ok && rej.Code == TopicExists {
 			res.ID = old.ID
@@ -60,7 +65,7 @@ func createTopic(d *Draft, t NewTopic, live []base.NodeID, validateOnly bool, no
 	}
 	num := d.img.nextTopic
 	d.emit(&topicCreated{Num: num, ID: t.ID, Name: t.Name, Configs: t.Configs, MS: nowMS})
-	addPartitions(d, num, 0, leadersFor(num, 0, t.Partitions, t.Leaders, live))
+	addPartitions(d, num, 0, d.img.leadersFor(t.Partitions, t.Leaders, live))
 	res.ID = t.ID
 	return res
 }
@@ -105,17 +110,52 @@ func checkLeaders(leaders []base.NodeID, n int, live []base.NodeID) *Rejection {
 	return nil
 }
 
-// leadersFor spreads partitions over the live nodes, each topic beginning with another one.
-func leadersFor(num uint32, from, count int32, named, live []base.NodeID) []base.NodeID {
+// leadersFor gives each of count new partitions to the live node that leads the fewest by then and is not draining (if all are, to any).
+// Of equal ones the smallest id is first.
+func (img *Image) leadersFor(count int32, named, live []base.NodeID) []base.NodeID {
 	if len(named) > 0 {
 		return named
 	}
+	var h leastLed
+	for _, drain := range [...]bool{false, true} {
+		for _, id := range live {
+			if n, _ := img.nodes.get(id); n.Draining == drain {
+				h = append(h, ledCount{id, img.Led(id)})
+			}
+		}
+		if len(h) > 0 {
+			break
+		}
+	}
+	heap.Init(&h)
 	leaders := make([]base.NodeID, count)
 	for i := range leaders {
-		leaders[i] = live[(uint64(num)+uint64(from)+uint64(i))%uint64(len(live))]
+		leaders[i] = h[0].id
+		h[0].n++
+		heap.Fix(&h, 0)
 	}
 	return leaders
 }
+
+type ledCount struct {
+	id base.NodeID
+	n  int
+}
+
+// leastLed is a heap whose top leads the fewest partitions.
+type leastLed []ledCount
+
+func (h leastLed) Len() int { return len(h) }
+
+func (h leastLed) Less(i, j int) bool {
+	return h[i].n < h[j].n || h[i].n == h[j].n && h[i].id < h[j].id
+}
+
+func (h leastLed) Swap(i, j int) { h[i], h[j] = h[j], h[i] }
+
+func (h *leastLed) Push(any) { panic("BUG: meta: nodes do not join while partitions are placed") }
+
+func (h *leastLed) Pop() any { panic("BUG: meta: nodes do not leave while partitions are placed") }
 
 func addPartitions(d *Draft, num uint32, from int32, leaders []base.NodeID) {
 	emitSplit(d, leaders, func(chunk []base.NodeID) Record {
@@ -170,7 +210,7 @@ func (m *CreatePartitions) decide(d *Draft, _ int64) (Result, *Rejection) {
 			return rej
 		}
 		total += int(more)
-		addPartitions(d, old.num, old.Partitions, leadersFor(old.num, old.Partitions, more, t.Leaders, live))
+		addPartitions(d, old.num, old.Partitions, d.img.leadersFor(more, t.Leaders, live))
 		return nil
 	}), nil
 }

@@ -34,7 +34,7 @@ type driver struct {
 func newDriver(t *rapid.T) *driver {
 	d := &driver{t: t, img: Empty(), now: 1_000_000, grants: map[NodeRef][]uint64{}, ends: map[base.StreamID]base.Offset{},
 		starts: map[base.StreamID]base.Offset{}, accepted: map[string]int{}}
-	d.apply([]Record{CreateCluster(d.newUUID(), d.now), ChangeController(0, "test")})
+	d.apply([]Record{CreateCluster(d.newUUID(), [32]byte{7}, d.now), ChangeController(0, "test", base.NoNode)})
 	for range 2 { // something to work on from the start
 		d.register()
 		d.createTopic()

@@ -46,10 +46,21 @@ const (
 	typeObjectsMarked
 	typeObjectsRemoved
 	typeProducerIDsAllocated
+	typeNodeDrained
+	typeNodeUnregistered
+	typePartitionsTargeted
+	typePartitionsHandedOver
 	recordTypes // one past the last
 )
 
-const recordVersion = 1
+// version is the newest version of a type, the one that is written. Older ones are read.
+func (t recordType) version() uint8 {
+	switch t {
+	case typeClusterCreated, typeControllerChanged:
+		return 2
+	}
+	return 1
+}
 
 func newRecord(t recordType) Record {
 	switch t {
@@ -109,6 +120,14 @@ func newRecord(t recordType) Record {
 		return &objectsRemoved{}
 	case typeProducerIDsAllocated:
 		return &producerIDsAllocated{}
+	case typeNodeDrained:
+		return &nodeDrained{}
+	case typeNodeUnregistered:
+		return &nodeUnregistered{}
+	case typePartitionsTargeted:
+		return &partitionsTargeted{}
+	case typePartitionsHandedOver:
+		return &partitionsHandedOver{}
 	}
 	return nil
 }
@@ -118,7 +137,7 @@ func RecordName(r Record) string { return fmt.Sprintf("%T", r)[len("*meta."):] }
 
 // AppendRecord appends the encoding of r to dst.
 func AppendRecord(dst []byte, r Record) []byte {
-	return appendFrame(dst, uint8(r.recordType()), recordVersion, r.code)
+	return appendFrame(dst, uint8(r.recordType()), r.recordType().version(), r.code)
 }
 
 // DecodeRecord decodes one record and returns what follows it. The record does not alias b. Errors have kind Corrupt.
@@ -130,7 +149,7 @@ func DecodeRecord(b []byte) (r Record, rest []byte, err error) {
 	if r = newRecord(recordType(typ)); r == nil {
 		return nil, nil, base.Errorf(base.Corrupt, "unknown record type %d: it was written by a newer program", typ)
 	}
-	if err := decodeBody(RecordName(r), body, version, recordVersion, r.code); err != nil {
+	if err := decodeBody(RecordName(r), body, version, recordType(typ).version(), r.code); err != nil {
 		return nil, nil, err
 	}
 	return r, rest, nil
@@ -152,22 +171,28 @@ func DecodeRecords(b []byte, count int) ([]Record, error) {
 	return recs, nil
 }
 
-// CreateCluster returns the record that begins a cluster.
-func CreateCluster(id base.UUID, nowMS int64) Record { return &clusterCreated{ID: id, MS: nowMS} }
+// CreateCluster returns the record that begins a cluster at a time in Unix milliseconds. The secret is drawn at random; whoever can read
+// the metadata log knows it.
+func CreateCluster(id base.UUID, secret [32]byte, ms int64) Record {
+	return &clusterCreated{ID: id, MS: ms, Secret: secret}
+}
 
-// ChangeController returns the record that begins an epoch of the metadata log.
-func ChangeController(epoch uint64, who string) Record {
-	return &controllerChanged{Epoch: epoch, Who: who[:min(len(who), 256)]}
+// ChangeController returns the record that begins an epoch of the metadata log. Node is the node of the process that begins it,
+// base.NoNode if it has not registered yet; a controller that goes on under the same name then keeps the node it had.
+func ChangeController(epoch uint64, who string, node base.NodeID) Record {
+	return &controllerChanged{Epoch: epoch, Who: who[:min(len(who), 256)], Node: node}
 }
 
 type clusterCreated struct {
-	ID base.UUID
-	MS int64
+	ID     base.UUID
+	MS     int64
+	Secret [32]byte // since version 2
 }
 
 type controllerChanged struct {
 	Epoch uint64
 	Who   string
+	Node  base.NodeID // since version 2
 }
 
 type controllerNamed struct{ Node NodeRef }
@@ -197,6 +222,16 @@ type nodeApplied struct {
 	Node NodeRef
 	Pos  base.MetaPos
 }
+
+type nodeDrained struct {
+	Node  NodeRef
+	Drain bool
+	Why   string
+	MS    int64
+}
+
+// nodeUnregistered takes a fenced node out of the image, and out of the partitions that still name it as their leader.
+type nodeUnregistered struct{ Node NodeRef }
 
 type rescueGranted struct {
 	Victim, Rescuer NodeRef
@@ -276,6 +311,21 @@ type assignedPart struct {
 }
 
 type partitionsAssigned struct{ Partitions []assignedPart }
+
+type partitionsTargeted struct{ Partitions []assignedPart }
+
+// handedPart is a partition that was handed over: Epoch is the leader epoch under which To owns its streams now.
+type handedPart struct {
+	part
+	Epoch base.StreamEpoch
+	To    NodeRef
+}
+
+// partitionsHandedOver closes both streams of each partition for From, and opens them for To.
+type partitionsHandedOver struct {
+	From       NodeRef
+	Partitions []handedPart
+}
 
 type objectsPrepared struct {
 	Node  NodeRef

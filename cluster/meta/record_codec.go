@@ -30,15 +30,27 @@ func (*streamsClosed) recordType() recordType        { return typeStreamsClosed 
 func (*objectsMarked) recordType() recordType        { return typeObjectsMarked }
 func (*objectsRemoved) recordType() recordType       { return typeObjectsRemoved }
 func (*producerIDsAllocated) recordType() recordType { return typeProducerIDsAllocated }
+func (*nodeDrained) recordType() recordType          { return typeNodeDrained }
+func (*nodeUnregistered) recordType() recordType     { return typeNodeUnregistered }
+func (*partitionsTargeted) recordType() recordType   { return typePartitionsTargeted }
+func (*partitionsHandedOver) recordType() recordType { return typePartitionsHandedOver }
 
 func (r *clusterCreated) code(c *coder) {
 	c.uuid(&r.ID)
 	signed(c, &r.MS)
+	if c.version >= 2 {
+		c.secret(&r.Secret)
+	}
 }
 
 func (r *controllerChanged) code(c *coder) {
 	unsigned(c, &r.Epoch)
 	c.string(&r.Who)
+	if c.version >= 2 {
+		signed(c, &r.Node)
+	} else {
+		r.Node = base.NoNode
+	}
 }
 
 func (r *controllerNamed) code(c *coder) { c.nodeRef(&r.Node) }
@@ -70,6 +82,15 @@ func (r *nodeApplied) code(c *coder) {
 	c.nodeRef(&r.Node)
 	unsigned(c, &r.Pos)
 }
+
+func (r *nodeDrained) code(c *coder) {
+	c.nodeRef(&r.Node)
+	c.bool(&r.Drain)
+	c.string(&r.Why)
+	signed(c, &r.MS)
+}
+
+func (r *nodeUnregistered) code(c *coder) { c.nodeRef(&r.Node) }
 
 func (r *rescueGranted) code(c *coder) {
 	c.nodeRef(&r.Victim)
@@ -140,10 +161,22 @@ func (r *partitionsServed) code(c *coder) {
 	list(c, &r.Partitions, 2, func(p *part) { p.code(c) })
 }
 
-func (r *partitionsAssigned) code(c *coder) {
-	list(c, &r.Partitions, 3, func(p *assignedPart) {
+func (r *partitionsAssigned) code(c *coder) { codeAssigned(c, &r.Partitions) }
+func (r *partitionsTargeted) code(c *coder) { codeAssigned(c, &r.Partitions) }
+
+func codeAssigned(c *coder, p *[]assignedPart) {
+	list(c, p, 3, func(p *assignedPart) {
 		p.part.code(c)
 		signed(c, &p.Leader)
+	})
+}
+
+func (r *partitionsHandedOver) code(c *coder) {
+	c.nodeRef(&r.From)
+	list(c, &r.Partitions, 5, func(p *handedPart) {
+		p.part.code(c)
+		unsigned(c, &p.Epoch)
+		c.nodeRef(&p.To)
 	})
 }
 

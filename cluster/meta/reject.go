@@ -37,6 +37,8 @@ const (
 	UploadGap // a number or a range that does not follow what is committed
 	UnknownRescue
 	RescueRunning
+	NodeLive // it has to be fenced first
+	codes    // one past the last
 )
 
 var codeInfo = [...]struct {
@@ -68,6 +70,7 @@ var codeInfo = [...]struct {
 	UploadGap:                {"upload gap", base.Invalid},
 	UnknownRescue:            {"unknown rescue", base.NotFound},
 	RescueRunning:            {"rescue running", base.Unavailable},
+	NodeLive:                 {"node live", base.Exists},
 }
 
 func (c RejectCode) String() string {

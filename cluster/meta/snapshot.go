@@ -4,12 +4,12 @@ import (
 	"sluice/base"
 )
 
-const snapshotVersion = 1
+const snapshotVersion = 2
 
 // AppendSnapshot appends the whole image to dst. Equal images give equal bytes, however they came about. Of everything that can be
 // derived (indexes, counts of references, sums) nothing is written.
 func (img *Image) AppendSnapshot(dst []byte) []byte {
-	c := coder{buf: append(dst, snapshotVersion)}
+	c := coder{buf: append(dst, snapshotVersion), version: snapshotVersion}
 	s := snapshotCoder{c: &c, img: img}
 	s.scalars()
 	s.nodes()
@@ -63,6 +63,9 @@ func (s snapshotCoder) scalars() {
 	unsigned(c, &v.nextMark)
 	unsigned(c, &v.nextProducerID)
 	unsigned(c, &v.configsPos)
+	if c.version >= 2 {
+		c.secret(&v.secret)
+	}
 }
 
 // entries codes a tree: the number of its entries, then the entries in the order of their keys.
@@ -99,23 +102,28 @@ func (s snapshotCoder) nodes() {
 		unsigned(c, &n.WALTrim)
 		unsigned(c, &n.LastUpload)
 		c.bool(&n.Fenced)
+		if c.version >= 2 {
+			c.bool(&n.Draining)
+		}
 		signed(c, &n.RegisteredMS)
 		unsigned(c, &n.Applied)
 		c.skips(&n.lastSkips)
 	})
-	entries(c, &s.img.rescues, 24, func(r *Rescue) string { return rescueKey(r.Victim) }, func(r *Rescue) {
-		c.nodeRef(&r.Victim)
-		c.uuid(&r.Incarnation)
-		c.string(&r.Name)
-		c.string(&r.WAL)
-		unsigned(c, &r.WALTrim)
-		unsigned(c, &r.LastUpload)
-		enum(c, &r.State, RescueDone)
-		c.nodeRef(&r.Rescuer)
-		unsigned(c, &r.Grant)
-		signed(c, &r.FencedMS)
-		c.skips(&r.lastSkips)
-	})
+	entries(c, &s.img.rescues, 24, func(r *Rescue) string { return rescueKey(r.Victim) }, c.rescue)
+}
+
+func (c *coder) rescue(r *Rescue) {
+	c.nodeRef(&r.Victim)
+	c.uuid(&r.Incarnation)
+	c.string(&r.Name)
+	c.string(&r.WAL)
+	unsigned(c, &r.WALTrim)
+	unsigned(c, &r.LastUpload)
+	enum(c, &r.State, RescueDone)
+	c.nodeRef(&r.Rescuer)
+	unsigned(c, &r.Grant)
+	signed(c, &r.FencedMS)
+	c.skips(&r.lastSkips)
 }
 
 func (s snapshotCoder) topics() {
@@ -153,7 +161,7 @@ func (s snapshotCoder) partitions(t *Topic) {
 	}
 	n := c.uvarint(0)
 	for i := uint64(0); i < n && c.err == nil; i++ {
-		p := &Partition{Topic: t.ID}
+		p := &Partition{Topic: t.ID, Target: base.NoNode}
 		s.partition(t, p)
 		s.img.partitions.m.Load(partitionKey(t.num, p.Index), p)
 	}
@@ -165,6 +173,9 @@ func (s snapshotCoder) partition(t *Topic, p *Partition) {
 	signed(c, &p.Leader)
 	signed(c, &p.LeaderEpoch)
 	enum(c, &p.State, Serving)
+	if c.version >= 2 {
+		signed(c, &p.Target)
+	}
 	list(c, &p.EpochStarts, 2, func(e *EpochStart) {
 		unsigned(c, &e.Epoch)
 		unsigned(c, &e.Start)
@@ -283,6 +294,7 @@ func (s snapshotCoder) index() {
 		})
 		return s.c.err == nil
 	})
+	s.count()
 	img.objects.all(func(id base.ObjectID, o *Object) bool {
 		switch {
 		case o.State == Prepared:
@@ -303,6 +315,22 @@ func (s snapshotCoder) index() {
 		img.byName.set(t.Name, t)
 		if key, ok := collisionKey(t.Name); ok {
 			img.collisions.set(key, t.Name)
+		}
+		return true
+	})
+}
+
+// count derives how much each node leads and has open.
+func (s snapshotCoder) count() {
+	img := s.img
+	img.partitions.all(func(k uint64, p *Partition) bool {
+		if t, ok := img.topics.get(uint32(k >> 32)); ok && !t.deleted {
+			img.countLed(p.Leader, 1)
+			for _, id := range [...]base.StreamID{p.Data, p.Meta} {
+				if v, ok := img.streams.get(id); ok && v.State == Open {
+					img.countOpen(v, 1)
+				}
+			}
 		}
 		return true
 	})

@@ -50,6 +50,7 @@ type Partition struct {
 	Leader      base.NodeID      // base.NoNode if nobody
 	LeaderEpoch base.StreamEpoch // -1: never opened
 	State       PartitionState
+	Target      base.NodeID   // who is to lead next, where a move is wanted; else base.NoNode
 	Data        base.StreamID // its offsets are the Kafka offsets
 	Meta        base.StreamID // producer snapshots, aborted transactions
 	EpochStarts []EpochStart  // ascending; epochs that wrote nothing are left out, except the last; read-only
@@ -102,7 +103,10 @@ type Range struct {
 	MaxTimestamp int64 // largest record timestamp in milliseconds; -1 or 0 if the upload did not say
 }
 
-// Endpoint is where clients reach a node through one listener.
+// PeerEndpoint is the name of the endpoint through which the other nodes of the cluster reach a node.
+const PeerEndpoint = "PEER"
+
+// Endpoint is where clients, or with the name PeerEndpoint other nodes, reach a node through one listener.
 type Endpoint struct {
 	Name string
 	Host string
@@ -121,6 +125,7 @@ type Node struct {
 	WALTrim      base.WALPos
 	LastUpload   uint64 // number of the last committed upload; 0: none
 	Fenced       bool   // its epoch is over; WAL, trim and uploads are in its Rescue
+	Draining     bool   // it is to lead nothing; until its id registers again
 	RegisteredMS int64
 	Applied      base.MetaPos // last reported position; lags behind while nothing waits for it
 
@@ -129,6 +134,16 @@ type Node struct {
 
 // Ref names the present incarnation.
 func (n *Node) Ref() NodeRef { return NodeRef{n.ID, n.Epoch} }
+
+// Endpoint returns the endpoint of that name.
+func (n *Node) Endpoint(name string) (Endpoint, bool) {
+	for _, e := range n.Endpoints {
+		if e.Name == name {
+			return e, true
+		}
+	}
+	return Endpoint{}, false
+}
 
 // RescueState says how far the rescue of a fenced node epoch has come.
 type RescueState uint8

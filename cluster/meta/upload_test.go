@@ -19,7 +19,7 @@ type world struct {
 func newWorld(t *testing.T) *world {
 	t.Helper()
 	w := &world{t: t, img: Empty(), now: 1_700_000_000_000}
-	img, err := w.img.Apply(0, []Record{CreateCluster(w.uuid(), w.now), ChangeController(0, "test")})
+	img, err := w.img.Apply(0, []Record{CreateCluster(w.uuid(), [32]byte{7}, w.now), ChangeController(0, "test", base.NoNode)})
 	if err != nil {
 		t.Fatal(err)
 	}

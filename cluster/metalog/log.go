@@ -2,6 +2,7 @@ package metalog
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 
 	"sluice/base"
@@ -89,9 +90,13 @@ func takeOver(ctx context.Context, opt Options, r *Reader) (*Log, *meta.Image, e
 func (l *Log) begin(ctx context.Context, img *meta.Image, epoch, prevEnd uint64) (*meta.Image, error) {
 	var recs []meta.Record
 	if img.Pos() == 0 {
-		recs = append(recs, meta.CreateCluster(l.log.Cluster, l.opt.Now().UnixMilli()))
+		var secret [32]byte
+		if _, err := rand.Read(secret[:]); err != nil {
+			return nil, fmt.Errorf("draw the cluster's secret: %w", err)
+		}
+		recs = append(recs, meta.CreateCluster(l.log.Cluster, secret, l.opt.Now().UnixMilli()))
 	}
-	recs = append(recs, meta.ChangeController(epoch, l.opt.Who))
+	recs = append(recs, meta.ChangeController(epoch, l.opt.Who, l.opt.Node))
 	after, err := img.Apply(img.Pos(), recs)
 	if err != nil {
 		return nil, err

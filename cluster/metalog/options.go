@@ -13,10 +13,12 @@ import (
 
 // Options set up a log or a reader. Store is required.
 type Options struct {
-	Store objstore.Store
-	Name  string           // key prefix; "meta"
-	Who   string           // who takes over, for people; "sluice"
-	Now   func() time.Time // for the time in the record that creates the cluster; time.Now
+	Store     objstore.Store   // of the slots
+	Snapshots objstore.Store   // of the snapshots, which is the bucket of the cluster; Store
+	Name      string           // key prefix; "meta"
+	Who       string           // who takes over, for people; "sluice"
+	Node      base.NodeID      // which node the process is; 0 or base.NoNode: none yet
+	Now       func() time.Time // for the time in the record that creates the cluster; time.Now
 
 	NewCluster    base.UUID // id of the cluster if it has to be created; zero: a random one
 	SnapshotBytes int64     // Due after so many bytes of log, or the size of the last snapshot if that is more; 4 MiB
@@ -36,6 +38,9 @@ func (o Options) withDefaults() Options {
 	if o.Who == "" {
 		o.Who = "sluice"
 	}
+	if o.Node == 0 { // ids begin with 1
+		o.Node = base.NoNode
+	}
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -48,8 +53,22 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	if _, ok := o.Store.(*retry.Store); !ok {
-		o.Store = retry.New(o.Store, retry.Options{Logger: o.Logger})
+	together := o.Snapshots == nil || o.Snapshots == o.Store
+	o.Store = repeating(o.Store, o.Logger)
+	if together {
+		o.Snapshots = o.Store
+	} else {
+		o.Snapshots = repeating(o.Snapshots, o.Logger)
 	}
 	return o
 }
+
+func repeating(s objstore.Store, log *slog.Logger) objstore.Store {
+	if _, ok := s.(*retry.Store); ok {
+		return s
+	}
+	return retry.New(s, retry.Options{Logger: log})
+}
+
+// apart says that the slots have a place of their own, outside of the bucket that holds the snapshots.
+func (o Options) apart() bool { return o.Snapshots != o.Store }
