@@ -45,6 +45,7 @@ type Node struct {
 	release          func() // the data directory
 
 	store   objstore.Store
+	meta    objstore.Store // of the metadata log; store, unless there is a place of its own
 	ctl     *control.Controller
 	self    meta.NodeRef
 	wal     wal.Log
@@ -149,25 +150,36 @@ func (n *Node) dataDir() string {
 	return n.opt.Config.Data
 }
 
-// openStore opens and probes the bucket.
-func (n *Node) openStore(ctx context.Context) error {
-	store := n.opt.Store
+// openStore opens and probes the bucket and the place of the metadata log.
+func (n *Node) openStore(ctx context.Context) (err error) {
+	if n.store, err = n.open(ctx, "bucket", n.places.bucket, n.opt.Store); err != nil {
+		return err
+	}
+	n.meta = n.store
+	if n.places.meta != "" {
+		n.meta, err = n.open(ctx, "place of the metadata log", n.places.meta, nil)
+	}
+	return err
+}
+
+// open opens the store at url, unless there is one, and probes it. The one that it returns repeats requests.
+func (n *Node) open(ctx context.Context, what, url string, store objstore.Store) (objstore.Store, error) {
 	if store == nil {
 		var err error
-		if store, err = objstore.Open(ctx, n.places.bucket, objstore.Options{}); err != nil {
-			return fmt.Errorf("bucket: %w", err)
+		if store, err = objstore.Open(ctx, url, objstore.Options{}); err != nil {
+			return nil, fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	n.store = retry.New(store, retry.Options{Logger: n.log, Registerer: n.opt.Registry})
+	store = retry.New(store, retry.Options{Logger: n.log, Registerer: n.opt.Registry})
 	probe, cancel := context.WithTimeout(ctx, n.opt.Config.StoreTimeout)
 	defer cancel()
 	for {
-		err := objstore.Probe(probe, n.store)
+		err := objstore.Probe(probe, store)
 		if err == nil {
-			return nil
+			return store, nil
 		}
 		if !base.IsKind(err, base.Undetermined) || probe.Err() != nil { // of a put whose answer was lost nothing is known
-			return err
+			return nil, err
 		}
 	}
 }
@@ -181,7 +193,7 @@ func (n *Node) register(ctx context.Context) error {
 	if err := n.checkBucketOf(ctx, was); err != nil {
 		return err
 	}
-	n.ctl, err = control.Start(ctx, control.Options{Store: n.store, Who: n.name(), OnFenced: n.fail, Logger: n.log, Registerer: n.opt.Registry})
+	n.ctl, err = control.Start(ctx, control.Options{Store: n.store, Meta: n.meta, Who: n.name(), OnFenced: n.fail, Logger: n.log, Registerer: n.opt.Registry})
 	if err != nil {
 		return err
 	}
@@ -214,10 +226,14 @@ func (n *Node) checkBucketOf(ctx context.Context, was identity) error {
 	if was.Cluster.IsZero() {
 		return nil
 	}
-	for _, err := range n.store.List(ctx, "meta/", "") {
+	for _, err := range n.meta.List(ctx, "meta/", "") {
 		return err
 	}
-	return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the bucket %s is empty; give the bucket of that cluster, or an empty directory with --data (and --wal)", was.Cluster, n.store)
+	place := "bucket"
+	if n.meta != n.store {
+		place = "place of the metadata log"
+	}
+	return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the %s %s is empty; give the %s of that cluster, or an empty directory with --data (and --wal)", was.Cluster, place, n.meta, place)
 }
 
 func (n *Node) name() string {
@@ -359,7 +375,7 @@ func (n *Node) Info() Info {
 	i := Info{
 		Cluster: n.ctl.Image().ClusterID(), Node: n.self.ID, Listen: n.kafkaLn.Addr().String(),
 		Kafka:  net.JoinHostPort(n.endpoint.Host, strconv.Itoa(int(n.endpoint.Port))),
-		Bucket: n.store.String(), WAL: n.wal.String(),
+		Bucket: n.store.String(), WAL: n.wal.String(), Meta: n.meta.String(),
 	}
 	if n.adminLn != nil {
 		i.Admin = n.adminLn.Addr().String()

@@ -38,6 +38,7 @@ type Info struct {
 	Admin   string // HOST:PORT; empty if off
 	Bucket  string // URL without credentials
 	WAL     string // URL without credentials
+	Meta    string // URL of the metadata log without credentials; the same as Bucket if it is there
 }
 
 // listenerName is the name of the one listener; clients that came in by it are told its endpoints.

@@ -10,10 +10,11 @@ import (
 	"sluice/base/config"
 )
 
-// places are the URLs of bucket and WAL with everything filled in that the configuration leaves open. Directories are absolute,
+// places are the URLs of bucket, WAL and metadata log with everything filled in that the configuration leaves open. Directories are absolute,
 // because the WAL's place is recorded in the metadata.
 type places struct {
 	bucket, wal string
+	meta        string // empty: in the bucket
 }
 
 func findPlaces(c *config.Config) (p places, err error) {
@@ -33,7 +34,12 @@ func findPlaces(c *config.Config) (p places, err error) {
 	if p.bucket, err = absolute(p.bucket); err != nil {
 		return p, err
 	}
-	p.wal, err = absolute(p.wal)
+	if p.wal, err = absolute(p.wal); err != nil {
+		return p, err
+	}
+	if p.meta, err = absolute(c.Meta); p.meta == p.bucket {
+		p.meta = ""
+	}
 	return p, err
 }
 

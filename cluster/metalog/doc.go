@@ -3,6 +3,10 @@
 //
 //	meta/<epoch>/<slot>              records; slot 0 begins the epoch and says where the one before it ends
 //	meta/snapshot/<epoch>-<slot>     the image after all of that slot
+//	meta/place                       in a bucket whose slots are elsewhere: the cluster, and where
+//
+// The slots may be in another store than the bucket, one that answers faster (Options.Snapshots is the bucket then). Snapshots stay in the
+// bucket: they are large, and it is a place to find them in when the other store is lost.
 //
 // # Taking over
 //
@@ -27,7 +31,9 @@
 //     slot 0 or a seal. So a walk that starts from any snapshot that is kept reaches the tip, and a writer of an old epoch, however
 //     late, runs into a seal or into slot 0.
 //  6. A listing finds snapshots to try and slots to delete; what it misses costs time, never truth.
-//  7. Nothing is written without a call that has something to write: an idle cluster writes nothing.
+//  7. A bucket whose log is elsewhere is marked with the cluster before the log is handed out, and no log is opened beside a mark of
+//     another cluster, nor one created beside any mark or slot 0.
+//  8. Nothing is written without a call that has something to write: an idle cluster writes nothing.
 //
 // Goroutines: none of its own that outlive a call, but for those of the slot log's writer while an append is in flight.
 package metalog

@@ -19,6 +19,7 @@ type Log struct {
 	next   Position     // of the next slot
 	pos    base.MetaPos // of the next record
 	flying bool         // an append is in flight
+	bare   bool         // the bucket has to be marked, see mark.go
 
 	begun         Entry
 	bytes         int64  // of log since the last snapshot
@@ -53,12 +54,12 @@ func newCluster(opt Options) *Reader {
 	if id.IsZero() {
 		id = base.NewUUID()
 	}
-	return &Reader{opt: opt, log: slotlog.Log{Store: opt.Store, Cluster: id, Name: opt.Name}, img: meta.Empty()}
+	return &Reader{opt: opt, log: slotlog.Log{Store: opt.Store, Cluster: id, Name: opt.Name}, img: meta.Empty(), bare: opt.apart()}
 }
 
 // takeOver begins the epoch after the reader's tip. The error is Fenced when somebody else has begun it.
 func takeOver(ctx context.Context, opt Options, r *Reader) (*Log, *meta.Image, error) {
-	l := &Log{opt: opt, log: r.log}
+	l := &Log{opt: opt, log: r.log, bare: r.bare}
 	if r.img.Pos() == 0 && r.next == (Position{}) { // nothing to seal: this is epoch 0
 		img, err := l.begin(ctx, r.img, 0, 0)
 		return l, img, err
@@ -117,10 +118,14 @@ func (l *Log) begin(ctx context.Context, img *meta.Image, epoch, prevEnd uint64)
 			err = base.Errorf(base.Unavailable, "begin epoch %d of the metadata log: %w", epoch, ctx.Err())
 		}
 	}
+	if err == nil && l.bare {
+		err = l.opt.putMark(ctx, l.log.Cluster)
+	}
 	if err != nil {
 		w.Close()
 		return nil, fmt.Errorf("begin epoch %d of the metadata log: %w", epoch, err)
 	}
+	l.bare = false
 	l.writer, l.next, l.pos = w, Position{epoch, 1}, after.Pos()
 	l.begun = Entry{From: img.Pos(), Records: len(recs), Body: body[len(head):], Next: l.next}
 	l.bytes += int64(len(body))

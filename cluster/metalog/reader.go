@@ -18,6 +18,7 @@ type Reader struct {
 	log  slotlog.Log
 	img  *meta.Image
 	next Position // the slot to read
+	bare bool     // the bucket lacks the mark that it should have
 	// replayed counts what was read since the snapshot the reader started from.
 	replayed struct {
 		slots uint64
@@ -26,14 +27,24 @@ type Reader struct {
 	loaded int64 // size of that snapshot in bytes; 0: none
 }
 
-// OpenReader loads the newest snapshot and reads to the tip. The error is NotFound when there is no cluster in the bucket.
+// OpenReader loads the newest snapshot and reads to the tip. The error is NotFound when there is no cluster in the bucket,
+// Invalid when bucket and place of the log do not belong together.
 func OpenReader(ctx context.Context, opt Options) (*Reader, error) {
 	opt = opt.withDefaults()
 	cluster, err := slotlog.ClusterOf(ctx, opt.Store, opt.Name)
+	if base.IsKind(err, base.NotFound) {
+		if err := opt.checkVacant(ctx); err != nil {
+			return nil, fmt.Errorf("metadata log: %w", err)
+		}
+	}
+	marked := true
+	if err == nil && opt.apart() {
+		marked, err = opt.checkMark(ctx, cluster)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("metadata log: %w", err)
 	}
-	r := &Reader{opt: opt, log: slotlog.Log{Store: opt.Store, Cluster: cluster, Name: opt.Name}}
+	r := &Reader{opt: opt, log: slotlog.Log{Store: opt.Store, Cluster: cluster, Name: opt.Name}, bare: !marked}
 	if err := r.load(ctx); err != nil {
 		return nil, err
 	}
@@ -201,7 +212,7 @@ func (r *Reader) load(ctx context.Context) error {
 	}
 	r.replayed.slots, r.replayed.bytes = 0, 0
 	for _, at := range slices.Backward(found) {
-		b, err := r.opt.Store.Get(ctx, r.snapshotKey(at), 0, -1, nil)
+		b, err := r.opt.Snapshots.Get(ctx, r.snapshotKey(at), 0, -1, nil)
 		if base.IsKind(err, base.NotFound) {
 			continue // superseded and deleted meanwhile
 		}
@@ -227,7 +238,7 @@ func (r *Reader) snapshotKey(at Position) string { return r.snapshotPrefix() + a
 // snapshots lists the snapshots, oldest first.
 func (r *Reader) snapshots(ctx context.Context) ([]Position, error) {
 	var found []Position
-	for info, err := range r.opt.Store.List(ctx, r.snapshotPrefix(), "") {
+	for info, err := range r.opt.Snapshots.List(ctx, r.snapshotPrefix(), "") {
 		if err != nil {
 			return nil, fmt.Errorf("list metadata snapshots: %w", err)
 		}

@@ -57,7 +57,7 @@ func (l *Log) Finished(j *SnapshotJob, size int64, err error) {
 // error there is no harm done: the log since the one before is still there.
 func (j *SnapshotJob) Run(ctx context.Context) (size int64, err error) {
 	b := encodeSnapshot(j.img, j.at)
-	store, key := j.reader.opt.Store, j.reader.snapshotKey(j.at)
+	store, key := j.reader.opt.Snapshots, j.reader.snapshotKey(j.at)
 	if err := store.Put(ctx, key, [][]byte{b}, objstore.PutOptions{}); err != nil { // the bytes follow from the key, whoever puts them
 		return 0, fmt.Errorf("write metadata snapshot: %w", err)
 	}
@@ -110,7 +110,7 @@ func (j *SnapshotJob) trim(ctx context.Context) error {
 	if len(old) == 0 {
 		return nil
 	}
-	if err := r.opt.Store.Delete(ctx, old...); err != nil {
+	if err := r.opt.Snapshots.Delete(ctx, old...); err != nil {
 		return fmt.Errorf("delete metadata snapshots: %w", err)
 	}
 	return nil
@@ -122,7 +122,7 @@ func (j *SnapshotJob) second(ctx context.Context, found []Position) (at Position
 		if !found[i].Less(j.at) {
 			continue
 		}
-		b, err := j.reader.opt.Store.Get(ctx, j.reader.snapshotKey(found[i]), 0, -1, nil)
+		b, err := j.reader.opt.Snapshots.Get(ctx, j.reader.snapshotKey(found[i]), 0, -1, nil)
 		if base.IsKind(err, base.NotFound) {
 			continue
 		}
