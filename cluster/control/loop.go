@@ -57,10 +57,7 @@ const (
 // ctx bounds the start only.
 func Start(ctx context.Context, opt Options) (*Controller, error) {
 	opt = opt.withDefaults()
-	l, img, err := metalog.Open(ctx, metalog.Options{
-		Store: opt.Meta, Snapshots: opt.Store, Name: opt.Name, Who: opt.Who, Now: opt.Now, NewCluster: opt.NewCluster, SnapshotBytes: opt.SnapshotBytes,
-		RollSlots: opt.RollSlots, Logger: opt.Logger, Registerer: opt.Registerer,
-	})
+	l, img, err := metalog.Open(ctx, opt.metalog())
 	if err != nil {
 		return nil, fmt.Errorf("start the controller: %w", err)
 	}

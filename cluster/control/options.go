@@ -8,6 +8,7 @@ import (
 
 	"sluice/base"
 	"sluice/cluster/meta"
+	"sluice/cluster/metalog"
 	"sluice/storage/objstore"
 )
 
@@ -76,4 +77,12 @@ func (o Options) withDefaults() Options {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
 	return o
+}
+
+// metalog returns the options of the metadata log.
+func (o Options) metalog() metalog.Options {
+	return metalog.Options{
+		Store: o.Meta, Snapshots: o.Store, Name: o.Name, Who: o.Who, Now: o.Now, NewCluster: o.NewCluster,
+		SnapshotBytes: o.SnapshotBytes, RollSlots: o.RollSlots, Logger: o.Logger, Registerer: o.Registerer,
+	}
 }

@@ -1,0 +1,48 @@
+package control
+
+import "time"
+
+// election decides when a member has waited long enough for the controller and asks the others whether to take over. It is about when, never
+// about whether that is safe: the log decides. Times are arguments.
+type election struct {
+	silence time.Duration // without a sign of the controller
+	refusal time.Duration // while its address refuses connections: its process is gone
+	patient time.Time     // nobody is missed before
+	missing time.Time     // since when the controller is missed; zero: it is not
+	refused time.Time     // since when its address refuses; zero: it does not
+	hold    time.Time     // others say that it lives: do not ask again before
+}
+
+// heard says that the controller answered.
+func (e *election) heard() { e.missing, e.refused = time.Time{}, time.Time{} }
+
+// changed says that there is another controller, which gets its time.
+func (e *election) changed() { *e = election{silence: e.silence, refusal: e.refusal} }
+
+// missed says that the controller did not answer, and whether its address refused the connection.
+func (e *election) missed(now time.Time, refused bool) {
+	if e.missing.IsZero() {
+		e.missing = now
+	}
+	switch {
+	case !refused:
+		e.refused = time.Time{}
+	case e.refused.IsZero():
+		e.refused = now
+	}
+}
+
+// wait says that the others were asked and told to wait.
+func (e *election) wait(now time.Time, d time.Duration) { e.hold = now.Add(d) }
+
+// due reports whether it is time to ask the others. rank is how many members are to try before this one.
+func (e *election) due(now time.Time, rank int) bool {
+	later := time.Duration(min(rank, 3)) * e.refusal / 2
+	switch {
+	case e.missing.IsZero() || now.Before(e.hold):
+		return false
+	case !e.refused.IsZero() && now.Sub(e.refused) >= e.refusal+later:
+		return true
+	}
+	return now.Sub(e.missing) >= e.silence+later
+}
