@@ -23,6 +23,7 @@ import (
 	"sluice/broker/partition"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
+	"sluice/cluster/rescue"
 	"sluice/edge/admin"
 	"sluice/edge/handle"
 	"sluice/edge/kafka"
@@ -48,6 +49,7 @@ type Node struct {
 	meta    objstore.Store // of the metadata log; store, unless there is a place of its own
 	ctl     *control.Controller
 	self    meta.NodeRef
+	rescues *rescue.Worker
 	wal     wal.Log
 	engine  *stream.Engine
 	lead    *lead.Leader

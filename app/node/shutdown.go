@@ -72,6 +72,9 @@ func (n *Node) abandon() {
 	if n.wal != nil {
 		n.wal.Close(ctx)
 	}
+	if n.rescues != nil {
+		n.rescues.Close()
+	}
 	if n.ctl != nil {
 		n.ctl.Close()
 	}

@@ -24,9 +24,19 @@ type RescueOptions struct {
 	// it out. It must be read from an image at or after the fence.
 	Skip func(id base.StreamID, epoch base.StreamEpoch, r base.OffsetRange) bool
 
+	// Done is called for each piece that was committed, in order. nil: not.
+	Done func(RescuedPiece)
+
 	pauseMin time.Duration // tests
 
 	Logger *slog.Logger
+}
+
+// RescuedPiece is a part of a WAL that was brought to the bucket, and how long that took.
+type RescuedPiece struct {
+	From, To             base.WALPos // its blocks
+	Bytes                int64       // of the blocks in the WAL
+	Read, Upload, Commit time.Duration
 }
 
 // Rescue uploads the uncommitted part of a sealed WAL and commits it with a grant. blocks are the WAL's from the trim in the metadata to
@@ -46,6 +56,9 @@ func Rescue(ctx context.Context, opt RescueOptions, victim NodeRef, grant, next 
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
+	if opt.Done == nil {
+		opt.Done = func(RescuedPiece) {}
+	}
 	r := &rescue{opt: opt, up: &uploader{opt.Cluster, victim, grant, opt.Store, opt.Catalog, opt.SOBytes, opt.pauseMin, opt.Logger, newMetrics(nil)}, next: next}
 	if opt.Skip != nil {
 		r.skip = func(rec *wal.Record) bool {
@@ -60,11 +73,13 @@ type rescue struct {
 	up    *uploader
 	next  uint64
 	skip  func(*wal.Record) bool
-	piece upload // being collected
+	piece upload    // being collected
+	began time.Time // of the collecting
 }
 
 func (r *rescue) run(ctx context.Context, blocks iter.Seq2[*wal.Block, error]) error {
 	defer r.release()
+	r.began = time.Now()
 	for b, err := range blocks {
 		if err != nil {
 			return err
@@ -91,18 +106,26 @@ func (r *rescue) upload(ctx context.Context) error {
 		return nil
 	}
 	u.number, u.began = r.next, time.Now()
+	done := RescuedPiece{Read: u.began.Sub(r.began)}
 	u.from, u.to = u.blocks[0].Pos, u.blocks[len(u.blocks)-1].Pos+1
 	r.up.plan(u, r.skip)
 	if err := r.up.put(ctx, u); err != nil {
 		return err
 	}
+	put := time.Now()
 	if _, _, err := r.up.commit(ctx, u); err != nil {
 		return err
 	}
 	r.up.observe(u)
+	done.From, done.To, done.Upload, done.Commit = u.from, u.to, put.Sub(u.began), time.Since(put)
+	for _, b := range u.blocks {
+		done.Bytes += int64(b.Bytes)
+	}
+	r.opt.Done(done)
 	r.opt.Logger.Info("rescued a part of a WAL", "victim", r.up.node, "from", u.from, "to", u.to, "upload", u.number)
 	r.next++
 	r.release()
+	r.began = time.Now()
 	return nil
 }
 

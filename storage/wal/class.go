@@ -3,7 +3,7 @@ package wal
 import (
 	"context"
 	"iter"
-	"net/url"
+	neturl "net/url"
 	"strings"
 	"sync"
 
@@ -49,9 +49,25 @@ func open(rawURL string) (class, error) {
 	return nil, base.Errorf(base.Invalid, "WAL URL %q: %s", rawURL, forms)
 }
 
+// Local reports whether only the node id that writes the WAL at url can reach it: a directory that is not shared, or memory. Nobody else
+// can rescue such a WAL. So is a URL that this program does not understand.
+func Local(url string) bool {
+	scheme, rest, found := strings.Cut(url, "://")
+	switch {
+	case url == "s3", found && scheme == "s3":
+		return false
+	case found && scheme == "file":
+		_, query, _ := strings.Cut(rest, "?")
+		values, err := neturl.ParseQuery(query)
+		shared := values["shared"]
+		return err != nil || len(shared) == 0 || shared[len(shared)-1] != "true"
+	}
+	return true
+}
+
 func openFile(rawURL, rest string) (class, error) {
 	dir, query, _ := strings.Cut(rest, "?")
-	values, err := url.ParseQuery(query)
+	values, err := neturl.ParseQuery(query)
 	if err != nil || dir == "" || strings.Contains(dir, "#") {
 		return nil, base.Errorf(base.Invalid, "WAL URL %q: %s", rawURL, forms)
 	}

@@ -1,0 +1,167 @@
+package rescue
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"sluice/base"
+	"sluice/cluster/meta"
+	"sluice/storage/objstore/fault"
+)
+
+// classes are the WALs that any node can rescue.
+var classes = []string{"file", "s3"}
+
+func eachClass(t *testing.T, test func(t *testing.T, class string)) {
+	for _, class := range classes {
+		t.Run(class, func(t *testing.T) { test(t, class) })
+	}
+}
+
+// A dead node's records are committed, its streams close, its WAL is removed and forgotten.
+func TestRescue(t *testing.T) {
+	eachClass(t, func(t *testing.T, class string) {
+		w := newWorld(t)
+		b := newBroker(w, w.formatted(class), base.NoNode, 3, 1<<30)
+		b.produce(100, 3000)
+		must(t, b.engine.Flush(context.Background()))
+		b.produce(50, 3000)
+		b.crash()
+		self := w.register("s3", base.NoNode)
+		r := w.rescuer(self, nil)
+		defer r.Close()
+		b.fence()
+		w.grant(b.ref, self)
+		b.rescued(3000)
+	})
+}
+
+// Several nodes that died together are rescued together.
+func TestManyVictims(t *testing.T) {
+	w := newWorld(t)
+	var victims []*broker
+	for range 6 {
+		b := newBroker(w, w.formatted("s3"), base.NoNode, 2, 1<<30)
+		b.produce(20, 1000)
+		b.crash()
+		victims = append(victims, b)
+	}
+	self := w.register("s3", base.NoNode)
+	for _, b := range victims {
+		b.fence()
+		w.grant(b.ref, self)
+	}
+	r := w.rescuer(self, nil)
+	defer r.Close()
+	for _, b := range victims {
+		b.rescued(1000)
+	}
+}
+
+// A node with a local WAL rescues its own earlier epochs by itself, and WaitOwn waits for that.
+func TestWaitOwn(t *testing.T) {
+	w := newWorld(t)
+	url := w.formatted("local")
+	b := newBroker(w, url, base.NoNode, 2, 1<<30)
+	b.produce(50, 2000)
+	b.crash()
+	r := w.rescuer(w.register(url, b.ref.ID), nil)
+	defer r.Close()
+	must(t, r.WaitOwn(context.Background()))
+	if got, still := w.Image().Rescue(b.ref); still && got.State != meta.RescueDone {
+		t.Fatalf("%+v", got)
+	}
+	b.rescued(2000)
+}
+
+// A WAL that is out of reach is reported and does not hold up a start; the worker goes on trying and succeeds when it is back.
+func TestOutOfReach(t *testing.T) {
+	w := newWorld(t)
+	b := newBroker(w, w.formatted("s3"), base.NoNode, 1, 1<<30)
+	b.produce(10, 1000)
+	b.crash()
+	self := w.register("s3", base.NoNode)
+	b.fence()
+	w.store.SetRules(fault.Rule{Op: fault.Put, Prefix: "wal/", Effect: fault.Refuse, Kind: base.NotFound})
+	r := w.rescuer(self, nil)
+	defer r.Close()
+	grant := w.grant(b.ref, self).Grant
+	must(t, r.WaitAll(context.Background()))
+	failing := r.Failing()
+	if len(failing) != 1 || failing[0].Victim != b.ref || failing[0].Grant != grant || failing[0].Kind != base.NotFound {
+		t.Fatalf("%+v", failing)
+	}
+	w.store.SetRules()
+	b.rescued(1000)
+	must(t, r.WaitAll(context.Background()))
+	if failing := r.Failing(); len(failing) != 0 {
+		t.Fatalf("%+v", failing)
+	}
+}
+
+// A damaged WAL is an error for a person: WaitOwn returns it, nothing is committed beyond the damage, the streams stay open.
+func TestDamaged(t *testing.T) {
+	w := newWorld(t)
+	b := newBroker(w, w.formatted("s3"), base.NoNode, 1, 1<<30)
+	for range 5 {
+		b.produce(1, 1000)
+	}
+	b.crash()
+	for info, err := range w.inner.List(context.Background(), "wal/", "") {
+		must(t, err)
+		body, err := w.inner.Get(context.Background(), info.Key, 0, -1, nil)
+		must(t, err)
+		body[len(body)-20] ^= 1
+		must(t, w.inner.Put(context.Background(), info.Key, [][]byte{body}, putOver))
+	}
+	self := w.register("s3", b.ref.ID)
+	w.grant(b.ref, self)
+	r := w.rescuer(self, nil)
+	defer r.Close()
+	if err := r.WaitOwn(context.Background()); !base.IsKind(err, base.Corrupt) {
+		t.Fatalf("got %v", err)
+	}
+	if failing := r.Failing(); len(failing) != 1 || failing[0].Kind != base.Corrupt {
+		t.Fatalf("%+v", failing)
+	}
+	if img := w.Image(); img.OpenStreams(b.ref) != 2 {
+		t.Fatalf("%d streams are open", img.OpenStreams(b.ref))
+	}
+}
+
+// A WAL of a node that has no open stream need not be there.
+func TestNothingOpen(t *testing.T) {
+	w := newWorld(t)
+	victim := w.register("file:///nonexistent/wal?shared=true", base.NoNode)
+	do[meta.Done](t, w, &meta.FenceNode{Node: victim})
+	self := w.register("s3", base.NoNode)
+	r := w.rescuer(self, nil)
+	defer r.Close()
+	w.grant(victim, self)
+	w.until("done", func(img *meta.Image) bool { got, ok := img.Rescue(victim); return !ok || got.State == meta.RescueDone })
+}
+
+// WaitOwn ends with its context and when the worker is closed.
+func TestWaitEnds(t *testing.T) {
+	w := newWorld(t)
+	url := w.formatted("local")
+	b := newBroker(w, url, base.NoNode, 1, 1<<30)
+	b.crash()
+	held := make(chan struct{})
+	r := w.rescuer(w.register(url, b.ref.ID), func(o *Options) {
+		o.at = func(ctx context.Context, _ string) error { close(held); <-ctx.Done(); return ctx.Err() }
+	})
+	<-held
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer cancel()
+	if err := r.WaitOwn(ctx); err != context.DeadlineExceeded {
+		t.Fatalf("got %v", err)
+	}
+	waited := make(chan error)
+	go func() { waited <- r.WaitOwn(context.Background()) }()
+	r.Close()
+	if err := <-waited; !base.IsKind(err, base.Closed) {
+		t.Fatalf("got %v", err)
+	}
+}
