@@ -99,8 +99,9 @@ func (d *Draft) changePartitions(change func(*Partition)) {
 		p   Partition
 	}
 	var list []changed
+	var p Partition
 	d.img.partitions.all(func(k uint64, old *Partition) bool {
-		p := *old
+		p = *old
 		if change(&p); p.State != old.State || p.Target != old.Target || p.Leader != old.Leader {
 			list = append(list, changed{k, p})
 		}

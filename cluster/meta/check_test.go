@@ -44,9 +44,13 @@ func check(img *Image) error {
 		p, ok := img.partitions.get(partitionKey(s.topicNum, s.Partition))
 		if !ok || p.Data != id && p.Meta != id || s.Epoch != p.LeaderEpoch {
 			bad("stream %d: partition missing or of another epoch", id)
+		} else if s.State == Open && s.Owner != p.Leader {
+			bad("stream %d: open for node %d, but led by %d", id, s.Owner, p.Leader)
 		}
 		return true
 	})
+	checkMoves(img, bad)
+	checkCounts(img, bad)
 	prepared, destroying := 0, 0
 	img.objects.all(func(id base.ObjectID, o *Object) bool {
 		if o.Refs != refs[id] || (o.State == Committed) != (o.Refs > 0) {
@@ -107,6 +111,61 @@ func check(img *Image) error {
 	return nil
 }
 
+// checkMoves looks at leaders and targets.
+func checkMoves(img *Image, bad func(string, ...any)) {
+	img.partitions.all(func(k uint64, p *Partition) bool {
+		if img.gone(uint32(k >> 32)) {
+			return true
+		}
+		if _, ok := img.nodes.get(p.Leader); !ok && p.Leader != base.NoNode {
+			bad("partition %x: leader %d is not registered", k, p.Leader)
+		}
+		if p.Target == base.NoNode {
+			return true
+		}
+		data, _ := img.streams.get(p.Data)
+		aux, _ := img.streams.get(p.Meta)
+		if to, ok := img.nodes.get(p.Target); !ok || to.Fenced || p.Target == p.Leader {
+			bad("partition %x: target %d is gone, or the leader", k, p.Target)
+		}
+		from := NodeRef{data.Owner, data.OwnerEpoch}
+		if data.State != Open || aux.State != Open || from != (NodeRef{aux.Owner, aux.OwnerEpoch}) || !img.Current(from) {
+			bad("partition %x: target %d, but nobody who could hand it over", k, p.Target)
+		}
+		return true
+	})
+}
+
+// checkCounts counts again what nodes lead and have open.
+func checkCounts(img *Image, bad func(string, ...any)) {
+	led, open := map[base.NodeID]int{}, map[NodeRef]int{}
+	for t := range img.Topics() {
+		for p := range img.PartitionsOf(t.ID) {
+			if p.Leader != base.NoNode {
+				led[p.Leader]++
+			}
+			for _, id := range []base.StreamID{p.Data, p.Meta} {
+				if s, _ := img.Stream(id); s.State == Open {
+					open[NodeRef{s.Owner, s.OwnerEpoch}]++
+				}
+			}
+		}
+	}
+	for id, n := range led {
+		if img.Led(id) != n {
+			bad("node %d leads %d partitions, counted are %d", id, n, img.Led(id))
+		}
+	}
+	for ref, n := range open {
+		if img.OpenStreams(ref) != n {
+			bad("node %v has %d streams open, counted are %d", ref, n, img.OpenStreams(ref))
+		}
+	}
+	if len(led) != img.led.len() || len(open) != img.open.len() {
+		bad("%d leaders, counted are %d; %d owners, counted are %d", len(led), img.led.len(), len(open), img.open.len())
+	}
+}
+
 // dump shows every field of everything, indexes included, so that two images are equal exactly if their dumps are.
 func dump(img *Image) string {
 	var b strings.Builder
@@ -127,6 +186,8 @@ func dump(img *Image) string {
 		b.WriteByte('\n')
 		return true
 	})
+	img.led.all(func(k base.NodeID, n int) bool { fmt.Fprintln(&b, "led", k, n); return true })
+	img.open.all(func(k base.NodeEpoch, o opened) bool { fmt.Fprintln(&b, "open", k, o); return true })
 	img.collisions.all(func(k, v string) bool { fmt.Fprintln(&b, "collision", k, v); return true })
 	img.prepared.all(func(k base.ObjectID, _ struct{}) bool { fmt.Fprintln(&b, "prepared", k); return true })
 	img.marks.all(func(k uint64, v base.ObjectID) bool { fmt.Fprintln(&b, "mark", k, v); return true })

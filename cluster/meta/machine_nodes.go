@@ -116,7 +116,7 @@ func (m *UnregisterNode) decide(d *Draft, _ int64) (Result, *Rejection) {
 	case open != nil:
 		return nil, reject(RescueRunning, "the rescue of node %d epoch %d is %s, not done", m.ID, open.Victim.Epoch, open.State)
 	case d.img.OpenStreams(n.Ref()) > 0:
-		panic("BUG: meta: a node epoch that was rescued has open streams")
+		return nil, reject(RescueRunning, "node %d has %d open streams", m.ID, d.img.OpenStreams(n.Ref()))
 	}
 	d.emit(&nodeUnregistered{Node: n.Ref()})
 	return &Done{}, nil

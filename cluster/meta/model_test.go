@@ -79,13 +79,15 @@ func (d *driver) submit(cmd Command) (Result, error) {
 		d.t.Fatalf("%s: an error that is no rejection: %v", CommandName(cmd), err)
 	}
 	d.apply(recs)
+	d.checkDelta(CommandName(cmd), before)
 	if beforeDump != "" && dump(before) != beforeDump {
 		d.t.Fatalf("%s changed the image it was decided against", CommandName(cmd))
 	}
-	if err == nil {
-		d.accepted[CommandName(cmd)]++
+	if err != nil {
+		return nil, d.rejectionBack(err)
 	}
-	return res, err
+	d.accepted[CommandName(cmd)]++
+	return d.resultBack(res), nil
 }
 
 func (d *driver) int(label string, low, high int) int {
@@ -133,6 +135,9 @@ func (d *driver) register() {
 	}
 	u := d.newUUID()
 	res, err := d.submit(&Register{Incarnation: u, Reclaim: reclaim, Name: "n", WAL: "mem://", Endpoints: []Endpoint{{"a", "h", 9092}}})
+	if _, ok := d.img.Node(reclaim); !ok && reclaim != base.NoNode && CodeOf(err) == UnknownNode {
+		return // it was unregistered
+	}
 	if err != nil {
 		d.t.Fatalf("register: %v", err)
 	}
@@ -513,7 +518,7 @@ func TestRandomCommands(t *testing.T) {
 
 // missing lists the commands and outcomes that have not been seen.
 func missing(accepted map[string]int) (out []string) {
-	want := []string{"gap", VerdictCommitted.String(), VerdictBelow.String(), VerdictNotOwned.String()}
+	want := []string{"gap", "moved", "closed moved", "handed over", "kept", NotCommitted.String(), VerdictCommitted.String(), VerdictBelow.String(), VerdictNotOwned.String()}
 	for typ := commandType(1); typ < commandTypes; typ++ {
 		want = append(want, CommandName(newCommand(typ)))
 	}
@@ -533,7 +538,9 @@ func checkRandomCommands(t *testing.T, accepted map[string]int) {
 			"register": step(d.register), "fence": step(d.fence), "create": step(d.createTopic), "change": step(d.changeTopic),
 			"open": step(d.open), "open too": step(d.open), "serve": step(d.serveOrAssign), "upload": step(d.upload),
 			"upload too": step(d.upload), "upload three": step(d.upload), "trim": step(d.trimOrClose), "trim too": step(d.trimOrClose),
-			"rescue": step(d.rescue), "rescue too": step(d.rescue), "house": step(d.housekeeping), "keep": step(d.keep), "": step(d.watch),
+			"rescue": step(d.rescue), "rescue too": step(d.rescue), "house": step(d.housekeeping),
+			"move": step(d.move), "hand over": step(d.handOver), "hand over too": step(d.handOver), "drain": step(d.drain), "unregister": step(d.unregister),
+			"keep": step(d.keep), "": step(d.watch),
 		})
 		d.finish()
 		for name, n := range d.accepted {
