@@ -1,0 +1,309 @@
+package explore
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"sluice/base"
+	"sluice/cluster/meta"
+)
+
+// The model of the cluster. The metadata are the real ones: every command is decided and applied by meta.Draft. Around them are small
+// processes, each a node epoch of its own that may own partitions, upload from its WAL and rescue others; a WAL per process, which is
+// a row of slots ended by a seal; and objects. Requests to the controller may lose their answers or arrive much later, processes may
+// stand still at any place, and the trim, the fence and the grants come whenever they like.
+//
+// Every append is one record of one offset in one slot, acknowledged when its slot is stored: what happens between these two the
+// explorers of slotlog and wal/file look at.
+
+const (
+	partsMax   = 2
+	procsMax   = 3
+	slotsMax   = 5
+	offsetsMax = 5
+	objectsMax = 8
+	uploadsMax = 2
+	lateMax    = 2
+)
+
+// bounds are what limits a world, and the mistake that is planted in it.
+type bounds struct {
+	parts      int
+	appends    [procsMax]int8 // records each process appends at most
+	uploads    int8           // uploads a process has under way at a time
+	uploadsAll int8           // uploads of one process together
+	piece      int8           // blocks a rescuer uploads at a time
+	fences     [procsMax]bool // node epochs that may be fenced
+	rescuers   [procsMax]bool
+	grants     int8 // new grants
+	faults     int8 // lost answers, late requests, restarts of a rescuer
+	expiries   int8 // times that all prepared objects expire
+	moves      int8 // planned moves
+	mistake    mistake
+}
+
+// mistake is a planted one.
+type mistake string
+
+const (
+	noMistake        mistake = ""
+	noNumberCheck    mistake = "the commit does not check the upload's number"
+	noFenceCheck     mistake = "the commit of a fenced node is taken as its rescuer's"
+	walkFromStart    mistake = "the rescuer walks from the beginning, not from the trim that the fence froze"
+	trimAhead        mistake = "the WAL is trimmed when the object is put, before the commit"
+	completeEarly    mistake = "the rescue is completed before everything is committed"
+	lastSlotUnsealed mistake = "the rescuer reads up to the first empty slot without sealing it"
+	piecesVary       mistake = "a rescue that starts over cuts its pieces differently"
+)
+
+// record is what a slot of a WAL or an object holds; value tells records apart.
+type record struct{ value, part, epoch, base int8 }
+
+const seal = -1 // the value of a seal
+
+// content is what an object holds; a record of value 0 is none.
+type content [slotsMax]record
+
+// phase is how far an upload or a rescue has come.
+type phase int8
+
+const (
+	idle phase = iota
+	walking
+	sealing
+	reading
+	preparing
+	putting
+	committing
+	completing
+	removing
+	forgetting
+)
+
+type upload struct {
+	phase                    phase
+	number, from, to, object int8
+}
+
+// role is what a process is to a partition.
+type role struct {
+	open, opening bool
+	expected      int8 // leader epoch that the open under way names
+	epoch, next   int8
+}
+
+// proc is a process: one node epoch.
+type proc struct {
+	roles   [partsMax]role
+	next    int8 // slot of its WAL
+	left    int8 // appends
+	over    bool // it knows that its epoch is over and has stopped
+	frozen  int8 // blocks below are in uploads
+	trim    int8 // as its last commit moved it
+	deleted int8
+	number  int8 // of its last upload
+	uploads [uploadsMax]upload
+	rescue  rescue
+}
+
+type rescue struct {
+	phase       phase
+	victim      int8
+	grant, last int8
+	at, end, to int8
+	object      int8
+	piece       content
+	again       bool // it started over
+}
+
+// call is a request to the controller. The fields are those that the kind needs.
+type call struct {
+	kind                 callKind
+	proc, victim, grant  int8
+	number, trim, object int8
+	part, epoch          int8
+	held                 content
+}
+
+type callKind int8
+
+const (
+	noCall callKind = iota
+	callPrepare
+	callCommit
+	callGrant
+	callComplete
+	callForget
+	callOpen
+	callFence
+	callAssign
+	callExpire
+	callSeal // of a WAL's slot; to the store
+)
+
+// flat is the part of a world that is plain bytes.
+type flat struct {
+	procs    [procsMax]proc
+	wals     [procsMax][slotsMax]record
+	objects  [objectsMax + 1]content // by id; 0 is unused
+	put      [objectsMax + 1]bool
+	acked    [partsMax][offsetsMax]int8 // values
+	late     [lateMax]call
+	grants   int8 // left
+	faults   int8 // left
+	expiries int8 // left
+	values   int8 // used
+}
+
+// cluster is the world.
+type cluster struct {
+	flat
+	meta *image
+	env  *env
+}
+
+// env is what all worlds of one exploration share.
+type env struct {
+	bounds
+	images map[string]*image
+	memo   map[request]answer
+	topic  base.UUID
+	nodes  [procsMax]meta.NodeRef
+}
+
+// image is an image of the metadata, one for all that are equal but for positions.
+type image struct {
+	img *meta.Image
+	num uint32
+}
+
+type request struct {
+	at *image
+	call
+}
+
+// answer is what the controller answered and made of the image.
+type answer struct {
+	code  meta.RejectCode
+	after *image
+	res   meta.Result
+}
+
+func (c *cluster) Clone() *cluster { d := *c; return &d }
+
+func (c *cluster) AppendKey(dst []byte) []byte {
+	return appendFlat(binary.LittleEndian.AppendUint32(dst, c.meta.num), &c.flat)
+}
+
+var appendFlat = Plain[flat]()
+
+// newCluster is a cluster of three nodes, the first of which has opened all partitions.
+func newCluster(b bounds) *cluster {
+	e := &env{bounds: b, images: map[string]*image{}, memo: map[request]answer{}, topic: base.UUID{7}}
+	img, err := meta.Empty().Apply(0, []meta.Record{meta.CreateCluster(base.UUID{1}, [32]byte{1}, 1), meta.ChangeController(0, "explorer", base.NoNode)})
+	if err != nil {
+		panic(err)
+	}
+	do := func(cmd meta.Command) meta.Result {
+		d := img.Draft()
+		_, res, err := d.Execute(cmd, 1)
+		if err != nil {
+			panic(err)
+		}
+		img = d.Image()
+		return res
+	}
+	for i := range e.nodes {
+		e.nodes[i] = do(&meta.Register{Incarnation: base.UUID{2, byte(i)}, Reclaim: base.NoNode, WAL: "model"}).(*meta.Registered).Node
+	}
+	leaders := make([]base.NodeID, b.parts)
+	for i := range leaders {
+		leaders[i] = e.nodes[0].ID
+	}
+	do(&meta.CreateTopics{Topics: []meta.NewTopic{{Name: "t", ID: e.topic, Partitions: int32(b.parts), Leaders: leaders}}})
+	c := &cluster{env: e}
+	open := &meta.OpenPartitions{Node: e.nodes[0]}
+	for i := range b.parts {
+		open.Partitions = append(open.Partitions, meta.OpenPartition{Partition: e.partition(int8(i)), Expected: -1})
+		c.procs[0].roles[i] = role{open: true}
+	}
+	do(open)
+	for i := range c.procs {
+		c.procs[i].left = b.appends[i]
+	}
+	c.grants, c.faults, c.expiries = b.grants, b.faults, b.expiries
+	c.meta = e.intern(img)
+	return c
+}
+
+func (e *env) partition(i int8) meta.PartitionID {
+	return meta.PartitionID{Topic: e.topic, Index: int32(i)}
+}
+
+func (e *env) procOf(ref meta.NodeRef) int8 {
+	for i, n := range e.nodes {
+		if n == ref {
+			return int8(i)
+		}
+	}
+	panic(fmt.Sprintf("node %v is no process of the model", ref))
+}
+
+// intern returns the one image for all that differ only in positions, which nothing in this model looks at. A new one is checked.
+func (e *env) intern(img *meta.Image) *image {
+	key := string(e.fingerprint(img))
+	if known, ok := e.images[key]; ok {
+		return known
+	}
+	checkSnapshot(img)
+	n := &image{img, uint32(len(e.images))}
+	e.images[key] = n
+	return n
+}
+
+// fingerprint writes down what a command's effect can depend on.
+func (e *env) fingerprint(img *meta.Image) []byte {
+	var b []byte
+	put := func(vs ...int64) {
+		for _, v := range vs {
+			b = binary.AppendVarint(b, v)
+		}
+		b = append(b, '|')
+	}
+	for n := range img.Nodes() {
+		fenced := int64(0)
+		if n.Fenced {
+			fenced = 1
+		}
+		put(int64(n.ID), int64(n.Epoch), fenced, int64(n.WALTrim), int64(n.LastUpload))
+	}
+	for r := range img.Rescues() {
+		put(int64(r.Victim.ID), int64(r.Victim.Epoch), int64(r.State), int64(r.WALTrim), int64(r.LastUpload), int64(r.Grant), int64(r.Rescuer.ID), int64(r.Rescuer.Epoch))
+	}
+	for p := range img.PartitionsOf(e.topic) {
+		put(int64(p.Leader), int64(p.LeaderEpoch), int64(p.State))
+		for _, id := range []base.StreamID{p.Data, p.Meta} {
+			s, _ := img.Stream(id)
+			put(int64(s.Owner), int64(s.OwnerEpoch), int64(s.Epoch), int64(s.State), int64(s.Start), int64(s.CommittedEnd))
+			for r := range img.RangesOf(id, 0) {
+				put(int64(r.Start), int64(r.End), int64(r.Object))
+			}
+		}
+	}
+	for o := range img.Objects() {
+		put(int64(o.ID), int64(o.State), int64(o.Refs))
+	}
+	return b
+}
+
+// checkSnapshot checks I8: an image and what its snapshot loads are the same, and go on as the same.
+func checkSnapshot(img *meta.Image) {
+	snapshot := img.AppendSnapshot(nil)
+	back, err := meta.LoadSnapshot(snapshot)
+	if err != nil {
+		panic(fmt.Sprintf("I8: a snapshot does not load: %v", err))
+	}
+	if string(back.AppendSnapshot(nil)) != string(snapshot) {
+		panic("I8: a snapshot of a loaded snapshot differs from it")
+	}
+}
