@@ -4,6 +4,7 @@ import (
 	"iter"
 	"maps"
 	"slices"
+	"sync"
 	"sync/atomic"
 
 	"sluice/base"
@@ -14,8 +15,11 @@ import (
 
 // Directory finds the partitions that are open here. Look-ups take no lock: they read an immutable view that the leader's loop replaces.
 type Directory struct {
-	view  atomic.Pointer[view]
-	image func() *meta.Image
+	self    base.NodeID
+	view    atomic.Pointer[view]
+	image   func() *meta.Image
+	changed notice
+	closing atomic.Bool // nothing comes here any more
 }
 
 type view struct {
@@ -30,8 +34,8 @@ type topic struct {
 	parts []*partition.Partition
 }
 
-func newDirectory(image func() *meta.Image) *Directory {
-	d := &Directory{image: image}
+func newDirectory(self base.NodeID, image func() *meta.Image) *Directory {
+	d := &Directory{self: self, image: image}
 	d.view.Store(&view{byID: map[base.UUID]*topic{}, byName: map[string]*topic{}})
 	return d
 }
@@ -79,6 +83,34 @@ func absent(t meta.Topic, index int32) error {
 func (d *Directory) Serves(id base.UUID, index int32) bool {
 	return d.view.Load().byID[id].at(index) != nil
 }
+
+// Coming reports whether a partition that Get does not find will in all likelihood be served in a moment, by this node or by another one:
+// a live node opens it. A request for it is better held than refused; see Changed.
+func (d *Directory) Coming(id base.UUID, index int32) bool {
+	img := d.image()
+	p, ok := img.Partition(id, index)
+	if !ok {
+		return false
+	}
+	leader, ok := img.Node(p.Leader)
+	switch {
+	case !ok || leader.Fenced || p.Leader == d.self && d.closing.Load():
+		return false
+	case p.State != meta.Serving:
+		return true
+	}
+	return p.Leader == d.self && !d.Serves(id, index) // announced a moment before it is here
+}
+
+// ComingByName is Coming for the topic of that name.
+func (d *Directory) ComingByName(name string, index int32) bool {
+	t, ok := d.image().TopicByName(name)
+	return ok && d.Coming(t.ID, index)
+}
+
+// Changed returns a channel that is closed when the image, or what is open here, changes the next time. Call it before the look that
+// decides to wait.
+func (d *Directory) Changed() <-chan struct{} { return d.changed.wait() }
 
 // All yields the open partitions, by topic name and index.
 func (d *Directory) All() iter.Seq[*partition.Partition] {
@@ -143,9 +175,34 @@ func (d *Directory) apply(changes []change) {
 		}
 	}
 	d.view.Store(next)
+	d.changed.wake()
 }
 
 func (d *Directory) exists(id base.UUID) bool {
 	_, ok := d.image().TopicByID(id)
 	return ok
+}
+
+// notice wakes everybody who waits for something to change. The zero value is ready to use.
+type notice struct {
+	mu sync.Mutex
+	ch chan struct{} // nil unless somebody waits
+}
+
+func (n *notice) wait() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch == nil {
+		n.ch = make(chan struct{})
+	}
+	return n.ch
+}
+
+func (n *notice) wake() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.ch != nil {
+		close(n.ch)
+		n.ch = nil
+	}
 }

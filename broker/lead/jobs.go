@@ -35,6 +35,21 @@ func (l *Leader) start(open []meta.OpenPartition) {
 	}
 }
 
+// adopt begins the jobs of partitions whose streams are open for this node already.
+func (l *Leader) adopt(given []taken) {
+	for _, g := range given {
+		p := g.partition
+		id := meta.PartitionID{Topic: p.Topic, Index: p.Index}
+		if old := l.attached[id]; old != nil { // of an earlier epoch
+			delete(l.attached, id)
+			l.drop([]*job{old})
+		}
+		t, _ := l.m.img.TopicByID(p.Topic)
+		j := &job{id: id, name: t.Name, open: p, data: l.attach(g.data), meta: l.attach(g.meta)}
+		l.goDo(l.loads, func() { l.load(j) })
+	}
+}
+
 func (l *Leader) names(batch []meta.OpenPartition) []string {
 	names := make([]string, len(batch))
 	for i, o := range batch {
@@ -168,16 +183,20 @@ func (l *Leader) announceBatch(batch []*job) []result {
 // uploaded, and the streams are closed, so that the next start has nothing to replay from a WAL. Whatever happens, nothing is opened or
 // served any more when it returns; the error says what was left for a rescue. It is called once.
 func (l *Leader) CloseAll(ctx context.Context) error {
+	l.dir.closing.Store(true)
 	l.unsubscribe()
 	l.cancel()
+	defer context.AfterFunc(ctx, l.handCancel)() // until then it is worth knowing what became of a hand-over
 	l.wg.Wait()
+	l.handCancel()
+	l.forgetMoved()
 	var gone []change
 	for p := range l.dir.All() {
 		gone = append(gone, change{p, false})
 	}
 	l.dir.apply(gone)
-	for _, c := range gone {
-		l.opt.OnClosed(c.p)
+	for _, j := range l.attached {
+		l.tell(j, false)
 	}
 	parts := make([]*partition.Partition, len(gone))
 	for i, c := range gone {
@@ -194,4 +213,22 @@ func (l *Leader) CloseAll(ctx context.Context) error {
 		return err
 	}
 	return ctx.Err()
+}
+
+// forgetMoved lets go of the partitions whose hand-over was answered when the loop had ended.
+func (l *Leader) forgetMoved() {
+	img := l.opt.Client.Image()
+	if l.m.img == nil || img.Pos() > l.m.img.Pos() {
+		l.m.img = img
+	}
+	var gone []change
+	for id, j := range l.attached {
+		if p, ok := l.m.img.Partition(id.Topic, id.Index); ok && p.LeaderEpoch > j.epoch() && j.p != nil {
+			delete(l.attached, id)
+			l.tell(j, false)
+			gone = append(gone, change{j.p, false})
+			l.drop([]*job{j})
+		}
+	}
+	l.dir.apply(gone)
 }

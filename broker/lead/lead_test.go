@@ -151,6 +151,10 @@ func (e *memEngine) Close(_ context.Context, streams []partition.Log) []error {
 	return make([]error, len(streams))
 }
 
+func (e *memEngine) Flush(context.Context, []partition.Log) error { return nil }
+
+func (e *memEngine) Retire(s partition.Log) (base.Offset, bool) { return s.Next(), true }
+
 func (e *memEngine) Detach(streams []partition.Log) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

@@ -22,6 +22,8 @@ type Leader struct {
 
 	ctx         context.Context // ends when CloseAll begins; of the jobs, not of a request
 	cancel      context.CancelFunc
+	handCtx     context.Context // of hand-overs that were submitted: ends with the context of CloseAll
+	handCancel  context.CancelFunc
 	unsubscribe func()
 	wg          sync.WaitGroup
 	wake        chan struct{} // there is something in inbox
@@ -34,6 +36,7 @@ type Leader struct {
 		sync.Mutex
 		img     *meta.Image
 		results []result
+		moved   []moved
 		waiters []chan struct{} // of WaitServing
 	}
 
@@ -41,6 +44,8 @@ type Leader struct {
 	m        *machine
 	attached map[meta.PartitionID]*job // with open streams: serving, or to be tried again
 	configs  map[base.UUID]config
+	moving   bool // a batch of moves is under way
+	pauses   map[meta.PartitionID]pause
 }
 
 // job takes one partition from wanted to announced.
@@ -50,6 +55,9 @@ type job struct {
 	open       meta.Partition // as opened
 	data, meta partition.Log
 	p          *partition.Partition // nil until loaded
+
+	told     bool      // the loop's: OnServing was called after the last OnClosed
+	pausedAt time.Time // the loop's: when a move stopped appends
 }
 
 // result is how a job ended.
@@ -68,13 +76,14 @@ type config struct {
 func Start(opt Options) *Leader {
 	opt = opt.withDefaults()
 	l := &Leader{
-		opt: opt, dir: newDirectory(opt.Client.Image), parts: partition.NewMetrics(opt.Registerer), metrics: newMetrics(opt.Registerer),
+		opt: opt, dir: newDirectory(opt.Node.ID, opt.Client.Image), parts: partition.NewMetrics(opt.Registerer), metrics: newMetrics(opt.Registerer),
 		wake: make(chan struct{}, 1), announce: make(chan *job, opt.BatchMax),
 		openers: make(chan struct{}, opt.Openers), loads: make(chan struct{}, opt.Loads), closers: make(chan struct{}, opt.Closers),
-		m:        newMachine(opt.Node.ID, opt.RetryMin, opt.RetryMax),
-		attached: map[meta.PartitionID]*job{}, configs: map[base.UUID]config{},
+		m:        newMachine(opt.Node, opt.RetryMin, opt.RetryMax),
+		attached: map[meta.PartitionID]*job{}, configs: map[base.UUID]config{}, pauses: map[meta.PartitionID]pause{},
 	}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
+	l.handCtx, l.handCancel = context.WithCancel(context.Background())
 	l.inbox.img = opt.Client.Image()
 	l.unsubscribe = opt.Client.Subscribe(func(_, img *meta.Image) { l.takeImage(img) })
 	l.signal()
@@ -98,6 +107,7 @@ func (l *Leader) takeImage(img *meta.Image) {
 	}
 	l.inbox.Unlock()
 	l.signal()
+	l.dir.changed.wake()
 }
 
 // finish leaves results for the loop. They are judged against an image that holds what the jobs did: the subscription may lag behind
@@ -153,27 +163,38 @@ func (l *Leader) loop() {
 // step handles everything that has come in, and says when to look again at the latest.
 func (l *Leader) step() time.Duration {
 	l.inbox.Lock()
-	img, results := l.inbox.img, l.inbox.results
-	l.inbox.img, l.inbox.results = nil, nil
+	img, results, moved := l.inbox.img, l.inbox.results, l.inbox.moved
+	l.inbox.img, l.inbox.results, l.inbox.moved = nil, nil, nil
 	l.inbox.Unlock()
 
 	var a actions
 	if img != nil && (l.m.img == nil || img.Pos() > l.m.img.Pos()) {
 		a = l.m.observe(img)
+		l.measurePauses()
 	}
 	l.end(a.end)
 	a.end = nil
 	l.reconfigure(&a)
 	l.take(results, &a)
+	l.takeMoved(moved, &a)
 	l.end(a.end)
-	next := l.m.due(l.opt.Now(), &a)
+	next := sooner(l.m.due(l.opt.Now(), &a), l.beginMoves())
 	l.start(a.open)
+	l.adopt(a.take)
 	l.metrics.observe(l.m)
 	l.answerWaiters()
 	if next.IsZero() {
 		return time.Hour
 	}
 	return max(0, next.Sub(l.opt.Now()))
+}
+
+// sooner returns the earlier of two times, of which zero means never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // answerWaiters tells WaitServing that all is open.
@@ -221,7 +242,21 @@ func (l *Leader) take(results []result, a *actions) {
 	}
 	l.dir.apply(come)
 	for _, c := range come {
-		l.opt.OnServing(c.p)
+		topic, _, index := c.p.ID()
+		l.tell(l.attached[meta.PartitionID{Topic: topic, Index: index}], true)
+	}
+}
+
+// tell calls OnServing and OnClosed, in turns.
+func (l *Leader) tell(j *job, serves bool) {
+	switch {
+	case j.told == serves:
+	case serves:
+		j.told = true
+		l.opt.OnServing(j.p)
+	default:
+		j.told = false
+		l.opt.OnClosed(j.p)
 	}
 }
 
@@ -242,25 +277,28 @@ func (l *Leader) end(ends []meta.PartitionID) {
 			continue // it failed before its streams were open
 		}
 		delete(l.attached, id)
+		if j.p != nil && j.p.Paused() {
+			l.pauses[id] = pause{j.pausedAt, j.epoch()}
+		}
 		if jobs = append(jobs, j); l.dir.view.Load().byID[id.Topic].at(id.Index) == j.p && j.p != nil {
 			gone = append(gone, change{j.p, false})
 		}
 	}
 	if len(gone) > 0 {
 		l.dir.apply(gone)
-		for _, c := range gone {
-			l.opt.OnClosed(c.p)
-		}
+	}
+	for _, j := range jobs {
+		l.tell(j, false)
 	}
 	l.drop(jobs)
 }
 
-// drop wakes everybody who waits at the partitions, and lets go of their streams: those of deleted topics at once, the others by closing
-// them in the background.
+// drop wakes everybody who waits at the partitions, and lets go of their streams: those of deleted topics, and those that have another epoch,
+// at once, the others by closing them in the background.
 func (l *Leader) drop(jobs []*job) {
-	var deleted, open []partition.Log
+	var over, open []partition.Log
 	for _, j := range jobs {
-		_, exists := l.m.img.Partition(j.id.Topic, j.id.Index)
+		p, exists := l.m.img.Partition(j.id.Topic, j.id.Index)
 		code := kerr.NotLeaderOrFollower
 		if !exists {
 			code = kerr.UnknownTopicOrPartition
@@ -270,13 +308,13 @@ func (l *Leader) drop(jobs []*job) {
 		}
 		switch {
 		case j.data == nil:
-		case exists:
+		case exists && p.LeaderEpoch == j.epoch():
 			open = append(open, j.data, j.meta)
 		default:
-			deleted = append(deleted, j.data, j.meta)
+			over = append(over, j.data, j.meta)
 		}
 	}
-	l.opt.Engine.Detach(deleted)
+	l.opt.Engine.Detach(over)
 	if len(open) > 0 {
 		l.goDo(l.closers, func() { l.closeStreams(open) })
 	}

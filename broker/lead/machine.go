@@ -16,6 +16,7 @@ const (
 	working phase = iota // a job opens, loads or announces it
 	waiting              // a job failed; it is tried again at retryAt
 	serving
+	leaving // served, but a move has stopped its appends; the move's job decides
 )
 
 // entry is a partition that this node leads.
@@ -29,6 +30,7 @@ type entry struct {
 // actions are what is to be done, besides what is under way.
 type actions struct {
 	open []meta.OpenPartition // start a job for each
+	take []taken              // the same, but the streams are open already
 	end  []meta.PartitionID   // served, or waited to be tried again, and are not this node's any more under the epoch they had
 	conf []base.UUID          // topics whose configuration may have changed
 	all  bool                 // every configuration may have changed
@@ -36,15 +38,20 @@ type actions struct {
 
 // machine is owned by the loop.
 type machine struct {
-	self      base.NodeID
+	self      meta.NodeRef
 	img       *meta.Image
 	held      map[base.UUID]map[int32]*entry
-	count     [serving + 1]int // entries by phase
-	low, high time.Duration    // back-off
+	count     [leaving + 1]int                         // entries by phase
+	wanted    map[meta.PartitionID]bool                // serving here, and to be moved to another node
+	spent     map[base.UUID]map[int32]base.StreamEpoch // the last epoch under which this process attached a partition's streams
+	low, high time.Duration                            // back-off
 }
 
-func newMachine(self base.NodeID, low, high time.Duration) *machine {
-	return &machine{self: self, held: map[base.UUID]map[int32]*entry{}, low: low, high: high}
+func newMachine(self meta.NodeRef, low, high time.Duration) *machine {
+	return &machine{
+		self: self, held: map[base.UUID]map[int32]*entry{}, low: low, high: high,
+		wanted: map[meta.PartitionID]bool{}, spent: map[base.UUID]map[int32]base.StreamEpoch{},
+	}
 }
 
 func (m *machine) entry(id meta.PartitionID) *entry { return m.held[id.Topic][id.Index] }
@@ -65,6 +72,7 @@ func (m *machine) move(e *entry, to phase) {
 
 func (m *machine) remove(id meta.PartitionID) {
 	m.count[m.entry(id).phase]--
+	delete(m.wanted, id)
 	delete(m.held[id.Topic], id.Index)
 	if len(m.held[id.Topic]) == 0 {
 		delete(m.held, id.Topic)
@@ -94,12 +102,15 @@ func (m *machine) observe(img *meta.Image) (a actions) {
 
 // observeAll compares everything: at the start, and where it is not known what changed.
 func (m *machine) observeAll(a *actions) {
+	for t := range m.spent {
+		m.forget(t)
+	}
 	for t, parts := range m.held {
 		for i := range parts {
 			m.look(meta.PartitionID{Topic: t, Index: i}, a)
 		}
 	}
-	for p := range m.img.PartitionsLedBy(m.self) {
+	for p := range m.img.PartitionsLedBy(m.self.ID) {
 		if id := (meta.PartitionID{Topic: p.Topic, Index: p.Index}); m.entry(id) == nil {
 			m.look(id, a)
 		}
@@ -116,6 +127,7 @@ func (m *machine) topic(t base.UUID, a *actions) {
 			m.look(id, a)
 		}
 	}
+	m.forget(t)
 	if len(m.held[t]) > 0 {
 		a.conf = append(a.conf, t)
 	}
@@ -124,19 +136,55 @@ func (m *machine) topic(t base.UUID, a *actions) {
 // look compares one partition with the image.
 func (m *machine) look(id meta.PartitionID, a *actions) {
 	p, ok := m.img.Partition(id.Topic, id.Index)
-	mine := ok && p.Leader == m.self
+	mine := ok && p.Leader == m.self.ID
 	e := m.entry(id)
 	switch {
 	case e == nil && mine:
 		m.put(id, &entry{phase: working, epoch: -1})
-		a.open = append(a.open, meta.OpenPartition{Partition: id, Expected: p.LeaderEpoch})
+		m.begin(id, p, a)
 	case e == nil || e.phase == working: // the job's result will be judged against the image of then
 	case !mine:
 		m.end(id, a)
-	case e.phase == serving && p.LeaderEpoch > e.epoch:
+	case e.phase != waiting && p.LeaderEpoch > e.epoch:
 		m.end(id, a)
 		m.look(id, a)
+	case e.phase == serving && p.Target != base.NoNode && p.Target != m.self.ID:
+		m.wanted[id] = true
+	default:
+		delete(m.wanted, id)
 	}
+}
+
+// taken is a partition that was handed over to this node: its streams are open for it, under an epoch that it has not used.
+type taken struct {
+	partition  meta.Partition
+	data, meta meta.Stream
+}
+
+// begin starts a job: the streams are opened, unless that has been done for this node.
+func (m *machine) begin(id meta.PartitionID, p meta.Partition, a *actions) {
+	if t, ok := m.given(id, p); ok {
+		m.spend(id, p.LeaderEpoch)
+		a.take = append(a.take, t)
+		return
+	}
+	a.open = append(a.open, meta.OpenPartition{Partition: id, Expected: p.LeaderEpoch})
+}
+
+// given reports whether the streams of p are open for this very process, which has never attached them under that epoch: a hand-over, or an
+// open whose answer was lost. An epoch that was attached once is never attached again; what its streams hold the metadata cannot know.
+func (m *machine) given(id meta.PartitionID, p meta.Partition) (t taken, ok bool) {
+	if last, was := m.spent[id.Topic][id.Index]; was && p.LeaderEpoch <= last || p.State == meta.Assigned {
+		return t, false
+	}
+	data, _ := m.img.Stream(p.Data)
+	aux, _ := m.img.Stream(p.Meta)
+	for _, s := range []meta.Stream{data, aux} {
+		if s.State != meta.Open || s.Epoch != p.LeaderEpoch || s.Owner != m.self.ID || s.OwnerEpoch != m.self.Epoch {
+			return t, false
+		}
+	}
+	return taken{p, data, aux}, true
 }
 
 // end takes a partition out that no job works on.
@@ -147,7 +195,7 @@ func (m *machine) end(id meta.PartitionID, a *actions) {
 
 func (m *machine) retry(id meta.PartitionID, e *entry, p meta.Partition, a *actions) {
 	m.move(e, working)
-	a.open = append(a.open, meta.OpenPartition{Partition: id, Expected: p.LeaderEpoch})
+	m.begin(id, p, a)
 }
 
 // stale reports whether a job on id under epoch (-1: before the open) works for nothing: the partition is not this node's any more, or
@@ -155,16 +203,18 @@ func (m *machine) retry(id meta.PartitionID, e *entry, p meta.Partition, a *acti
 func (m *machine) stale(id meta.PartitionID, epoch base.StreamEpoch) bool {
 	p, ok := m.img.Partition(id.Topic, id.Index)
 	e := m.entry(id)
-	return e == nil || e.phase != working || !ok || p.Leader != m.self || epoch >= 0 && p.LeaderEpoch != epoch
+	return e == nil || e.phase != working || !ok || p.Leader != m.self.ID || epoch >= 0 && p.LeaderEpoch != epoch
 }
 
 // served takes the end of a job: the partition is announced. It returns false if that came too late; then the job's partition has to
 // be ended, and a may say to open it again.
 func (m *machine) served(id meta.PartitionID, epoch base.StreamEpoch, a *actions) bool {
+	m.spend(id, epoch)
 	if !m.stale(id, epoch) {
 		e := m.entry(id)
 		m.move(e, serving)
 		e.epoch, e.attempts = epoch, 0
+		m.look(id, a)
 		return true
 	}
 	m.again(id, a)
@@ -174,6 +224,7 @@ func (m *machine) served(id meta.PartitionID, epoch base.StreamEpoch, a *actions
 // failed takes the failure of a job, which is tried again later; jitter is random in [0, 1). It returns false if the job worked for
 // nothing.
 func (m *machine) failed(id meta.PartitionID, epoch base.StreamEpoch, now time.Time, jitter float64, a *actions) bool {
+	m.spend(id, epoch)
 	if m.stale(id, epoch) {
 		m.again(id, a)
 		return false
@@ -183,6 +234,26 @@ func (m *machine) failed(id meta.PartitionID, epoch base.StreamEpoch, now time.T
 	e.attempts++
 	e.retryAt = now.Add(backoff(m.low, m.high, e.attempts, jitter))
 	return true
+}
+
+// spend notes that the partition's streams were attached under epoch.
+func (m *machine) spend(id meta.PartitionID, epoch base.StreamEpoch) {
+	if _, ok := m.img.Partition(id.Topic, id.Index); !ok || epoch < 0 {
+		return
+	}
+	if m.spent[id.Topic] == nil {
+		m.spent[id.Topic] = map[int32]base.StreamEpoch{}
+	}
+	if last, was := m.spent[id.Topic][id.Index]; !was || epoch > last {
+		m.spent[id.Topic][id.Index] = epoch
+	}
+}
+
+// forget lets go of what is known of a topic that has been deleted: its id never comes back.
+func (m *machine) forget(t base.UUID) {
+	if _, ok := m.img.TopicByID(t); !ok {
+		delete(m.spent, t)
+	}
 }
 
 // again forgets a job that worked for nothing and looks at the partition afresh.

@@ -7,6 +7,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"sluice/base"
 	"sluice/broker/partition"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -21,6 +22,10 @@ type Engine interface {
 	Close(ctx context.Context, streams []partition.Log) []error
 	// Detach forgets streams that this node does not own any more.
 	Detach(streams []partition.Log)
+	// Flush uploads what is durable of streams that go on taking appends, and returns when it is committed.
+	Flush(ctx context.Context, streams []partition.Log) error
+	// Retire ends a stream's appends for good, and returns its end. It does nothing, and returns false, unless all of it is committed.
+	Retire(stream partition.Log) (end base.Offset, ok bool)
 	// CloseAll is Close for all streams.
 	CloseAll(ctx context.Context) error
 }
@@ -33,12 +38,22 @@ type engine struct{ e *stream.Engine }
 func (e engine) Attach(s stream.StreamState) partition.Log { return e.e.Attach(s) }
 
 func (e engine) Close(ctx context.Context, streams []partition.Log) []error {
-	ss := make([]*stream.Stream, len(streams))
-	for i, s := range streams {
+	return e.e.CloseStreams(ctx, streamsOf(streams))
+}
+
+func streamsOf(logs []partition.Log) []*stream.Stream {
+	ss := make([]*stream.Stream, len(logs))
+	for i, s := range logs {
 		ss[i] = s.(*stream.Stream)
 	}
-	return e.e.CloseStreams(ctx, ss)
+	return ss
 }
+
+func (e engine) Flush(ctx context.Context, streams []partition.Log) error {
+	return e.e.FlushStreams(ctx, streamsOf(streams))
+}
+
+func (e engine) Retire(s partition.Log) (base.Offset, bool) { return s.(*stream.Stream).Retire() }
 
 func (e engine) Detach(streams []partition.Log) {
 	for _, s := range streams {
@@ -53,8 +68,9 @@ type Options struct {
 	Node   meta.NodeRef
 	Client control.Client
 	Engine Engine
-	// OnServing is called when a partition has come into the directory, OnClosed when it has left it, before its readers are woken. They
-	// are called one at a time, off all locks, and must not block.
+	// OnServing is called when a partition has come into the directory, OnClosed when it has left it, before its readers are woken, or when a
+	// move is about to stop its appends; if that move comes to nothing, OnServing is called again. They are called one at a time, off all
+	// locks, and must not block.
 	OnServing, OnClosed func(*partition.Partition)
 
 	BatchMax      int           // partitions in one command; 1000
@@ -65,6 +81,10 @@ type Options struct {
 	RetryMax      time.Duration // 10 s
 	CallTimeout   time.Duration // of one command; 30 s
 	SnapshotBytes int64         // see partition.Options
+	MoveBatch     int           // partitions moved away together; 1000
+	MoveAhead     time.Duration // for the upload ahead of a move, while all is served; 60 s
+	MoveTimeout   time.Duration // for what a paused partition waits for before HandOver; then it serves again; 10 s
+	HandOverRetry time.Duration // for one try of HandOver; 5 s
 
 	Now        func() time.Time      // nil means time.Now
 	Logger     *slog.Logger          // nil means none
@@ -75,6 +95,8 @@ func (o Options) withDefaults() Options {
 	o.BatchMax, o.Openers, o.Loads, o.Closers = or(o.BatchMax, 1000), or(o.Openers, 4), or(o.Loads, 32), or(o.Closers, 4)
 	o.RetryMin, o.RetryMax = or(o.RetryMin, 100*time.Millisecond), or(o.RetryMax, 10*time.Second)
 	o.CallTimeout = or(o.CallTimeout, 30*time.Second)
+	o.MoveBatch, o.MoveAhead = or(o.MoveBatch, 1000), or(o.MoveAhead, time.Minute)
+	o.MoveTimeout, o.HandOverRetry = or(o.MoveTimeout, 10*time.Second), or(o.HandOverRetry, 5*time.Second)
 	if o.OnServing == nil {
 		o.OnServing = func(*partition.Partition) {}
 	}
