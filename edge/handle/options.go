@@ -15,7 +15,7 @@ import (
 	"sluice/cluster/meta"
 )
 
-// Options are what a Handler works with. All are required but Logger.
+// Options are what a Handler works with. All are required but Logger and what says so.
 type Options struct {
 	Node      meta.NodeRef
 	Control   control.Client
@@ -25,8 +25,10 @@ type Options struct {
 	Groups    *group.Coordinator
 	Serving   *Signal // woken when a partition has come into Directory
 	Config    *config.Config
-	LogDir    string // what DescribeLogDirs calls the bucket
-	Logger    *slog.Logger
+	// Follower says how far another node has followed the metadata, as far as it is known here; nil: nothing is known.
+	Follower func(base.NodeID) (Follower, bool)
+	LogDir   string // what DescribeLogDirs calls the bucket
+	Logger   *slog.Logger
 }
 
 // Directory finds open partitions. *lead.Directory implements it; errors are *kerr.Error.
