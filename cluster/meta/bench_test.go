@@ -10,7 +10,7 @@ import (
 // grown returns an image with one topic of that many partitions, all open, and so many committed uploads that touch each.
 func grown(partitions, uploads int) *Image {
 	d := Empty().Draft()
-	d.emit(CreateCluster(base.UUID{1}, [32]byte{}, 1))
+	d.emit(CreateCluster(base.UUID{1}, [32]byte{7}, 1))
 	run := func(cmd Command) Result {
 		_, res, err := d.Execute(cmd, 1)
 		if err != nil {

@@ -128,6 +128,7 @@ func (c *coder) rejection(p **Rejection) {
 	}
 	r.Code, r.Message = RejectCode(code), cutText(r.Message, messageMax)
 	c.string(&r.Message)
+	r.Message = cutText(r.Message, messageMax)
 	if c.err == nil {
 		*p = &r
 	}

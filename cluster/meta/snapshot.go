@@ -11,11 +11,7 @@ const snapshotVersion = 2
 func (img *Image) AppendSnapshot(dst []byte) []byte {
 	c := coder{buf: append(dst, snapshotVersion), version: snapshotVersion}
 	s := snapshotCoder{c: &c, img: img}
-	s.scalars()
-	s.nodes()
-	s.topics()
-	s.objects()
-	s.configs()
+	s.all()
 	return c.buf
 }
 
@@ -27,11 +23,7 @@ func LoadSnapshot(b []byte) (*Image, error) {
 	img := &Image{}
 	err := decodeBody("metadata snapshot", b[1:], b[0], snapshotVersion, func(c *coder) {
 		s := snapshotCoder{c: c, img: img}
-		s.scalars()
-		s.nodes()
-		s.topics()
-		s.objects()
-		s.configs()
+		s.all()
 		s.index()
 	})
 	if err != nil {
@@ -44,6 +36,14 @@ func LoadSnapshot(b []byte) (*Image, error) {
 type snapshotCoder struct {
 	c   *coder
 	img *Image
+}
+
+func (s snapshotCoder) all() {
+	s.scalars()
+	s.nodes()
+	s.topics()
+	s.objects()
+	s.configs()
 }
 
 func (s snapshotCoder) scalars() {
