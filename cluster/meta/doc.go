@@ -21,8 +21,10 @@
 //  5. Of every stream: 0 <= Start <= CommittedEnd; its ranges are ordered, do not overlap, leave no gap, cover
 //     [Start, CommittedEnd), and each names a committed object. CommittedEnd and Start never go back.
 //  6. A stream is owned by at most one node epoch. It is opened only when closed, and closed only at its committed end, by its
-//     owner, by the completed rescue of its owner, or by nobody.
-//  7. The leader epoch of a partition is the epoch of both its streams; it rises by one with every open, never otherwise.
+//     owner, by the completed rescue of its owner, or by nobody. A hand-over is both in one record: closed at the committed end for
+//     one node epoch, opened for another.
+//  7. The leader epoch of a partition is the epoch of both its streams; it rises by one with every open and hand-over, never
+//     otherwise. While a stream is open, its owner is the partition's leader.
 //  8. The uploads of one node epoch have consecutive numbers from 1 and take effect in that order, each once. The WAL trim position
 //     moves only with them and never back. Fencing a node epoch moves both, with the WAL's address, into its [Rescue]; from then
 //     on only the newest grant can move them.
@@ -33,6 +35,22 @@
 //     never handed out twice.
 //  11. The size of the image does not depend on the number of batches: one range per stream and upload, dropped by trims (and later
 //     by compaction).
+//  12. A partition with a Target can be handed over by somebody to somebody: both streams are open for a current node epoch, and
+//     the target is registered, not fenced, and not the leader. Every change of leader, a close of a stream, and the fencing of either
+//     node take the target away.
+//  13. A leader is registered: unregistering a node takes it out of the partitions that name it, and a node whose WAL may hold
+//     something that is not committed cannot be unregistered.
+//  14. What a node leads and has open ([Image.Led], [Image.OpenStreams]) is what a count over all partitions of all topics gives.
+//  15. A [Delta] names every node and partition that changed, but for uploads, trims and reported positions.
+//
+// # Moving
+//
+// [MovePartitions] writes a wish: the Target. The leader sees it, uploads what is not committed, stops appending and sends [HandOver],
+// which checks that everything is committed and then makes the target the owner, all in one slot. There is no moment in which the
+// partition has no leader, and no order of messages in which it has two: before the record only the old node epoch may append
+// under the old stream epoch, after it only the new one under the new epoch. A leader that sent a hand-over does not know which of the two
+// holds until it sees its own image past the answer, so it must not append any more; where nobody takes the partition, it gets it
+// back under a new epoch, as if it had opened it.
 //
 // # How images are shared
 //
