@@ -67,6 +67,19 @@ func (e *env) command(img *meta.Image, q call) meta.Command {
 		return &meta.FenceNode{Node: victim}
 	case callAssign:
 		return &meta.AssignPartitions{Partitions: []meta.PartitionLeader{{Partition: e.partition(q.part), Leader: node.ID}}}
+	case callMove:
+		return &meta.MovePartitions{Partitions: []meta.PartitionLeader{{Partition: e.partition(q.part), Leader: node.ID}}}
+	case callHandOver:
+		end := base.Offset(q.end)
+		if p, _ := img.Partition(e.topic, int32(q.part)); e.mistake == handOverEarly {
+			s, _ := img.Stream(p.Data)
+			end = s.CommittedEnd
+		}
+		return &meta.HandOver{Node: node, Partitions: []meta.HandedOver{{Partition: e.partition(q.part), Epoch: base.StreamEpoch(q.epoch), DataEnd: end}}}
+	case callClose:
+		p, _ := img.Partition(e.topic, int32(q.part))
+		epoch := base.StreamEpoch(q.epoch)
+		return &meta.CloseStreams{Node: node, Closes: []meta.StreamClose{{Stream: p.Data, Epoch: epoch, End: base.Offset(q.end)}, {Stream: p.Meta, Epoch: epoch}}}
 	case callExpire:
 		return &meta.ExpireObjects{Limit: 100}
 	}
@@ -150,6 +163,10 @@ func (q call) String() string {
 		return fmt.Sprintf("end of %s's rescue", of)
 	case callOpen:
 		return fmt.Sprintf("open of partition %d by %s", q.part, who)
+	case callHandOver:
+		return fmt.Sprintf("hand-over of partition %d by %s", q.part, who)
+	case callClose:
+		return fmt.Sprintf("close of partition %d by %s", q.part, who)
 	case callSeal:
 		return fmt.Sprintf("seal in slot %d of %s's WAL", q.trim, of)
 	}

@@ -22,48 +22,6 @@ func (c *cluster) Steps(add Add[*cluster]) {
 	c.lateSteps(add)
 }
 
-// ownerSteps: a process opens what it leads, and appends.
-func (c *cluster) ownerSteps(add Add[*cluster], i int8) {
-	p := &c.procs[i]
-	for part := range int8(c.env.parts) {
-		r := p.roles[part]
-		switch pt, _ := c.meta.img.Partition(c.env.topic, int32(part)); {
-		case r.open:
-			if p.left > 0 && p.next < slotsMax {
-				add(func(c *cluster) error { return c.append(i, part) }, "%s appends to partition %d", names[i], part)
-			}
-		case r.opening:
-			c.openSteps(add, i, part, r.expected)
-		case pt.Leader == c.env.nodes[i].ID && c.closed(pt):
-			c.openSteps(add, i, part, int8(pt.LeaderEpoch))
-		}
-	}
-}
-
-func (c *cluster) closed(p meta.Partition) bool {
-	s, _ := c.meta.img.Stream(p.Data)
-	return s.State == meta.Closed
-}
-
-func (c *cluster) openSteps(add Add[*cluster], i, part, expected int8) {
-	q := call{kind: callOpen, proc: i, part: part, epoch: expected}
-	c.calls(add, q, func(c *cluster, a answer) error {
-		r := &c.procs[i].roles[part]
-		*r = role{}
-		switch {
-		case a.code == meta.StaleEpoch:
-			c.procs[i].over = true
-		case a.code != meta.None:
-			return fmt.Errorf("open: %v", a.code)
-		default:
-			if o := a.res.(*meta.PartitionsOpened).Partitions[0]; o.Err == nil {
-				*r = role{open: true, epoch: int8(o.Data.Epoch), next: int8(o.Data.CommittedEnd)}
-			}
-		}
-		return nil
-	}, "%s opens partition %d", names[i], part)
-}
-
 // append puts a record into the next slot of the process's WAL, and acknowledges it.
 func (c *cluster) append(i, part int8) error {
 	p := &c.procs[i]
@@ -169,6 +127,7 @@ func (c *cluster) uploadStep(add Add[*cluster], i, k int8) {
 			case a.code == meta.None:
 				p.uploads[k] = upload{}
 				p.trim = max(p.trim, u.to)
+				p.settle(q.held)
 			case !over(c, a) || !p.over:
 				return fmt.Errorf("commit %d of %s is refused: %v", u.number, names[i], a.code)
 			}
@@ -204,6 +163,7 @@ func (c *cluster) controllerSteps(add Add[*cluster]) {
 			}
 		}
 	}
+	c.moveSteps(add)
 	if c.expiries > 0 && c.meta.img.PreparedCount() > 0 {
 		add(func(c *cluster) error { c.expiries--; c.execute(call{kind: callExpire}); return nil }, "the prepared objects expire")
 	}

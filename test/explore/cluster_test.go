@@ -6,27 +6,49 @@ import (
 	"time"
 )
 
+// worlds are the small clusters that are walked through to the end: those with deep only by `make model`.
+var worlds = []struct {
+	name string
+	deep bool
+	b    bounds
+}{
+	{"one upload, one rescuer", false, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 1, piece: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 1}},
+	{"two uploads that race, one rescuer", false, bounds{parts: 2, appends: [3]int8{2}, uploads: 2, uploadsAll: 2, piece: 2,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 1}},
+	{"two rescuers", false, bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 1, piece: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true, 2: true}, grants: 2}},
+	{"the rescuer is fenced as well", false, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, piece: 1,
+		fences: [3]bool{true, true}, rescuers: [3]bool{1: true, 2: true}, grants: 3}},
+	{"objects expire", false, bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 1, piece: 2,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 1, expiries: 1}},
+	{"a partition moves to and fro", false, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, moves: 2, faults: 1}},
+	{"a move, and the owner is fenced", false, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, piece: 2, moves: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 1}},
+	{"a move, and the target is fenced", false, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, piece: 2, moves: 1,
+		fences: [3]bool{1: true}, rescuers: [3]bool{true}, grants: 1, faults: 1}},
+	{"a close and a move", false, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, moves: 1, closes: 1, faults: 1}},
+
+	{"one upload, one rescuer, three faults", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 1, piece: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 3}},
+	{"two rescuers, a fault", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 1, piece: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true, 2: true}, grants: 2, faults: 1}},
+	{"a partition moves to and fro, two faults", true, bounds{parts: 1, appends: [3]int8{2, 2}, uploads: 1, moves: 3, faults: 2}},
+	{"moves, and both may be fenced", true, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, piece: 2, moves: 2,
+		fences: [3]bool{true, true}, rescuers: [3]bool{2: true}, grants: 2, faults: 1}},
+	{"a close and a move, two faults", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, moves: 1, closes: 1, faults: 2}},
+}
+
 // TestCluster walks through small clusters to the end.
 func TestCluster(t *testing.T) {
-	for _, c := range []struct {
-		name string
-		b    bounds
-	}{
-		{"one upload, one rescuer, two faults", bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 1, piece: 1,
-			fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 2}},
-		{"two uploads that race, one rescuer", bounds{parts: 2, appends: [3]int8{2}, uploads: 2, uploadsAll: 2, piece: 2,
-			fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 1}},
-		{"two rescuers", bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 1, piece: 1,
-			fences: [3]bool{true}, rescuers: [3]bool{1: true, 2: true}, grants: 2, faults: 1}},
-		{"the rescuer is fenced as well", bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, piece: 1,
-			fences: [3]bool{true, true}, rescuers: [3]bool{1: true, 2: true}, grants: 3}},
-		{"objects expire", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 1, piece: 2,
-			fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 1, expiries: 1}},
-	} {
+	for _, c := range worlds {
+		if c.deep && !Deep() {
+			continue
+		}
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
-			r := Run(newCluster(c.b), Limit{States: 3_000_000})
-			t.Log(r, time.Since(began))
+			r := Run(newCluster(c.b), Limit{States: 20_000_000})
+			t.Log(r, time.Since(began).Round(time.Millisecond))
 			if r.Found != nil {
 				t.Fatal(r.Found)
 			}
@@ -50,6 +72,10 @@ func TestClusterMistakes(t *testing.T) {
 		{trimAhead, "I1", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 1}},
 		{completeEarly, "I1", bounds{parts: 1, appends: [3]int8{1}, piece: 1, fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1}},
 		{lastSlotUnsealed, "I3", bounds{parts: 1, appends: [3]int8{1}, piece: 1, fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1}},
+		{appendAfterSent, "I3", bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, moves: 1, faults: 1}},
+		{appendAfterSent, "I3", bounds{parts: 1, appends: [3]int8{1}, uploads: 1, closes: 1, faults: 1}},
+		{handOverEarly, "I1", bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, moves: 1}},
+		{takenEarly, "I2", bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, moves: 1}},
 		{piecesVary, "I1", bounds{parts: 1, appends: [3]int8{2}, piece: 1, fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 2}},
 	} {
 		c.b.mistake = c.mistake

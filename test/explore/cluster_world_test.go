@@ -31,14 +31,15 @@ type bounds struct {
 	parts      int
 	appends    [procsMax]int8 // records each process appends at most
 	uploads    int8           // uploads a process has under way at a time
-	uploadsAll int8           // uploads of one process together
+	uploadsAll int8           // uploads of one process together; 0: as many as it likes
 	piece      int8           // blocks a rescuer uploads at a time
 	fences     [procsMax]bool // node epochs that may be fenced
 	rescuers   [procsMax]bool
 	grants     int8 // new grants
 	faults     int8 // lost answers, late requests, restarts of a rescuer
 	expiries   int8 // times that all prepared objects expire
-	moves      int8 // planned moves
+	moves      int8 // planned moves; to any process that may append
+	closes     int8 // closes by the owner, which opens the partition anew
 	mistake    mistake
 }
 
@@ -53,6 +54,9 @@ const (
 	trimAhead        mistake = "the WAL is trimmed when the object is put, before the commit"
 	completeEarly    mistake = "the rescue is completed before everything is committed"
 	lastSlotUnsealed mistake = "the rescuer reads up to the first empty slot without sealing it"
+	appendAfterSent  mistake = "the owner goes on appending when no answer to its hand-over or close came"
+	handOverEarly    mistake = "a partition is handed over before its rest is uploaded, and its ends are not checked"
+	takenEarly       mistake = "the target takes the partition when the move is wanted, not when it is handed over"
 	piecesVary       mistake = "a rescue that starts over cuts its pieces differently"
 )
 
@@ -90,6 +94,11 @@ type role struct {
 	open, opening bool
 	expected      int8 // leader epoch that the open under way names
 	epoch, next   int8
+	committed     int8     // as the answers to its commits say
+	leaving       callKind // callHandOver or callClose: appends are paused for it
+	end           int8     // where it is sent to end
+	sent          bool     // it was sent: nothing is ever appended again under this epoch
+	spent         int8     // the last epoch it had, plus one
 }
 
 // proc is a process: one node epoch.
@@ -121,7 +130,7 @@ type call struct {
 	kind                 callKind
 	proc, victim, grant  int8
 	number, trim, object int8
-	part, epoch          int8
+	part, epoch, end     int8
 	held                 content
 }
 
@@ -138,6 +147,9 @@ const (
 	callFence
 	callAssign
 	callExpire
+	callMove
+	callHandOver
+	callClose
 	callSeal // of a WAL's slot; to the store
 )
 
@@ -152,6 +164,8 @@ type flat struct {
 	grants   int8 // left
 	faults   int8 // left
 	expiries int8 // left
+	moves    int8 // left
+	closes   int8 // left
 	values   int8 // used
 }
 
@@ -221,17 +235,20 @@ func newCluster(b bounds) *cluster {
 		leaders[i] = e.nodes[0].ID
 	}
 	do(&meta.CreateTopics{Topics: []meta.NewTopic{{Name: "t", ID: e.topic, Partitions: int32(b.parts), Leaders: leaders}}})
+	if e.uploadsAll == 0 {
+		e.uploadsAll = slotsMax
+	}
 	c := &cluster{env: e}
 	open := &meta.OpenPartitions{Node: e.nodes[0]}
 	for i := range b.parts {
 		open.Partitions = append(open.Partitions, meta.OpenPartition{Partition: e.partition(int8(i)), Expected: -1})
-		c.procs[0].roles[i] = role{open: true}
+		c.procs[0].roles[i] = role{open: true, spent: 1}
 	}
 	do(open)
 	for i := range c.procs {
 		c.procs[i].left = b.appends[i]
 	}
-	c.grants, c.faults, c.expiries = b.grants, b.faults, b.expiries
+	c.grants, c.faults, c.expiries, c.moves, c.closes = b.grants, b.faults, b.expiries, b.moves, b.closes
 	c.meta = e.intern(img)
 	return c
 }
@@ -281,7 +298,7 @@ func (e *env) fingerprint(img *meta.Image) []byte {
 		put(int64(r.Victim.ID), int64(r.Victim.Epoch), int64(r.State), int64(r.WALTrim), int64(r.LastUpload), int64(r.Grant), int64(r.Rescuer.ID), int64(r.Rescuer.Epoch))
 	}
 	for p := range img.PartitionsOf(e.topic) {
-		put(int64(p.Leader), int64(p.LeaderEpoch), int64(p.State))
+		put(int64(p.Leader), int64(p.LeaderEpoch), int64(p.State), int64(p.Target))
 		for _, id := range []base.StreamID{p.Data, p.Meta} {
 			s, _ := img.Stream(id)
 			put(int64(s.Owner), int64(s.OwnerEpoch), int64(s.Epoch), int64(s.State), int64(s.Start), int64(s.CommittedEnd))
