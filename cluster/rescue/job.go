@@ -102,6 +102,16 @@ func (w *Worker) records(ctx context.Context, r meta.Rescue) error {
 	}, stream.NodeRef(r.Victim), r.Grant, r.LastUpload+1, wal.Read(ctx, r.WAL, opt, victim, r.WALTrim, end))
 }
 
+// takeRoom waits for the memory of a piece. The pieces that have theirs need nothing more to end, so nobody waits for ever.
+func (w *Worker) takeRoom(ctx context.Context) (free func(), err error) {
+	select {
+	case w.room <- struct{}{}:
+		return func() { <-w.room }, nil
+	case <-ctx.Done():
+		return nil, base.Wrap(base.Closed, context.Cause(ctx))
+	}
+}
+
 // committed reports whether a record of the victim need not be uploaded: its stream is committed beyond it, was closed by the victim
 // or is deleted. That is final, for the image shows the grant, so the fence.
 func committed(img *meta.Image, victim meta.NodeRef, id base.StreamID, epoch base.StreamEpoch, r base.OffsetRange) bool {

@@ -14,6 +14,8 @@ import (
 type Worker struct {
 	opt     Options
 	metrics *metrics
+	piece   int64         // bytes of a piece
+	room    chan struct{} // one for each piece that Memory holds
 	wake    chan struct{} // a new image
 	ends    chan end
 	stop    context.CancelFunc
@@ -39,6 +41,8 @@ type end struct {
 func Start(opt Options) *Worker {
 	w := &Worker{opt: opt.withDefaults(), wake: make(chan struct{}, 1), ends: make(chan end), over: make(chan struct{})}
 	w.metrics = newMetrics(opt.Registerer)
+	w.piece = min(pieceBytes, w.opt.Memory/piecesMin)
+	w.room = make(chan struct{}, w.opt.Memory/w.piece)
 	w.mu.changed = make(chan struct{})
 	ctx, stop := context.WithCancel(context.Background())
 	w.stop = stop

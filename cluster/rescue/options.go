@@ -24,6 +24,9 @@ type Options struct {
 
 	SOBytes  int64 // a stream with so many bytes in a piece gets an object of its own; 8 MiB
 	Parallel int   // rescues at a time; 4
+	// Memory is what the pieces of all rescues together take, in bytes; 128 MiB. Reading ahead takes up to 32 MiB more for each rescue of
+	// a WAL of class s3, and 1 MiB for others.
+	Memory int64
 
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: no metrics
@@ -35,6 +38,9 @@ type Options struct {
 
 const (
 	defaultParallel = 4
+	defaultMemory   = 128 << 20
+	pieceBytes      = 16 << 20               // of WAL, at most; large enough that what a request costs does not matter, small enough that several go side by side
+	piecesMin       = 4                      // so many fit into Memory
 	retryMin        = 250 * time.Millisecond // pause after a failed attempt; doubles
 	retryMax        = 10 * time.Second
 	retryPerson     = time.Minute     // pause after one that a person has to look at
@@ -44,6 +50,9 @@ const (
 func (o Options) withDefaults() Options {
 	if o.Parallel <= 0 {
 		o.Parallel = defaultParallel
+	}
+	if o.Memory <= 0 {
+		o.Memory = defaultMemory
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)

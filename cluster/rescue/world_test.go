@@ -33,7 +33,7 @@ type cluster struct {
 		next    int
 		n       byte
 		// around, if set, is called with each command; it calls decide when, and if, the command is to take effect.
-		around func(c meta.Command, decide func() (meta.Result, error)) (meta.Result, error)
+		around func(ctx context.Context, c meta.Command, decide func() (meta.Result, error)) (meta.Result, error)
 	}
 }
 
@@ -59,10 +59,10 @@ func (c *cluster) Submit(ctx context.Context, cmd meta.Command) (meta.Result, er
 	if around == nil {
 		return c.decide(cmd)
 	}
-	return around(cmd, func() (meta.Result, error) { return c.decide(cmd) })
+	return around(ctx, cmd, func() (meta.Result, error) { return c.decide(cmd) })
 }
 
-func (c *cluster) setAround(f func(meta.Command, func() (meta.Result, error)) (meta.Result, error)) {
+func (c *cluster) setAround(f func(context.Context, meta.Command, func() (meta.Result, error)) (meta.Result, error)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.mu.around = f

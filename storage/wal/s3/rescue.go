@@ -11,8 +11,13 @@ import (
 	"sluice/storage/wal/block"
 )
 
-// readAhead is how many slots are fetched at a time by Read.
-const readAhead = 4
+// Read fetches slots side by side, because each costs a round trip: as many as fit into readBytes if they are as large as the largest of
+// those that came last, within these bounds.
+const (
+	readBytes = 32 << 20
+	readMin   = 4
+	readMax   = 32
+)
 
 // Class has the operations on other node epochs' WALs. It holds no state.
 type Class struct{}
@@ -36,7 +41,7 @@ func (Class) Read(ctx context.Context, opt block.Options, victim block.Victim, f
 			return
 		}
 		var prev *block.Header
-		for slot, err := range sl.ReadRange(ctx, uint64(victim.Epoch), uint64(from), uint64(end), readAhead) {
+		for slot, err := range readSlots(ctx, sl, uint64(victim.Epoch), uint64(from), uint64(end)) {
 			var b *block.Block
 			var h block.Header
 			if err == nil {
@@ -53,6 +58,45 @@ func (Class) Read(ctx context.Context, opt block.Options, victim block.Victim, f
 				return
 			}
 			prev = &h
+		}
+	}
+}
+
+// fetched is a slot on its way.
+type fetched struct {
+	slot slotlog.Slot
+	err  error
+}
+
+// readSlots yields the slots [from, to) in order. The slots that are being fetched or wait for their turn take about readBytes of memory. An
+// error ends it.
+func readSlots(ctx context.Context, sl slotlog.Log, epoch, from, to uint64) iter.Seq2[slotlog.Slot, error] {
+	return func(yield func(slotlog.Slot, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var queue []chan fetched // in order
+		defer func() {
+			cancel()
+			for _, c := range queue {
+				<-c
+			}
+		}()
+		width, largest, next := readMin, 0, from
+		for slot := from; slot < to; slot++ {
+			for ; next < to && len(queue) < width; next++ {
+				c, at := make(chan fetched, 1), next
+				queue = append(queue, c)
+				go func() {
+					s, err := sl.Read(ctx, epoch, at)
+					c <- fetched{s, err}
+				}()
+			}
+			f := <-queue[0]
+			queue = queue[1:]
+			largest = max(len(f.slot.Payload), largest*7/8) // what was large long ago is forgotten
+			width = min(max(readBytes/max(largest, 1), readMin), readMax, width+2)
+			if !yield(f.slot, f.err) || f.err != nil {
+				return
+			}
 		}
 	}
 }
