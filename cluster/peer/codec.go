@@ -6,6 +6,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"strings"
 
 	"sluice/base"
 )
@@ -150,7 +151,7 @@ func kindCode(k base.Kind) uint8 {
 func encodeFailure(call uint64, err error) []byte {
 	text := err.Error()
 	if len(text) > messageBytesMax {
-		text = text[:messageBytesMax]
+		text = strings.ToValidUTF8(text[:messageBytesMax], "")
 	}
 	return encode(frameFailure, kindCode(handlerKind(err)), call, []byte(text))
 }

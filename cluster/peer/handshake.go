@@ -88,7 +88,7 @@ func parseHello(b []byte) (hello, error) {
 	h := hello{oldest: binary.BigEndian.Uint16(b[4:]), newest: binary.BigEndian.Uint16(b[6:]), maxFrame: binary.BigEndian.Uint32(b[56:])}
 	copy(h.cluster[:], b[8:24])
 	copy(h.nonce[:], b[24:56])
-	if h.oldest > h.newest || h.maxFrame > 1<<30 {
+	if h.oldest > h.newest || h.maxFrame > maxFrameLimit {
 		return hello{}, refused("a hello that makes no sense")
 	}
 	return h, nil

@@ -20,6 +20,7 @@ func (m Method) String() string { return strconv.Itoa(int(m)) }
 // Handler answers the calls of one method, several at a time. The body belongs to the handler for the call, and the answer to the
 // server once it is returned. ctx ends when the caller has given up, its connection is lost, or the server is closed. The kind and the
 // text of an error reach the caller; one that nobody classified arrives as Unknown, the bare error of a context as Undetermined.
+// A panic ends the process, so a handler checks what it decodes.
 type Handler func(ctx context.Context, body []byte) ([]byte, error)
 
 // ServerOptions set up a server. Cluster, Secret and Handlers are required; zero values of the rest mean the defaults named.
@@ -68,6 +69,7 @@ type limits struct {
 
 const (
 	maxFrameDefault = 64 << 20
+	maxFrameLimit   = 1 << 30             // what a hello may say
 	queuedBytesMax  = 2 * maxFrameDefault // of one connection, not yet written: a client then sheds calls, a server stops reading
 	pieceBytes      = 256 << 10           // written under one deadline
 	bufferBytes     = 32 << 10            // of a connection's reads, and of its writes
@@ -107,6 +109,7 @@ func (o ServerOptions) withDefaults() ServerOptions {
 	if o.MaxFrame <= 0 {
 		o.MaxFrame = maxFrameDefault
 	}
+	o.MaxFrame = min(o.MaxFrame, maxFrameLimit)
 	if o.Name == nil {
 		o.Name = Method.String
 	}

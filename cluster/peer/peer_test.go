@@ -6,10 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"sync"
 	"testing"
 	"time"
+	"unicode/utf8"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"go.uber.org/goleak"
 
 	"sluice/base"
@@ -35,6 +38,9 @@ func handlers(started, ended chan<- struct{}) map[Method]Handler {
 	return map[Method]Handler{
 		echo: func(_ context.Context, body []byte) ([]byte, error) { return body, nil },
 		fail: func(_ context.Context, body []byte) ([]byte, error) {
+			if len(body) == 0 {
+				return nil, errors.New("no kind")
+			}
 			return nil, fmt.Errorf("outer: %w", base.Errorf(base.Kind(body[0]), "%s", body[1:]))
 		},
 		block: func(ctx context.Context, body []byte) ([]byte, error) {
@@ -195,18 +201,190 @@ func TestServerClose(t *testing.T) {
 		t.Fatal("Close did not wait for the handler")
 	}
 	wantKind(t, <-result, base.Undetermined)
-	_, err := c.Call(testContext(t), addr, echo, nil)
-	wantKind(t, err, base.Unavailable)
+	callUntil(t, c, addr, base.Unavailable) // the first may still be written to the connection that ends
+	s.Close()
 }
 
-func TestWrongSecretAndCluster(t *testing.T) {
-	_, addr := serve(t, ServerOptions{})
-	for name, opt := range map[string]ClientOptions{"secret": {Secret: [32]byte{9}}, "cluster": {Cluster: base.UUID{9}}} {
-		c := client(t, opt)
-		_, err := c.Call(testContext(t), addr, echo, nil)
-		wantKind(t, err, base.Unavailable)
-		if !errors.Is(err, ErrRefused) {
-			t.Errorf("wrong %s: %v", name, err)
+// callUntil calls until the error is of the kind.
+func callUntil(t *testing.T, c *Client, addr string, kind base.Kind) {
+	t.Helper()
+	ctx := testContext(t)
+	for {
+		_, err := c.Call(ctx, addr, echo, nil)
+		if ctx.Err() != nil {
+			t.Fatalf("got %v, want an error of kind %v at last", err, kind)
+		}
+		if base.IsKind(err, kind) {
+			return
 		}
 	}
+}
+
+func TestAServerThatComesBack(t *testing.T) {
+	s, addr := serve(t, ServerOptions{})
+	c := client(t, ClientOptions{limits: limits{backoffMin: time.Nanosecond, backoffMax: time.Nanosecond}})
+	for range 3 {
+		if _, err := c.Call(testContext(t), addr, echo, nil); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+		callUntil(t, c, addr, base.Unavailable)
+		ln, err := net.Listen("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s = Serve(ln, ServerOptions{Cluster: testCluster, Secret: testSecret, Handlers: handlers(nil, nil)})
+		t.Cleanup(s.Close)
+	}
+}
+
+func TestClientClose(t *testing.T) {
+	started, ended := make(chan struct{}, 1), make(chan struct{}, 1)
+	_, addr := serve(t, ServerOptions{Handlers: handlers(started, ended)})
+	c := client(t, ClientOptions{})
+	result := make(chan error, 1)
+	go func() {
+		_, err := c.Call(testContext(t), addr, block, nil)
+		result <- err
+	}()
+	receiveOne(t, started, "the start of the handler")
+	c.Close()
+	wantKind(t, <-result, base.Undetermined)
+	receiveOne(t, ended, "the end of the handler of a client that was closed")
+	_, err := c.Call(testContext(t), addr, echo, nil)
+	wantKind(t, err, base.Closed)
+	c.Close()
+}
+
+func TestAnEndedContextIsNotWritten(t *testing.T) {
+	started := make(chan struct{}, 1)
+	_, addr := serve(t, ServerOptions{Handlers: handlers(started, nil)})
+	c := client(t, ClientOptions{})
+	if _, err := c.Call(testContext(t), addr, echo, nil); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := c.Call(ctx, addr, block, nil)
+	wantKind(t, err, base.Unavailable)
+	if !errors.Is(err, context.Canceled) || len(started) != 0 {
+		t.Errorf("%v, %d handlers ran", err, len(started))
+	}
+}
+
+func TestBodiesAreBounded(t *testing.T) {
+	_, addr := serve(t, ServerOptions{MaxFrame: 8192, Handlers: map[Method]Handler{
+		echo:  func(_ context.Context, body []byte) ([]byte, error) { return body, nil },
+		fail:  func(context.Context, []byte) ([]byte, error) { return make([]byte, maxFrameDefault+1), nil },
+		block: func(context.Context, []byte) ([]byte, error) { return nil, errors.New(strings.Repeat("é", 10_000)) },
+	}})
+	reg := prometheus.NewRegistry()
+	c := client(t, ClientOptions{Registerer: reg})
+	if _, err := c.Call(testContext(t), addr, echo, make([]byte, 8192)); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Call(testContext(t), addr, echo, make([]byte, 8193))
+	wantKind(t, err, base.Invalid)
+	_, err = c.Call(testContext(t), addr, fail, nil)
+	wantKind(t, err, base.Undetermined) // the handler did run
+	_, err = c.Call(testContext(t), addr, block, nil)
+	wantKind(t, err, base.Unknown)
+	if len(err.Error()) > messageBytesMax || !utf8.ValidString(err.Error()) {
+		t.Errorf("a text of %d bytes", len(err.Error()))
+	}
+	if n := metric(t, reg, "sluice_peer_client_handshakes_total{ok}"); n != 1 {
+		t.Errorf("%v connections: calls that were too long ended one", n)
+	}
+}
+
+func TestCallsAreShed(t *testing.T) {
+	started := make(chan struct{}, 10)
+	for _, tc := range []struct {
+		name   string
+		server limits
+		client limits
+		room   int
+	}{{"by the client", limits{}, limits{calls: 3}, 3}, {"by the server", limits{calls: 2}, limits{}, 4}} {
+		t.Run(tc.name, func(t *testing.T) {
+			_, addr := serve(t, ServerOptions{limits: tc.server, Handlers: handlers(started, nil)})
+			c := client(t, ClientOptions{limits: tc.client})
+			ctx, cancel := context.WithCancel(testContext(t))
+			var polls sync.WaitGroup
+			for range tc.room {
+				polls.Go(func() { c.Call(ctx, addr, block, nil) })
+			}
+			for range tc.room {
+				receiveOne(t, started, "the start of a poll")
+			}
+			_, err := c.Call(ctx, addr, block, nil)
+			wantKind(t, err, base.Unavailable)
+			if !strings.Contains(err.Error(), "shed") || len(started) != 0 {
+				t.Errorf("%v, %d more handlers ran", err, len(started))
+			}
+			cancel()
+			polls.Wait()
+			for err = errors.New("not called"); err != nil; { // the server may not have heard of the cancellations yet
+				if _, err = c.Call(testContext(t), addr, echo, nil); err != nil && !strings.Contains(err.Error(), "shed") {
+					t.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+func TestMetrics(t *testing.T) {
+	reg := prometheus.NewRegistry()
+	name := func(m Method) string { return map[Method]string{echo: "echo", fail: "fail"}[m] }
+	s, addr := serve(t, ServerOptions{Registerer: reg, Name: name})
+	c := client(t, ClientOptions{Registerer: reg, Name: name})
+	for range 3 {
+		if _, err := c.Call(testContext(t), addr, echo, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c.Call(testContext(t), addr, fail, []byte{byte(base.Fenced)})
+	for name, want := range map[string][2]float64{
+		"client_calls_total{echo ok}": {3, 3}, "client_calls_total{fail fenced}": {1, 1}, "client_call_seconds{echo}": {3, 3},
+		"client_connections": {1, 1}, "client_handshakes_total{ok}": {1, 1}, "client_calls_in_flight": {0, 0},
+		"server_calls_total{echo ok}": {3, 3}, "server_calls_total{fail fenced}": {1, 1}, "server_call_seconds{echo}": {3, 3},
+		"server_connections": {1, 1}, "server_handshakes_total{ok}": {1, 1}, "server_calls_in_flight": {0, 0},
+		"client_sent_bytes_total": {3000, 3500}, "client_received_bytes_total": {3000, 3500}, "server_received_bytes_total": {3000, 3500},
+		"client_connections_lost_total": {0, 0},
+	} {
+		if got := metric(t, reg, "sluice_peer_"+name); got < want[0] || got > want[1] {
+			t.Errorf("%s is %v, want %v", name, got, want)
+		}
+	}
+	s.Close()
+	callUntil(t, c, addr, base.Unavailable)
+	c.Close() // the count is final
+	if n := metric(t, reg, "sluice_peer_client_connections_lost_total"); n != 1 {
+		t.Errorf("%v connections lost", n)
+	}
+}
+
+// metric returns the value of a metric, the count of a histogram, by its name and the values of its labels in the order of their names; 0 if it is
+// not there.
+func metric(t *testing.T, reg *prometheus.Registry, want string) float64 {
+	t.Helper()
+	families, err := reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			name := f.GetName()
+			if len(m.GetLabel()) > 0 {
+				var values []string
+				for _, l := range m.GetLabel() {
+					values = append(values, l.GetValue())
+				}
+				name += "{" + strings.Join(values, " ") + "}"
+			}
+			if name == want {
+				return m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
+			}
+		}
+	}
+	return 0
 }
