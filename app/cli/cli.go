@@ -36,14 +36,17 @@ type Process struct {
 
 // commands is the whole command line.
 type commands struct {
-	Start   startCmd   `cmd:"" help:"Start a broker."`
-	Topic   topicCmd   `cmd:"" help:"Create, list, describe and delete topics."`
-	Produce produceCmd `cmd:"" help:"Write lines of standard input to a topic."`
-	Consume consumeCmd `cmd:"" help:"Print the records of a topic."`
-	Group   groupCmd   `cmd:"" help:"List and describe consumer groups."`
-	Bench   benchCmd   `cmd:"" help:"Load a broker and measure throughput and latency."`
-	Config  configCmd  `cmd:"" help:"Print every setting of the broker: value, default, unit, documentation."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+	Start      startCmd      `cmd:"" help:"Start a broker."`
+	Topic      topicCmd      `cmd:"" help:"Create, list, describe and delete topics."`
+	Produce    produceCmd    `cmd:"" help:"Write lines of standard input to a topic."`
+	Consume    consumeCmd    `cmd:"" help:"Print the records of a topic."`
+	Group      groupCmd      `cmd:"" help:"List and describe consumer groups."`
+	Cluster    clusterCmd    `cmd:"" help:"Describe the cluster; drain nodes."`
+	Partition  partitionCmd  `cmd:"" help:"List and move partitions."`
+	Controller controllerCmd `cmd:"" help:"Make another node the controller."`
+	Bench      benchCmd      `cmd:"" help:"Load a broker and measure throughput and latency."`
+	Config     configCmd     `cmd:"" help:"Print every setting of the broker: value, default, unit, documentation."`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // exit carries an exit code out of kong, which wants to leave the process when it has printed help.
@@ -63,7 +66,7 @@ func Main(p Process) (code int) {
 	cmds := commands{Start: startCmd{newSettingFlags()}, Config: configCmd{newSettingFlags()}}
 	parser, err := kong.New(&cmds,
 		kong.Name("sluice"),
-		kong.Description("A Kafka broker whose disk is a bucket.\n\nsluice start runs one; the other commands speak to any Kafka broker."),
+		kong.Description("A Kafka broker whose disk is a bucket.\n\nsluice start runs one; cluster, partition and controller speak to the admin listener of any broker of a cluster, the others to any Kafka broker."),
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/pprof"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -23,17 +24,23 @@ type Options struct {
 	Logger   *slog.Logger
 }
 
+// state is what the handler is told after the start.
+type state struct {
+	cluster atomic.Pointer[Cluster]
+}
+
 // Server is the HTTP server.
 type Server struct {
-	http http.Server
-	ln   net.Listener
-	done chan struct{}
+	http  http.Server
+	ln    net.Listener
+	state state
+	done  chan struct{}
 }
 
 // Start serves on ln until Close.
 func Start(ln net.Listener, opt Options) *Server {
 	s := &Server{ln: ln, done: make(chan struct{})}
-	s.http = http.Server{Handler: Handler(opt), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
+	s.http = http.Server{Handler: handler(opt, &s.state), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: 2 * time.Minute}
 	go func() {
 		defer close(s.done)
 		if err := s.http.Serve(ln); !errors.Is(err, http.ErrServerClosed) && opt.Logger != nil {
@@ -41,6 +48,14 @@ func Start(ln net.Listener, opt Options) *Server {
 		}
 	}()
 	return s
+}
+
+// Attach tells the server of the cluster, as soon as there is one; until then pages below /v1/ answer 503.
+func (s *Server) Attach(c Cluster) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	s.state.cluster.Store(&c)
 }
 
 // Addr is where the server listens.
@@ -56,14 +71,17 @@ func (s *Server) Close(ctx context.Context) error {
 	return err
 }
 
-// Handler is the server's handler on its own.
-func Handler(opt Options) http.Handler {
+// handler serves all pages. Requests that change something are refused when another site's page in a browser sends them.
+func handler(opt Options, s *state) http.Handler {
 	mux := http.NewServeMux()
+	for pattern, p := range api {
+		mux.Handle(pattern, http.NewCrossOriginProtection().Handler(s.serve(p)))
+	}
 	mux.Handle("GET /metrics", promhttp.HandlerFor(opt.Gatherer, promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /healthz", check(opt.Healthy))
 	mux.HandleFunc("GET /readyz", check(opt.Ready))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "%s\n/metrics\n/healthz\n/readyz\n/debug/pprof/\n", opt.Index)
+		fmt.Fprintf(w, "%s\n/metrics\n/healthz\n/readyz\n/v1/cluster\n/v1/partitions\n/debug/pprof/\n", opt.Index)
 	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -49,7 +49,9 @@ func newBroker(t *testing.T, nodes int) *broker {
 	}
 	srv := kafka.New(kafka.Options{Handler: New(Options{
 		Node: b.node[0], Control: ctl, Config: cfg,
-		Follower: func(id base.NodeID) (Follower, bool) { return Follower{Pos: 7, FetchMS: 8, CaughtUpMS: 9}, id == b.node[1%nodes].ID },
+		Follower: func(id base.NodeID) (Follower, bool) {
+			return Follower{Pos: 7, FetchMS: 8, CaughtUpMS: 9}, id == b.node[1%nodes].ID
+		},
 	})})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
