@@ -8,6 +8,8 @@
 //	cold       those whose bytes are not in memory are read by cold workers; then the fetch is answered
 //	park       if that gave too few bytes and no error, the fetch registers at its partitions and its goroutine ends;
 //	           HW passing at any of them counts the bytes down, and the last one starts the next round
+//	hold       if it gave too few bytes, and all that is wrong is that partitions are about to be served, here or by another node, the
+//	           fetch waits for that, once and briefly, so that the answer has the data or the new leader is known
 //
 // Invariants:
 //
@@ -20,7 +22,8 @@
 //  5. Reads from memory never wait for reads from the bucket: those run on workers of their own, with a bound of their own.
 //  6. The memory of sessions is bounded by the number of sessions and of partitions in them; a client that gets no session is told
 //     so (session id 0) and sends full requests.
+//  7. A node without contact to the cluster hands nothing out: that is asked when the answer is put together.
 //
-// Goroutines: Fetch runs on the caller's until it parks or is cold. A woken fetch, and a cold one, run on a goroutine of their own
+// Goroutines: Fetch runs on the caller's until it parks or is cold. A woken fetch, a cold one and a held one run on a goroutine of their own
 // that ends with the round.
 package fetch

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -31,6 +32,10 @@ type node struct {
 	logs  []*memlog.Log
 	parts []*partition.Partition
 	f     *Fetcher
+
+	mu      sync.Mutex // of what follows, and of parts where they change under a held fetch
+	soon    bool
+	changed chan struct{}
 }
 
 func newNode(t *testing.T, partitions int, opt Options) *node {
@@ -55,7 +60,37 @@ func (n *node) Get(id base.UUID, index int32) (*partition.Partition, error) {
 	return n.GetByName("t", index)
 }
 
+func (n *node) Coming(topic base.UUID, index int32) bool { return n.ComingByName("t", index) }
+
+func (n *node) ComingByName(_ string, index int32) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.soon && n.parts[index] == nil
+}
+
+func (n *node) Changed() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.changed == nil {
+		n.changed = make(chan struct{})
+	}
+	return n.changed
+}
+
+// change changes what the directory says, and tells who waits.
+func (n *node) change(change func()) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	change()
+	if n.changed != nil {
+		close(n.changed)
+		n.changed = nil
+	}
+}
+
 func (n *node) GetByName(name string, index int32) (*partition.Partition, error) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	if name != "t" || int(index) >= len(n.parts) {
 		return nil, kerr.UnknownTopicOrPartition.Err()
 	}
@@ -427,4 +462,47 @@ func consume(n *node, writes int64, minBytes int32) error {
 		}
 	}
 	return nil
+}
+
+// A fetch of a partition that is on its way is held until it is here, or elsewhere.
+func TestHeldWhilePartitionsMove(t *testing.T) {
+	n := newNode(t, 2, Options{HoldMax: time.Minute})
+	size := n.write(0, 10)
+	n.write(1, 10)
+	p := n.parts[1]
+	n.change(func() { n.parts[1], n.soon = nil, true })
+	r := n.fetch(13, request(int32(size+1), 0, 0, 0))
+	if r.answered() {
+		t.Fatal("sent away from a partition that is coming", r)
+	}
+	expect(t, "enough without it", n.fetch(13, request(1, long, 0, 0)), fmt.Sprintf("0:%d, 1:0 NOT_LEADER_OR_FOLLOWER", size))
+	n.change(func() {})
+	if r.answered() {
+		t.Fatal("answered although nothing came", r)
+	}
+	n.change(func() { n.parts[1] = p })
+	expect(t, "it came", r, fmt.Sprintf("0:%d, 1:%d", size, size))
+
+	n.change(func() { n.parts[1] = nil })
+	r = n.fetch(13, request(int32(size+1), long, 1, 0))
+	n.change(func() { n.soon = false })
+	expect(t, "it went elsewhere", r, "0:0, 1:0 NOT_LEADER_OR_FOLLOWER")
+
+	n.f.opt.HoldMax = time.Millisecond
+	n.change(func() { n.soon = true })
+	expect(t, "it never came", n.fetch(13, request(int32(size+1), long, 1, 0)), "0:0, 1:0 NOT_LEADER_OR_FOLLOWER")
+}
+
+func TestNothingIsHandedOutWithoutContact(t *testing.T) {
+	var why error
+	n := newNode(t, 1, Options{Contact: func() error { return why }})
+	size := n.write(0, 10)
+	expect(t, "in contact", n.fetch(12, request(1, long, 0)), fmt.Sprintf("t0:%d", size))
+	why = base.Errorf(base.Unavailable, "no contact for a session")
+	expect(t, "out of contact", n.fetch(12, request(1, long, 0)), "t0:0 NOT_LEADER_OR_FOLLOWER")
+	n.logs[0].SetCold(1, nil)
+	expect(t, "cold and out of contact", n.fetch(12, request(1, long, 0)), "t0:0 NOT_LEADER_OR_FOLLOWER")
+	why = nil
+	n.logs[0].SetCold(0, nil)
+	expect(t, "again", n.fetch(12, request(1, long, 0)), fmt.Sprintf("t0:%d", size))
 }

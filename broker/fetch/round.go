@@ -44,7 +44,8 @@ type flight struct {
 	maxBytes int
 	deadline time.Time
 	parts    []part
-	first    int // index of the part whose turn it is to be first
+	first    int  // index of the part whose turn it is to be first
+	held     bool // it has been held for partitions that are being moved; that is done once
 	answer   func(parts []part)
 }
 
@@ -57,18 +58,72 @@ func (fl *flight) run() {
 		case cold:
 			go fl.finishCold()
 			return
+		case final && got < fl.minBytes && !fl.held && fl.coming():
+			fl.releaseAll()
+			fl.held = true
+			go fl.hold()
+			return
 		case last || final || got >= fl.minBytes:
 			fl.finish()
 			return
 		}
 		// Too little: give the memory back, and wait for the rest.
-		for i := range fl.parts {
-			fl.parts[i].release()
-		}
+		fl.releaseAll()
 		if fl.park(fl.minBytes - got) {
 			return
 		}
 	}
+}
+
+func (fl *flight) releaseAll() {
+	for i := range fl.parts {
+		fl.parts[i].release()
+	}
+}
+
+// coming reports whether the only errors are of partitions that will be served in a moment: then it is better to wait than to send the client
+// to where the partition is not yet.
+func (fl *flight) coming() bool {
+	coming := false
+	for i := range fl.parts {
+		pt := &fl.parts[i]
+		switch {
+		case pt.err == nil && pt.res.Diverging == nil:
+		case pt.err == nil || kerr.CodeOf(pt.err) != kerr.NotLeaderOrFollower || !pt.coming(fl.f.opt.Directory):
+			return false
+		default:
+			coming = true
+		}
+	}
+	return coming
+}
+
+func (pt *part) coming(d Directory) bool {
+	if pt.key.name != "" {
+		return d.ComingByName(pt.key.name, pt.key.index)
+	}
+	return d.Coming(pt.key.id, pt.key.index)
+}
+
+// hold waits until nothing is coming any more, and goes on: the partitions are here, or it can be told where they are.
+func (fl *flight) hold() {
+	fl.f.metrics.held.Inc()
+	timeout := time.NewTimer(fl.f.opt.HoldMax)
+	defer timeout.Stop()
+	for {
+		changed := fl.f.opt.Directory.Changed()
+		if !fl.coming() {
+			break
+		}
+		select {
+		case <-changed:
+			continue
+		case <-timeout.C:
+		case <-fl.ctx.Done():
+		}
+		break
+	}
+	fl.run()
 }
 
 // read reads every partition from memory. It returns the bytes read, whether the fetch is to be answered whatever they are, and whether
@@ -183,6 +238,13 @@ func coldError(err error) error {
 
 func (fl *flight) finish() {
 	fl.f.metrics.fetches.Inc()
+	if why := fl.f.opt.Contact(); why != nil {
+		for i := range fl.parts {
+			fl.parts[i].release()
+			fl.parts[i].res.Diverging = nil
+			fl.parts[i].err = &kerr.Error{Code: kerr.NotLeaderOrFollower, Message: why.Error()}
+		}
+	}
 	fl.answer(fl.parts)
 }
 

@@ -1,6 +1,6 @@
 package handle
 
-// Fetch (key 1), versions 4-18. Sessions, limits and waiting are package fetch's. The records of the answer are written to the
+// Fetch (key 1), versions 4-18. Sessions, limits, waiting and contact are package fetch's. The records of the answer are written to the
 // socket from the memory they lie in. With NOT_LEADER the present leader and its endpoint are named (KIP-951).
 
 import (
@@ -34,17 +34,15 @@ func (h *Handler) hintLeaders(c *call, resp *msg.FetchResponse) {
 			if p.ErrorCode != int16(kerr.NotLeaderOrFollower) && p.ErrorCode != int16(kerr.FencedLeaderEpoch) {
 				continue
 			}
-			now, ok := img.Partition(t.TopicId, p.PartitionIndex)
-			leader, code := h.leader(img, now)
-			if !ok || code != kerr.None {
+			hint, ok := h.hint(img, t.TopicId, p.PartitionIndex, c.Listener())
+			if !ok || hint.leader == h.opt.Node.ID && p.ErrorCode == int16(kerr.NotLeaderOrFollower) {
 				continue
 			}
-			p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(leader), int32(now.LeaderEpoch)
-			if n, ok := img.Node(leader); ok && !named[leader] {
-				named[leader] = true
+			p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
+			if !named[hint.leader] {
+				named[hint.leader] = true
 				e := add(&resp.NodeEndpoints)
-				e.NodeId, e.Rack = int32(leader), rack(n)
-				e.Host, e.Port = endpoint(n, c.Listener())
+				e.NodeId, e.Rack, e.Host, e.Port = int32(hint.leader), rack(hint.node), hint.host, hint.port
 			}
 		}
 	}

@@ -70,6 +70,9 @@ func (h *Handler) listOffset(ctx context.Context, version int16, topic string, i
 		return none, err
 	}
 	found, err := p.ListOffset(ctx, ts, isolation, epoch)
+	if err == nil {
+		err = h.contact()
+	}
 	if err != nil {
 		return none, err
 	}

@@ -2,8 +2,8 @@ package handle
 
 // Metadata (key 3), versions 0-13.
 //
-// A partition is shown with its leader only when the leader serves it, so a client is never sent to one that is not ready; until
-// then it is LEADER_NOT_AVAILABLE. A topic that is created on demand is waited for, so that the first answer is a good one.
+// A partition is shown with its leader, this node or another, only when the leader serves it, so a client is never sent to one that is not
+// ready; until then it is LEADER_NOT_AVAILABLE. A topic that is created on demand is waited for, so that the first answer is a good one.
 // Every partition has one replica, its leader: the bucket keeps the data.
 
 import (
@@ -203,7 +203,7 @@ func (h *Handler) settle(ctx context.Context, topics []base.UUID, most time.Dura
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for {
-		changed := h.opt.Serving.Wait()
+		changed := h.opt.Directory.Changed()
 		if h.settled(topics) {
 			return
 		}
@@ -215,12 +215,15 @@ func (h *Handler) settle(ctx context.Context, topics []base.UUID, most time.Dura
 	}
 }
 
-// settled reports whether this node serves all partitions of the topics that it leads. Of other nodes' it has no news to wait for.
+// settled reports whether all partitions of the topics are served that a live node leads.
 func (h *Handler) settled(topics []base.UUID) bool {
 	img := h.opt.Control.Image()
 	for _, id := range topics {
 		for p := range img.PartitionsOf(id) {
-			if p.Leader == h.opt.Node.ID && !h.opt.Directory.Serves(id, p.Index) {
+			if n, ok := img.Node(p.Leader); !ok || n.Fenced {
+				continue // that will take longer than anybody waits
+			}
+			if _, code := h.leader(img, p); code != kerr.None {
 				return false
 			}
 		}

@@ -20,6 +20,9 @@ func (h *Handler) offsetForLeaderEpoch(_ *call, req *msg.OffsetForLeaderEpochReq
 				continue
 			}
 			end, err := part.EpochEnd(p.CurrentLeaderEpoch, p.LeaderEpoch)
+			if err == nil {
+				err = h.contact()
+			}
 			if err != nil {
 				o.ErrorCode = int16(codeOf(err))
 				continue

@@ -24,7 +24,10 @@ type Options struct {
 	Fetcher   *fetch.Fetcher
 	Groups    *group.Coordinator
 	Serving   *Signal // woken when a partition has come into Directory
-	Config    *config.Config
+	// Contact says why this node may be out of date; nothing is handed out then that another leader might know better. Nil means never. It must
+	// not block. The Fetcher and the Groups have their own.
+	Contact func() error
+	Config  *config.Config
 	// Follower says how far another node has followed the metadata, as far as it is known here; nil: nothing is known.
 	Follower func(base.NodeID) (Follower, bool)
 	LogDir   string // what DescribeLogDirs calls the bucket
@@ -36,6 +39,9 @@ type Directory interface {
 	Get(topic base.UUID, index int32) (*partition.Partition, error)
 	GetByName(topic string, index int32) (*partition.Partition, error)
 	Serves(topic base.UUID, index int32) bool
+	Coming(topic base.UUID, index int32) bool
+	ComingByName(topic string, index int32) bool
+	Changed() <-chan struct{}
 	All() iter.Seq[*partition.Partition]
 }
 

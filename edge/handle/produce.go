@@ -5,6 +5,9 @@ package handle
 // acks 1 and all both mean durable in the WAL; with acks 0 there is no answer, and a connection whose batch was refused is closed.
 // A request may wait for room before any of its batches gets an offset, at most for its own timeout. Batches of transactions are
 // refused until there are transactions.
+//
+// While a partition is being moved or opened its batches are held for a moment: the connection is not read on, so that their order stays.
+// Then they are appended here, or refused with NOT_LEADER_OR_FOLLOWER and the new leader's name and endpoint (KIP-951, version 10).
 
 import (
 	"context"
@@ -14,6 +17,7 @@ import (
 
 	"sluice/base"
 	"sluice/broker/partition"
+	"sluice/cluster/meta"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
@@ -97,25 +101,67 @@ func (p *produceCall) refuseAll(code kerr.Code) {
 	}
 }
 
+// heldBatch is a batch whose partition is on its way.
+type heldBatch struct {
+	topic *msg.ProduceRequestTopicProduceData
+	at    int // in the topic
+	out   *producedPartition
+}
+
 // append appends every batch of the request.
 func (p *produceCall) append(req *msg.ProduceRequest) {
+	var held []heldBatch
 	for i := range req.TopicData {
 		t, out := &req.TopicData[i], &p.resp.Responses[i]
 		for j := range t.PartitionData {
-			o := &out.PartitionResponses[j]
-			part, err := p.find(t, o.Index)
-			if err != nil {
-				p.fill(o, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: err})
-				p.hintLeader(o, out)
-				continue
+			if b := (heldBatch{t, j, &out.PartitionResponses[j]}); p.appendOne(b, true) {
+				held = append(held, b)
 			}
-			p.left.Add(1)
-			part.Append(partition.AppendRequest{Batch: t.PartitionData[j].Records, Version: p.call.Version}, func(r partition.AppendResult) {
-				p.fill(o, r)
-				p.completed()
-			})
 		}
 	}
+	if len(held) == 0 {
+		return
+	}
+	p.h.hold(p.call.Context(), func() bool {
+		held = slices.DeleteFunc(held, func(b heldBatch) bool { return !p.appendOne(b, true) })
+		return len(held) > 0
+	})
+	for _, b := range held {
+		p.appendOne(b, false)
+	}
+}
+
+// appendOne appends one batch. With mayHold it returns true, and has done nothing, if the partition is on its way.
+func (p *produceCall) appendOne(b heldBatch, mayHold bool) (held bool) {
+	part, err := p.find(b.topic, b.out.Index)
+	if err != nil {
+		if mayHold && kerr.CodeOf(err) == kerr.NotLeaderOrFollower && p.coming(b.topic, b.out.Index) {
+			return true
+		}
+		p.fill(b.out, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: err})
+		return false
+	}
+	if mayHold && part.Paused() {
+		return true
+	}
+	p.left.Add(1)
+	part.Append(partition.AppendRequest{Batch: b.topic.PartitionData[b.at].Records, Version: p.call.Version}, func(r partition.AppendResult) {
+		if r.Held && mayHold { // before Append has returned
+			held = true
+			p.left.Add(-1)
+			return
+		}
+		p.fill(b.out, r)
+		p.completed()
+	})
+	return held
+}
+
+func (p *produceCall) coming(t *msg.ProduceRequestTopicProduceData, index int32) bool {
+	if p.call.Version >= 13 {
+		return p.h.opt.Directory.Coming(t.TopicId, index)
+	}
+	return p.h.opt.Directory.ComingByName(t.Name, index)
 }
 
 func (p *produceCall) find(t *msg.ProduceRequestTopicProduceData, index int32) (*partition.Partition, error) {
@@ -152,6 +198,7 @@ func (p *produceCall) completed() {
 		return
 	}
 	if p.acks != 0 {
+		p.hintLeaders()
 		p.call.reply(&p.resp)
 		return
 	}
@@ -166,31 +213,38 @@ func (p *produceCall) completed() {
 	p.call.NoReply()
 }
 
-// hintLeader names the present leader of a partition that this node does not lead (KIP-951).
-func (p *produceCall) hintLeader(o *producedPartition, t *producedTopic) {
-	if p.call.Version < 10 || o.ErrorCode != int16(kerr.NotLeaderOrFollower) {
+// hintLeaders names the present leaders of partitions that this node does not lead (KIP-951).
+func (p *produceCall) hintLeaders() {
+	if p.call.Version < 10 {
 		return
 	}
-	img := p.h.opt.Control.Image()
-	id := t.TopicId
-	if p.call.Version < 13 {
-		topic, _ := img.TopicByName(t.Name)
-		id = topic.ID
-	}
-	now, ok := img.Partition(id, o.Index)
-	leader, code := p.h.leader(img, now)
-	if !ok || code != kerr.None {
-		return
-	}
-	o.CurrentLeader.LeaderId, o.CurrentLeader.LeaderEpoch = int32(leader), int32(now.LeaderEpoch)
-	for i := range p.resp.NodeEndpoints {
-		if p.resp.NodeEndpoints[i].NodeId == int32(leader) {
-			return
+	var img *meta.Image
+	named := map[base.NodeID]bool{}
+	for i := range p.resp.Responses {
+		t := &p.resp.Responses[i]
+		for j := range t.PartitionResponses {
+			o := &t.PartitionResponses[j]
+			if o.ErrorCode != int16(kerr.NotLeaderOrFollower) {
+				continue
+			}
+			if img == nil {
+				img = p.h.opt.Control.Image()
+			}
+			id := t.TopicId
+			if p.call.Version < 13 {
+				topic, _ := img.TopicByName(t.Name)
+				id = topic.ID
+			}
+			hint, ok := p.h.hint(img, id, o.Index, p.call.Listener())
+			if !ok || hint.leader == p.h.opt.Node.ID { // it is here, and takes nothing just now: the client asks again after a pause
+				continue
+			}
+			o.CurrentLeader.LeaderId, o.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
+			if !named[hint.leader] {
+				named[hint.leader] = true
+				e := add(&p.resp.NodeEndpoints)
+				e.NodeId, e.Rack, e.Host, e.Port = int32(hint.leader), rack(hint.node), hint.host, hint.port
+			}
 		}
-	}
-	if n, ok := img.Node(leader); ok {
-		e := add(&p.resp.NodeEndpoints)
-		e.NodeId, e.Rack = int32(leader), rack(n)
-		e.Host, e.Port = endpoint(n, p.call.Listener())
 	}
 }
