@@ -221,7 +221,7 @@ func (s *Setting) checkURL(text string) error {
 	if !slices.Contains(s.schemes, scheme) {
 		return fmt.Errorf("unknown scheme %q; want %s", scheme, s.want())
 	}
-	if scheme != "file" { // a directory name may hold anything
+	if scheme != "file" && scheme != "etcd" { // a directory name may hold anything, a list of hosts is no URL to net/url
 		if _, err := url.Parse(text); err != nil {
 			return fmt.Errorf("it is no URL (%v); want %s", err, s.want())
 		}

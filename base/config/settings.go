@@ -114,7 +114,7 @@ const (
 	operator = "Operation"
 
 	bucketForm = "file://DIR or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
-	metaForm   = "file://DIR or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
+	metaForm   = "file://DIR, etcd://[USER:PASSWORD@]HOST:PORT[,HOST:PORT]/PREFIX, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
 	walForm    = "file://DIR, file://DIR?shared=true, s3, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
 )
 
@@ -125,7 +125,7 @@ var settings = []Setting{
 	{Name: "wal", Group: storage, Kind: URL, Form: walForm, Auto: "the directory wal in the data directory for a file bucket, s3 for an s3 bucket", Choices: []string{"s3"}, schemes: []string{"file", "s3", "mem"},
 		Doc:   "Where records are made durable before they are acknowledged. shared=true says that other nodes see the same directory, as on NFS or FSx; s3 alone means a log of objects in the bucket itself.",
 		field: func(c *Config) any { return &c.WAL }},
-	{Name: "meta", Group: storage, Kind: URL, Form: metaForm, Auto: "the bucket", schemes: []string{"file", "s3", "mem"},
+	{Name: "meta", Group: storage, Kind: URL, Form: metaForm, Auto: "the bucket", schemes: []string{"file", "etcd", "s3", "mem"},
 		Doc:   "Where the metadata log is kept, the same for all nodes of the cluster. Snapshots of the metadata are in the bucket in any case. It is decided when the cluster is created and must not change afterwards.",
 		field: func(c *Config) any { return &c.Meta }},
 	{Name: "data", Group: storage, Kind: Path, Default: "data",

@@ -6,6 +6,7 @@ import (
 
 	"sluice/base"
 	"sluice/storage/objstore/driver"
+	"sluice/storage/objstore/etcd"
 	"sluice/storage/objstore/file"
 	"sluice/storage/objstore/mem"
 	"sluice/storage/objstore/s3"
@@ -28,9 +29,10 @@ type Options struct{}
 //	file://DIR                                                   a directory, local or shared
 //	mem://NAME                                                   memory of this process; equal names are one store
 //	s3://BUCKET[/PREFIX][?endpoint=URL&region=R&pathStyle=true]  any S3-compatible store
+//	etcd://[USER:PASSWORD@]HOST:PORT[,HOST:PORT…]/PREFIX         etcd, for the metadata log and not for data
 //
 // A URL that cannot be right gives an Invalid error that says what would be. Open creates the directory of a file store; it does
-// not contact an S3 store: call [Probe] before relying on it. The store makes one attempt per call; package retry repeats.
+// not contact S3 or etcd: call [Probe] before relying on it. The store makes one attempt per call; package retry repeats.
 func Open(ctx context.Context, url string, opt Options) (Store, error) {
 	scheme, rest, found := strings.Cut(url, "://")
 	switch {
@@ -40,12 +42,14 @@ func Open(ctx context.Context, url string, opt Options) (Store, error) {
 		return mem.Named(rest), nil
 	case found && scheme == "s3":
 		return openS3(ctx, url)
+	case found && scheme == "etcd":
+		return openEtcd(url)
 	default:
-		return nil, base.Errorf(base.Invalid, "bucket URL %q: want file://DIR, mem://NAME or s3://BUCKET[/PREFIX][?endpoint=URL&region=REGION&pathStyle=true]", redact(url))
+		return nil, base.Errorf(base.Invalid, "bucket URL %q: want file://DIR, mem://NAME, s3://BUCKET[/PREFIX][?endpoint=URL&region=REGION&pathStyle=true] or etcd://HOST:PORT/PREFIX", redact(url))
 	}
 }
 
-// The two below keep a nil pointer from becoming a Store that is not nil.
+// The three below keep a nil pointer from becoming a Store that is not nil.
 
 func openFile(dir string) (Store, error) {
 	s, err := file.Open(dir)
@@ -57,6 +61,14 @@ func openFile(dir string) (Store, error) {
 
 func openS3(ctx context.Context, url string) (Store, error) {
 	s, err := s3.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func openEtcd(url string) (Store, error) {
+	s, err := etcd.Open(url)
 	if err != nil {
 		return nil, err
 	}
