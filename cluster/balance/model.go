@@ -108,13 +108,12 @@ func splitCPU(total map[base.NodeID]amount, use map[base.NodeID]float64) (perWor
 		}
 		return perWork, other
 	}
-	mean := sum / work
+	mean, weight := sum/work, work/float64(len(ids))/10
 	for _, id := range ids {
-		own := mean
-		if w := total[id].work(); w > 0 {
-			own = min(max(use[id]/w, mean/cpuSpread), mean*cpuSpread)
-		}
-		perWork[id], other[id] = own, max(0, use[id]-own*total[id].work())
+		w := total[id].work()
+		own := (use[id] + mean*weight) / (w + weight) // a node that does next to nothing says little about its speed
+		own = min(max(own, mean/cpuSpread), mean*cpuSpread)
+		perWork[id], other[id] = own, max(0, use[id]-own*w)
 	}
 	return perWork, other
 }
@@ -133,16 +132,25 @@ type board struct {
 	est    *estimates
 	seats  []seat // by id
 	at     map[base.NodeID]int
-	zones  []int  // number of seats of each zone
-	unit   vector // one over the mean
-	moving int    // partitions with a target
+	sent   map[meta.PartitionID]base.NodeID // planned moves that the image does not show yet; may be nil
+	zones  []int                            // number of seats of each zone
+	unit   vector                           // one over the mean
+	mean   vector                           // of the seats, in the same unit
+	moving int                              // partitions on their way
 }
 
-// newBoard seats the live nodes that are not draining.
-func newBoard(img *meta.Image, est *estimates) *board {
+// noSeat is where a node is that takes no part: what it leads is not counted at all.
+const noSeat = -1
+
+// newBoard seats the live nodes that are not draining. Those in excluded take no part.
+func newBoard(img *meta.Image, est *estimates, excluded []base.NodeID) *board {
 	b := &board{est: est, at: map[base.NodeID]int{}}
 	zones := map[string]int{}
 	for n := range img.Nodes() {
+		if slices.Contains(excluded, n.ID) {
+			b.at[n.ID] = noSeat
+			continue
+		}
 		if n.Fenced || n.Draining {
 			continue
 		}
@@ -161,27 +169,40 @@ func newBoard(img *meta.Image, est *estimates) *board {
 	return b
 }
 
-// count puts every partition where it is or is going, and measures everybody against the mean. visit sees each of them with its seat, -1 if it
-// has none; it may be nil.
-func (b *board) count(img *meta.Image, visit func(p *meta.Partition, at int)) {
+// destination returns where a partition is or is going. A planned move counts until the image shows what became of it.
+func (b *board) destination(p *meta.Partition) (to base.NodeID, moving bool) {
+	if p.Target != base.NoNode {
+		return p.Target, true
+	}
+	if len(b.sent) > 0 {
+		if to, ok := b.sent[id(p)]; ok && to != p.Leader {
+			return to, true
+		}
+	}
+	return p.Leader, false
+}
+
+// count puts every partition where it is or is going, and measures everybody against the mean. visit sees each of them with its seat, or
+// noSeat, and whether it is on its way; it may be nil.
+func (b *board) count(img *meta.Image, visit func(p *meta.Partition, at int, moving bool)) {
 	var loose vector
 	for p := range everyPartition(img) {
-		lead := p.Leader
-		if p.Target != base.NoNode {
-			lead = p.Target
+		to, moving := b.destination(&p)
+		if moving {
 			b.moving++
 		}
-		at, ok := b.at[lead]
+		at, known := b.at[to]
 		a := b.est.of(&p)
-		if ok {
+		switch {
+		case !known: // its node is dead or draining: all will have a part of it
+			at = noSeat
+			loose = loose.plus(vector{1, a.bytes, a.requests, 0})
+		case at != noSeat:
 			s := &b.seats[at]
 			s.load = s.load.plus(b.raw(at, a))
-		} else {
-			at = -1
-			loose = loose.plus(vector{1, a.bytes, a.requests, 0})
 		}
 		if visit != nil {
-			visit(&p, at)
+			visit(&p, at, moving)
 		}
 	}
 	b.normalise(loose)
@@ -199,6 +220,7 @@ func (b *board) normalise(loose vector) {
 	for i := range b.seats {
 		for d := range b.unit {
 			b.seats[i].load[d] *= b.unit[d]
+			b.mean[d] += b.seats[i].load[d] / float64(len(b.seats))
 		}
 	}
 }

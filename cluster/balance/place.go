@@ -41,7 +41,7 @@ func Spread(img *meta.Image, loads Loads, orphans []meta.PartitionID) []meta.Par
 	if len(orphans) == 0 {
 		return nil
 	}
-	b := newBoard(img, estimate(img, loads))
+	b := newBoard(img, estimate(img, loads), nil)
 	if len(b.seats) == 0 {
 		return nil
 	}
@@ -68,13 +68,13 @@ func Drain(img *meta.Image, loads Loads, inFlightMax int) []meta.PartitionLeader
 	if len(draining) == 0 {
 		return nil
 	}
-	b := newBoard(img, estimate(img, loads))
+	b := newBoard(img, estimate(img, loads), nil)
 	if len(b.seats) == 0 {
 		return nil
 	}
 	var stay []meta.PartitionLeader
 	var again, leave []meta.Partition
-	b.count(img, func(p *meta.Partition, at int) {
+	b.count(img, func(p *meta.Partition, _ int, _ bool) {
 		switch {
 		case draining[p.Leader] && draining[p.Target]:
 			again = append(again, *p)
