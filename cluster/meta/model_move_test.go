@@ -239,7 +239,13 @@ func (d *driver) unregister() {
 	if !ok {
 		return
 	}
+	if r, ok := d.img.Rescue(ref); ok && d.rarely(2) { // a quick one, so that it may still be the leader of something
+		if res, err := d.submit(&GrantRescue{Victim: ref, Rescuer: d.node()}); err == nil && r.State != RescueDone {
+			_, _ = d.submit(&CompleteRescue{Victim: ref, Grant: res.(*Granted).Rescue.Grant})
+		}
+	}
 	before, wasThere := d.img.Node(ref.ID)
+	led := d.img.Led(ref.ID)
 	running := false
 	for r := range d.img.Rescues() {
 		running = running || r.Victim.ID == ref.ID && r.State != RescueDone
@@ -247,6 +253,9 @@ func (d *driver) unregister() {
 	_, err := d.submit(&UnregisterNode{ID: ref.ID})
 	if (err == nil) != (wasThere && before.Fenced && !running) {
 		d.t.Fatalf("unregister node %+v, rescue running %v: %v", before, running, err)
+	}
+	if err == nil && led > 0 {
+		d.accepted["leader unregistered"]++
 	}
 	if _, ok := d.img.Node(ref.ID); err == nil && (ok || d.img.Led(ref.ID) != 0) {
 		d.t.Fatalf("node %d was unregistered and is still there", ref.ID)

@@ -518,7 +518,7 @@ func TestRandomCommands(t *testing.T) {
 
 // missing lists the commands and outcomes that have not been seen.
 func missing(accepted map[string]int) (out []string) {
-	want := []string{"gap", "moved", "closed moved", "handed over", "kept", NotCommitted.String(), VerdictCommitted.String(), VerdictBelow.String(), VerdictNotOwned.String()}
+	want := []string{"gap", "moved", "closed moved", "handed over", "kept", "leader unregistered", NotCommitted.String(), VerdictCommitted.String(), VerdictBelow.String(), VerdictNotOwned.String()}
 	for typ := commandType(1); typ < commandTypes; typ++ {
 		want = append(want, CommandName(newCommand(typ)))
 	}
