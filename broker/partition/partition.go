@@ -26,6 +26,7 @@ type Partition struct {
 	config  atomic.Pointer[topicconfig.Config]
 	durable func(error) // p.onDurable, made once
 	held    atomic.Bool // refusal is errPaused; to look without the lock
+	load    load
 
 	mu struct {
 		sync.Mutex
@@ -159,6 +160,7 @@ func (p *Partition) Append(req AppendRequest, done func(AppendResult)) {
 	p.opt.Metrics.appendedBatches.Inc()
 	p.opt.Metrics.appendedRecords.Add(float64(b.count))
 	p.opt.Metrics.appendedBytes.Add(float64(len(b.batch.Bytes())))
+	p.load.appended(len(b.batch.Bytes()))
 }
 
 // hold refuses an append that may succeed in a moment.

@@ -90,6 +90,9 @@ func (p *Partition) readBelow(ctx context.Context, req ReadRequest, limit base.O
 		chunk.Release()
 		chunk = nil
 	}
+	if chunk != nil {
+		p.load.read(chunk.Bytes)
+	}
 	res.Chunk = chunk
 	if req.Isolation == ReadCommitted && chunk != nil {
 		p.mu.Lock()

@@ -26,3 +26,6 @@ type PartitionLoad struct {
 // Loads holds the newest report of each node. Nodes that have not reported yet are missing; a node that has died may still be in it,
 // which tells how heavy its partitions were.
 type Loads map[base.NodeID]NodeLoad
+
+// Work is the measure by which the busiest partitions are found: bytes, and what a request costs besides.
+func (p *PartitionLoad) Work() float64 { return p.amount().work() }
