@@ -22,6 +22,9 @@ type askedReassignment = msg.AlterPartitionReassignmentsRequestReassignableParti
 func (h *Handler) alterPartitionReassignments(c *call, req *msg.AlterPartitionReassignmentsRequest) *msg.AlterPartitionReassignmentsResponse {
 	resp := new(msg.AlterPartitionReassignmentsResponse)
 	resp.SetDefaults()
+	if len(req.Topics) == 0 {
+		return resp
+	}
 	resp.ErrorMessage, resp.AllowReplicationFactorChange = nil, req.AllowReplicationFactorChange
 	resp.Responses = make([]msg.AlterPartitionReassignmentsResponseReassignableTopicResponse, len(req.Topics))
 	img := h.opt.Control.Image()

@@ -30,7 +30,6 @@ type Follower struct {
 func (h *Handler) describeQuorum(_ *call, req *msg.DescribeQuorumRequest) *msg.DescribeQuorumResponse {
 	resp := new(msg.DescribeQuorumResponse)
 	resp.SetDefaults()
-	resp.ErrorMessage = nil
 	if len(req.Topics) != 1 || req.Topics[0].TopicName != metadataTopic || len(req.Topics[0].Partitions) != 1 || req.Topics[0].Partitions[0].PartitionIndex != 0 {
 		noSuchQuorum(resp, req)
 		return resp
@@ -39,7 +38,6 @@ func (h *Handler) describeQuorum(_ *call, req *msg.DescribeQuorumRequest) *msg.D
 	t := add(&resp.Topics)
 	t.TopicName = metadataTopic
 	p := add(&t.Partitions)
-	p.ErrorMessage = nil
 	p.LeaderId, p.LeaderEpoch, p.HighWatermark = int32(img.Controller().Node), int32(img.Controller().Epoch), int64(img.Pos())
 	for n := range img.Nodes() {
 		if n.Fenced {

@@ -28,13 +28,10 @@ const (
 func (h *Handler) electLeaders(c *call, req *msg.ElectLeadersRequest) *msg.ElectLeadersResponse {
 	resp := new(msg.ElectLeadersResponse)
 	resp.SetDefaults()
-	if req.ElectionType != preferredElection && req.ElectionType != uncleanElection {
+	img, all := h.opt.Control.Image(), req.TopicPartitions == nil
+	if req.ElectionType != preferredElection && req.ElectionType != uncleanElection && (all || len(req.TopicPartitions) > 0) {
 		resp.ErrorCode = int16(kerr.InvalidRequest)
-		return resp
-	}
-	img := h.opt.Control.Image()
-	all := req.TopicPartitions == nil
-	if all {
+	} else if all {
 		for t := range img.Topics() {
 			asked := msg.ElectLeadersRequestTopicPartitions{Topic: t.Name}
 			for i := range t.Partitions {
@@ -77,6 +74,9 @@ func orphansOf(img *meta.Image, req *msg.ElectLeadersRequest) (out []meta.Partit
 
 // electable says why no leader can be elected for a partition, nil if one can.
 func electable(img *meta.Image, topic string, index int32, electionType int8) (id meta.PartitionID, err error) {
+	if electionType != preferredElection && electionType != uncleanElection {
+		return id, kerr.Errorf(kerr.InvalidRequest, "Unknown election type %d", electionType)
+	}
 	t, ok := img.TopicByName(topic)
 	if !ok {
 		return id, kerr.Errorf(kerr.UnknownTopicOrPartition, "No such topic as %s", topic)

@@ -37,9 +37,10 @@ func (h *Handler) updateFeatures(c *call, req *msg.UpdateFeaturesRequest) *msg.U
 	}
 	resp.ErrorCode, resp.ErrorMessage = int16(codeOf(failed)), messageOf(failed)
 	if failed == nil && c.Version <= 1 {
+		none := kerr.None.String() // as Kafka has it
 		for _, u := range req.FeatureUpdates {
 			out := add(&resp.Results)
-			out.Feature, out.ErrorMessage = u.Feature, nil
+			out.Feature, out.ErrorMessage = u.Feature, &none
 		}
 	}
 	return resp

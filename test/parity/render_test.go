@@ -69,7 +69,7 @@ func (n *names) int(field string, v int64) string {
 	switch field {
 	case "ErrorCode", "TopicConfigErrorCode":
 		return kerr.Code(v).String()
-	case "NodeId", "BrokerId", "LeaderId", "ControllerId", "ReplicaNodes", "IsrNodes", "OfflineReplicas", "PreferredReadReplica":
+	case "NodeId", "BrokerId", "LeaderId", "ReplicaId", "ControllerId", "ReplicaNodes", "IsrNodes", "OfflineReplicas", "PreferredReadReplica":
 		return n.nodeID(v)
 	case "Port":
 		return sign(v)
@@ -83,7 +83,7 @@ func (n *names) int(field string, v int64) string {
 		if v != 0 {
 			return "<session>"
 		}
-	case "LogAppendTimeMs", "Timestamp":
+	case "LogAppendTimeMs", "Timestamp", "LastFetchTimestamp", "LastCaughtUpTimestamp":
 		return n.time(v)
 	case "TotalBytes", "UsableBytes", "PartitionSize", "FinalizedFeaturesEpoch":
 		return sign(v)
@@ -110,8 +110,8 @@ func (n *names) string(field, v string) string {
 }
 
 // keyFields tell what an element of an array is about, the first of them that says something.
-var keyFields = []string{"Name", "ResourceName", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "ApiKey", "Key", "MemberId",
-	"NodeId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
+var keyFields = []string{"Name", "ResourceName", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
+	"NodeId", "ReplicaId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
 
 // render flattens a message to lines.
 func (n *names) render(m any) map[string]string {

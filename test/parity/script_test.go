@@ -128,6 +128,11 @@ func (s *script) record(name string, version, key int16, p *pending, err error) 
 	return answer
 }
 
+// show takes a step: an answer that the script has looked at.
+func (s *script) show(name string, version int16, answer msg.Message) {
+	s.steps = append(s.steps, step{name: fmt.Sprintf("%s %d %s", msg.Name(answer.APIKey()), version, name), lines: s.names.render(answer)})
+}
+
 // note takes a step that says something else.
 func (s *script) note(name, value string) {
 	s.steps = append(s.steps, step{name: name, lines: map[string]string{"": value}})
