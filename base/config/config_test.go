@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -58,6 +59,9 @@ func TestErrorsSayWhatWouldBeRight(t *testing.T) {
 		{"auto.create.topics.enable", "maybe", "want true or false"},
 		{"log-level", "loud", "want debug or info or warn or error"},
 		{"buckt", "x", `there is no setting "buckt"; did you mean bucket?`},
+		{"balance-threshold", "4", "4 is too small; the smallest is 5"},
+		{"balance-exclude-topics", "a*, b[", `setting balance-exclude-topics = "a*, b[" (flag): "b[" is no pattern`},
+		{"balance-exclude-nodes", "1,x", `"x" is no node id`},
 		{"group.min.session.timeout.ms", "1800001", "it is above group.max.session.timeout.ms = 1800000"},
 	} {
 		_, err := Resolve([]Value{{Name: tc.name, Text: tc.text, From: "flag"}})
@@ -138,5 +142,16 @@ func TestMemoryIsDivided(t *testing.T) {
 		if m.Total != total || m.WALCache+m.Blocks+m.Requests > m.Total*3/4 || m.Upload > m.WALCache/2 {
 			t.Errorf("machine of %d: %+v", machine, m)
 		}
+	}
+}
+
+func TestBalanceExclusions(t *testing.T) {
+	c, err := Resolve([]Value{{Name: "balance-exclude-topics", Text: " logs-*,, audit"}, {Name: "balance-exclude-nodes", Text: "3, 1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	topics, nodes, err := c.BalanceExclusions()
+	if err != nil || !slices.Equal(topics, []string{"logs-*", "audit"}) || !slices.Equal(nodes, []base.NodeID{3, 1}) {
+		t.Fatalf("got %v, %v, %v", topics, nodes, err)
 	}
 }

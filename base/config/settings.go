@@ -46,6 +46,7 @@ type Config struct {
 	Listen         string // HOST:PORT
 	Advertise      string // HOST:PORT; empty means the listening address
 	Admin          string // HOST:PORT or "off"
+	Peer           string // HOST:PORT; empty means beside the Kafka listener
 	MaxConnections int
 	IdleTimeout    time.Duration
 	MaxRequest     Bytes
@@ -79,11 +80,20 @@ type Config struct {
 	OffsetMetadataMax  int
 	ProducerExpiration time.Duration
 
+	// Balancing.
+	Balance              bool
+	BalanceThreshold     int // percent
+	BalanceMoves         int
+	BalanceExcludeTopics string // separated by commas; see Config.BalanceExclusions
+	BalanceExcludeNodes  string // separated by commas
+	BalanceDryRun        bool
+
 	// Operation.
 	LogLevel        string
 	LogFormat       string
 	ShutdownTimeout time.Duration
 	StoreTimeout    time.Duration
+	SessionTimeout  time.Duration
 
 	origin map[string]string
 }
@@ -111,6 +121,7 @@ const (
 	memory   = "Memory"
 	upload   = "Upload and WAL"
 	kafka    = "Kafka behaviour"
+	balance  = "Balancing"
 	operator = "Operation"
 
 	bucketForm = "file://DIR or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
@@ -147,6 +158,9 @@ var settings = []Setting{
 	{Name: "admin", Group: network, Kind: HostPort, Default: "127.0.0.1:9644", Choices: []string{"off"},
 		Doc:   "HTTP server with /metrics, /healthz, /readyz and /debug/pprof.",
 		field: func(c *Config) any { return &c.Admin }},
+	{Name: "peer", Group: network, Kind: HostPort, Auto: "the host of listen, with the port of listen + 10000, or any free port if that is taken",
+		Doc:   "Where the other brokers of the cluster reach this one. They prove to each other that they have access to the same metadata.",
+		field: func(c *Config) any { return &c.Peer }},
 	{Name: "max.connections", Group: network, Kind: Int, Default: "20000", Min: "1",
 		Doc:   "Connections that are open at one time; more are closed at once.",
 		field: func(c *Config) any { return &c.MaxConnections }},
@@ -229,12 +243,34 @@ var settings = []Setting{
 		Doc:   "An idempotent producer that has not written for so long is forgotten.",
 		field: func(c *Config) any { return &c.ProducerExpiration }},
 
+	{Name: "balance", Group: balance, Kind: Bool, Default: "true",
+		Doc:   "Partitions are moved between brokers until partitions, bytes, requests and CPU are even. This and the other settings of balancing count on the broker that is the controller: give all brokers the same.",
+		field: func(c *Config) any { return &c.Balance }},
+	{Name: "balance-threshold", Group: balance, Kind: Int, Form: "percent", Default: "20", Min: "5", Max: "1000",
+		Doc:   "How far a broker may be off the mean before anything is moved, in percent of the mean.",
+		field: func(c *Config) any { return &c.BalanceThreshold }},
+	{Name: "balance-moves-in-flight", Group: balance, Kind: Int, Default: "500", Min: "1", Max: "100000",
+		Doc:   "Partitions that are on their way to another broker at one time, for balancing or because a broker is drained.",
+		field: func(c *Config) any { return &c.BalanceMoves }},
+	{Name: "balance-exclude-topics", Group: balance, Kind: Text, Auto: "none", Form: "names separated by commas, with * and ? as wildcards",
+		Doc:   "Topics that balancing does not move.",
+		field: func(c *Config) any { return &c.BalanceExcludeTopics }},
+	{Name: "balance-exclude-nodes", Group: balance, Kind: Text, Auto: "none", Form: "node ids separated by commas",
+		Doc:   "Brokers that balancing moves nothing to and nothing from.",
+		field: func(c *Config) any { return &c.BalanceExcludeNodes }},
+	{Name: "balance-dry-run", Group: balance, Kind: Bool, Default: "false",
+		Doc:   "What balancing would do is logged, with the reasons, and not done.",
+		field: func(c *Config) any { return &c.BalanceDryRun }},
+
 	{Name: "log-level", Group: operator, Kind: Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"},
 		Doc:   "The least important messages that are logged.",
 		field: func(c *Config) any { return &c.LogLevel }},
 	{Name: "log-format", Group: operator, Kind: Choice, Default: "text", Choices: []string{"text", "json"},
 		Doc:   "How log lines look on standard error.",
 		field: func(c *Config) any { return &c.LogFormat }},
+	{Name: "broker.session.timeout.ms", Group: operator, Kind: Millis, Default: "6000", Min: "500", Max: "3600000",
+		Doc:   "A broker that the controller has not heard of for so long is fenced and its partitions go to others. The same for all brokers of a cluster.",
+		field: func(c *Config) any { return &c.SessionTimeout }},
 	{Name: "shutdown-timeout", Group: operator, Kind: Duration, Default: "30s", Min: "100ms",
 		Doc:   "How long a shutdown may take to answer requests and upload what is left. Nothing is lost when it is not enough.",
 		field: func(c *Config) any { return &c.ShutdownTimeout }},
@@ -252,5 +288,6 @@ func (c *Config) check() error {
 	if c.Memory != 0 && c.Memory < minMemory {
 		return base.Errorf(base.Invalid, "setting memory = %s (%s): it is too small; the smallest is %s", c.Memory, c.Origin("memory"), Bytes(minMemory))
 	}
-	return nil
+	_, _, err := c.BalanceExclusions()
+	return err
 }

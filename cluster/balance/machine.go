@@ -56,7 +56,7 @@ type sent struct {
 	seen  bool      // in the image
 }
 
-// NewBalancer returns a balancer that has seen nothing yet. The options must have passed Check.
+// NewBalancer returns a balancer that has seen nothing yet.
 func NewBalancer(opt Options) *Balancer {
 	b := &Balancer{opt: opt.withDefaults()}
 	b.reset()

@@ -23,7 +23,7 @@ type Options struct {
 	Rest time.Duration
 	// InFlight bounds the partitions that are on their way at one time, whoever moves them; 500.
 	InFlight int
-	// ExcludeTopics names topics that are not moved, with the wildcards of path.Match. They count nevertheless.
+	// ExcludeTopics names topics that are not moved, as patterns for path.Match. They count nevertheless.
 	ExcludeTopics []string
 	// ExcludeNodes take no part: nothing is moved to or from them, and the mean is without them.
 	ExcludeNodes []base.NodeID
@@ -51,16 +51,6 @@ func (o Options) withDefaults() Options {
 		o.InFlight = 500
 	}
 	return o
-}
-
-// Check returns what is wrong with the options, with kind Invalid, or nil.
-func (o Options) Check() error {
-	for _, p := range o.ExcludeTopics {
-		if _, err := path.Match(p, ""); err != nil {
-			return base.Errorf(base.Invalid, "topics to leave out of balancing: %q is no pattern", p)
-		}
-	}
-	return nil
 }
 
 func (o *Options) excludes(topic string) bool {
