@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"errors"
 	"fmt"
 
 	"sluice/base"
@@ -11,6 +12,14 @@ func (r *clusterCreated) apply(d *Draft) error {
 		return fmt.Errorf("cluster %s exists, created again as %s", d.img.cluster, r.ID)
 	}
 	d.img.cluster, d.img.createdMS, d.img.secret = r.ID, r.MS, r.Secret
+	return nil
+}
+
+func (r *secretDrawn) apply(d *Draft) error {
+	if r.Secret == [32]byte{} || d.img.secret != [32]byte{} {
+		return errors.New("the cluster has a secret, or is given none")
+	}
+	d.img.secret = r.Secret
 	return nil
 }
 

@@ -201,6 +201,7 @@ func TestRecordBytes(t *testing.T) {
 		{&streamsTrimmed{Streams: []trimmedStream{{1, 130}}, MS: 0}, []byte{24, 1, 5, 1, 1, 0x82, 0x01, 0}},
 		{&nodeDrained{Node: NodeRef{3, 4}, Drain: true, Why: "y", MS: -1}, []byte{29, 1, 6, 6, 8, 1, 1, 'y', 1}},
 		{&nodeUnregistered{Node: NodeRef{3, 4}}, []byte{30, 1, 2, 6, 8}},
+		{&secretDrawn{Secret: [32]byte{0: 0xaa, 31: 0xbb}}, slices.Concat([]byte{33, 1, 32, 0xaa}, make([]byte, 30), []byte{0xbb})},
 		{&partitionsTargeted{Partitions: []assignedPart{{part{7, 1}, 3}, {part{7, 2}, base.NoNode}}}, []byte{31, 1, 7, 2, 7, 1, 6, 7, 2, 1}},
 		{&partitionsHandedOver{From: NodeRef{3, 4}, Partitions: []handedPart{{part{7, 1}, 9, NodeRef{5, 6}}}}, []byte{32, 1, 8, 6, 8, 1, 7, 1, 9, 10, 12}},
 	} {

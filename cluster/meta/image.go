@@ -114,8 +114,8 @@ func (img *Image) Pos() base.MetaPos { return img.pos }
 // ClusterID returns the cluster's id; zero before the first record.
 func (img *Image) ClusterID() base.UUID { return img.cluster }
 
-// Secret returns what proves to other processes that a process belongs to the cluster; zero in a cluster that was created by a program
-// which knew no peers. It must not be logged.
+// Secret returns what proves to other processes that a process belongs to the cluster. It must not be logged. It is zero, and then no proof,
+// in a cluster that was created by a program which knew no peers, until the next take-over draws one.
 func (img *Image) Secret() [32]byte { return img.secret }
 
 // Controller returns who holds the metadata log.

@@ -296,6 +296,19 @@ func TestControllerNode(t *testing.T) {
 	change(6, "a", a.ID, base.NoNode)
 }
 
+// A cluster of an older program is given a secret, once.
+func TestDrawSecret(t *testing.T) {
+	img, err := Empty().Apply(0, []Record{CreateCluster(base.UUID{1}, [32]byte{}, 1), DrawSecret([32]byte{8})})
+	if err != nil || img.Secret() != [32]byte{8} {
+		t.Fatalf("%v", err)
+	}
+	for _, r := range []Record{DrawSecret([32]byte{9}), DrawSecret([32]byte{})} {
+		if _, err := img.Apply(img.Pos(), []Record{r}); !base.IsKind(err, base.Corrupt) {
+			t.Fatalf("%v", err)
+		}
+	}
+}
+
 func TestRepeatable(t *testing.T) {
 	one := base.UUID{1}
 	for _, c := range []struct {

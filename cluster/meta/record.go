@@ -50,6 +50,7 @@ const (
 	typeNodeUnregistered
 	typePartitionsTargeted
 	typePartitionsHandedOver
+	typeSecretDrawn
 	recordTypes // one past the last
 )
 
@@ -62,74 +63,55 @@ func (t recordType) version() uint8 {
 	return 1
 }
 
+var recordMakers = [recordTypes]func() Record{
+	typeClusterCreated:       freshRecord[clusterCreated],
+	typeControllerChanged:    freshRecord[controllerChanged],
+	typeControllerNamed:      freshRecord[controllerNamed],
+	typeNodeRegistered:       freshRecord[nodeRegistered],
+	typeNodeFenced:           freshRecord[nodeFenced],
+	typeNodeUpdated:          freshRecord[nodeUpdated],
+	typeNodeApplied:          freshRecord[nodeApplied],
+	typeRescueGranted:        freshRecord[rescueGranted],
+	typeRescueCompleted:      freshRecord[rescueCompleted],
+	typeRescueForgotten:      freshRecord[rescueForgotten],
+	typeTopicCreated:         freshRecord[topicCreated],
+	typePartitionsCreated:    freshRecord[partitionsCreated],
+	typeTopicDeleted:         freshRecord[topicDeleted],
+	typeRangesReaped:         freshRecord[rangesReaped],
+	typePartitionsReaped:     freshRecord[partitionsReaped],
+	typeTopicConfigsSet:      freshRecord[topicConfigsSet],
+	typeConfigsSet:           freshRecord[configsSet],
+	typePartitionsOpened:     freshRecord[partitionsOpened],
+	typePartitionsServed:     freshRecord[partitionsServed],
+	typePartitionsAssigned:   freshRecord[partitionsAssigned],
+	typeObjectsPrepared:      freshRecord[objectsPrepared],
+	typeUploadCommitted:      freshRecord[uploadCommitted],
+	typeRangesCommitted:      freshRecord[rangesCommitted],
+	typeStreamsTrimmed:       freshRecord[streamsTrimmed],
+	typeStreamsClosed:        freshRecord[streamsClosed],
+	typeObjectsMarked:        freshRecord[objectsMarked],
+	typeObjectsRemoved:       freshRecord[objectsRemoved],
+	typeProducerIDsAllocated: freshRecord[producerIDsAllocated],
+	typeNodeDrained:          freshRecord[nodeDrained],
+	typeNodeUnregistered:     freshRecord[nodeUnregistered],
+	typePartitionsTargeted:   freshRecord[partitionsTargeted],
+	typePartitionsHandedOver: freshRecord[partitionsHandedOver],
+	typeSecretDrawn:          freshRecord[secretDrawn],
+}
+
+func freshRecord[T any, P interface {
+	*T
+	Record
+}]() Record {
+	return P(new(T))
+}
+
+// newRecord returns an empty record of the type, nil if there is no such type.
 func newRecord(t recordType) Record {
-	switch t {
-	case typeClusterCreated:
-		return &clusterCreated{}
-	case typeControllerChanged:
-		return &controllerChanged{}
-	case typeControllerNamed:
-		return &controllerNamed{}
-	case typeNodeRegistered:
-		return &nodeRegistered{}
-	case typeNodeFenced:
-		return &nodeFenced{}
-	case typeNodeUpdated:
-		return &nodeUpdated{}
-	case typeNodeApplied:
-		return &nodeApplied{}
-	case typeRescueGranted:
-		return &rescueGranted{}
-	case typeRescueCompleted:
-		return &rescueCompleted{}
-	case typeRescueForgotten:
-		return &rescueForgotten{}
-	case typeTopicCreated:
-		return &topicCreated{}
-	case typePartitionsCreated:
-		return &partitionsCreated{}
-	case typeTopicDeleted:
-		return &topicDeleted{}
-	case typeRangesReaped:
-		return &rangesReaped{}
-	case typePartitionsReaped:
-		return &partitionsReaped{}
-	case typeTopicConfigsSet:
-		return &topicConfigsSet{}
-	case typeConfigsSet:
-		return &configsSet{}
-	case typePartitionsOpened:
-		return &partitionsOpened{}
-	case typePartitionsServed:
-		return &partitionsServed{}
-	case typePartitionsAssigned:
-		return &partitionsAssigned{}
-	case typeObjectsPrepared:
-		return &objectsPrepared{}
-	case typeUploadCommitted:
-		return &uploadCommitted{}
-	case typeRangesCommitted:
-		return &rangesCommitted{}
-	case typeStreamsTrimmed:
-		return &streamsTrimmed{}
-	case typeStreamsClosed:
-		return &streamsClosed{}
-	case typeObjectsMarked:
-		return &objectsMarked{}
-	case typeObjectsRemoved:
-		return &objectsRemoved{}
-	case typeProducerIDsAllocated:
-		return &producerIDsAllocated{}
-	case typeNodeDrained:
-		return &nodeDrained{}
-	case typeNodeUnregistered:
-		return &nodeUnregistered{}
-	case typePartitionsTargeted:
-		return &partitionsTargeted{}
-	case typePartitionsHandedOver:
-		return &partitionsHandedOver{}
+	if t == 0 || t >= recordTypes {
+		return nil
 	}
-	return nil
+	return recordMakers[t]()
 }
 
 // RecordName names the record's type, for logs and inspection.
@@ -177,6 +159,9 @@ func CreateCluster(id base.UUID, secret [32]byte, ms int64) Record {
 	return &clusterCreated{ID: id, MS: ms, Secret: secret}
 }
 
+// DrawSecret returns the record that gives a secret to a cluster that was created without one, by an older program.
+func DrawSecret(secret [32]byte) Record { return &secretDrawn{Secret: secret} }
+
 // ChangeController returns the record that begins an epoch of the metadata log. Node is the node of the process that begins it,
 // base.NoNode if it has not registered yet; a controller that goes on under the same name then keeps the node it had.
 func ChangeController(epoch uint64, who string, node base.NodeID) Record {
@@ -194,6 +179,8 @@ type controllerChanged struct {
 	Who   string
 	Node  base.NodeID // since version 2
 }
+
+type secretDrawn struct{ Secret [32]byte }
 
 type controllerNamed struct{ Node NodeRef }
 

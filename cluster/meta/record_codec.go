@@ -34,6 +34,7 @@ func (*nodeDrained) recordType() recordType          { return typeNodeDrained }
 func (*nodeUnregistered) recordType() recordType     { return typeNodeUnregistered }
 func (*partitionsTargeted) recordType() recordType   { return typePartitionsTargeted }
 func (*partitionsHandedOver) recordType() recordType { return typePartitionsHandedOver }
+func (*secretDrawn) recordType() recordType          { return typeSecretDrawn }
 
 func (r *clusterCreated) code(c *coder) {
 	c.uuid(&r.ID)
@@ -42,6 +43,8 @@ func (r *clusterCreated) code(c *coder) {
 		c.secret(&r.Secret)
 	}
 }
+
+func (r *secretDrawn) code(c *coder) { c.secret(&r.Secret) }
 
 func (r *controllerChanged) code(c *coder) {
 	unsigned(c, &r.Epoch)

@@ -91,11 +91,9 @@ func takeOver(ctx context.Context, opt Options, r *Reader) (*Log, *meta.Image, e
 func (l *Log) begin(ctx context.Context, img *meta.Image, epoch, prevEnd uint64) (*meta.Image, error) {
 	var recs []meta.Record
 	if img.Pos() == 0 {
-		var secret [32]byte
-		if _, err := rand.Read(secret[:]); err != nil {
-			return nil, fmt.Errorf("draw the cluster's secret: %w", err)
-		}
-		recs = append(recs, meta.CreateCluster(l.log.Cluster, secret, l.opt.Now().UnixMilli()))
+		recs = append(recs, meta.CreateCluster(l.log.Cluster, newSecret(), l.opt.Now().UnixMilli()))
+	} else if img.Secret() == [32]byte{} { // created by a program that knew no peers
+		recs = append(recs, meta.DrawSecret(newSecret()))
 	}
 	recs = append(recs, meta.ChangeController(epoch, l.opt.Who, l.opt.Node))
 	after, err := img.Apply(img.Pos(), recs)
@@ -131,6 +129,13 @@ func (l *Log) begin(ctx context.Context, img *meta.Image, epoch, prevEnd uint64)
 	l.bytes += int64(len(body))
 	l.slots++
 	return after, nil
+}
+
+func newSecret() (secret [32]byte) {
+	if _, err := rand.Read(secret[:]); err != nil {
+		panic("BUG: no randomness: " + err.Error())
+	}
+	return secret
 }
 
 // Epoch returns the epoch of the log that this controller holds.

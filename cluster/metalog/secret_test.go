@@ -1,11 +1,13 @@
 package metalog
 
 import (
+	"slices"
 	"testing"
 
 	"sluice/base"
 	"sluice/cluster/meta"
 	"sluice/storage/objstore/mem"
+	"sluice/storage/slotlog"
 )
 
 // A cluster has a secret from its first record on, another one than every other cluster, and keeps it.
@@ -24,6 +26,32 @@ func TestSecret(t *testing.T) {
 	}
 	if read(t, store).Image().Secret() != secret {
 		t.Fatal("a reader finds another secret")
+	}
+}
+
+// A cluster that was created before there were secrets is given one by the next take-over.
+func TestSecretOfAnOldCluster(t *testing.T) {
+	store := mem.New()
+	id := base.NewUUID()
+	// Slot 0 as version 1 wrote it: clusterCreated at time 0, controllerChanged to epoch 0 by nobody.
+	body := slices.Concat(slotHead{starts: true}.append(nil), []byte{1, 1, 17}, id[:], []byte{0}, []byte{2, 1, 2, 0, 0})
+	log := slotlog.Log{Store: store, Cluster: id, Name: "meta"}
+	w := log.NewWriter(0, 0, slotlog.WriterOptions{InFlight: 1})
+	done := make(chan error, 1)
+	w.Append([][]byte{body}, 2, func(_ uint64, err error) { done <- err })
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	w.Close()
+	if img := read(t, store).Image(); img.Secret() != [32]byte{} || img.ClusterID() != id {
+		t.Fatalf("cluster %s has a secret already", img.ClusterID())
+	}
+	secret := open(t, store, Options{}).img.Secret()
+	if secret == [32]byte{} || read(t, store).Image().Secret() != secret {
+		t.Fatal("no secret was drawn")
+	}
+	if open(t, store, Options{}).img.Secret() != secret {
+		t.Fatal("it was drawn again")
 	}
 }
 
