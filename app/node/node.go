@@ -40,16 +40,16 @@ type Node struct {
 	places places
 	pool   slab.Pool
 
-	kafkaLn, adminLn net.Listener
-	endpoint         meta.Endpoint
-	admin            *admin.Server
-	release          func() // the data directory
+	kafkaLn, peerLn, adminLn net.Listener
+	endpoint, peerEndpoint   meta.Endpoint
+	admin                    *admin.Server
+	release                  func() // the data directory
 
 	store   objstore.Store
 	meta    objstore.Store // of the metadata log; store, unless there is a place of its own
-	ctl     *control.Controller
+	member  *control.Member
 	self    meta.NodeRef
-	rescues *rescue.Worker
+	rescues atomic.Pointer[rescue.Worker]
 	wal     wal.Log
 	engine  *stream.Engine
 	lead    *lead.Leader
@@ -97,7 +97,7 @@ func (n *Node) start(ctx context.Context) error {
 		name string
 		do   func(context.Context) error
 	}{
-		{"listen", n.listen}, {"open the bucket", n.openStore}, {"register", n.register}, {"recover", n.recover},
+		{"listen", n.listen}, {"open the bucket", n.openStore}, {"join the cluster", n.join}, {"recover", n.recover},
 		{"open the WAL", n.openWAL}, {"serve", n.serve},
 	} {
 		began := time.Now()
@@ -125,6 +125,9 @@ func (n *Node) listen(context.Context) (err error) {
 	}
 	host, port, err := advertised(c, n.kafkaLn.Addr(), n.opt.Hostname)
 	if err != nil {
+		return err
+	}
+	if err := n.listenPeer(host); err != nil {
 		return err
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": n.opt.Version}})
@@ -186,67 +189,8 @@ func (n *Node) open(ctx context.Context, what, url string, store objstore.Store)
 	}
 }
 
-// register takes the metadata over and gets an epoch for this node.
-func (n *Node) register(ctx context.Context) error {
-	was, formatted, err := readIdentity(ctx, n.dataDir(), n.places.wal)
-	if err != nil {
-		return err
-	}
-	if err := n.checkBucketOf(ctx, was); err != nil {
-		return err
-	}
-	n.ctl, err = control.Start(ctx, control.Options{Store: n.store, Meta: n.meta, Who: n.name(), OnFenced: n.fail, Logger: n.log, Registerer: n.opt.Registry})
-	if err != nil {
-		return err
-	}
-	cluster := n.ctl.Image().ClusterID()
-	if !was.Cluster.IsZero() && was.Cluster != cluster {
-		return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the bucket %s holds cluster %s; give the bucket of that cluster, or an empty directory with --data (and --wal)", was.Cluster, n.store, cluster)
-	}
-	if _, known := n.ctl.Image().Node(was.Node); !known {
-		was.Node = base.NoNode
-	}
-	incarnation := base.NewUUID()
-	reg, err := control.Do[meta.Registered](ctx, n.ctl, &meta.Register{
-		Incarnation: incarnation, Reclaim: was.Node, Name: n.name(), Zone: n.opt.Config.Zone,
-		Endpoints: []meta.Endpoint{n.endpoint}, WAL: n.places.wal,
-	})
-	if err != nil {
-		return fmt.Errorf("register: %w", err)
-	}
-	n.self = reg.Node
-	err = writeIdentity(ctx, n.dataDir(), n.places.wal, formatted, identity{cluster, n.self.ID}, incarnation)
-	if err != nil {
-		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wal, n.self.ID, err)
-	}
-	return nil
-}
-
-// checkBucketOf refuses an empty bucket for a node that had another one: most likely the URL is wrong, and starting would create
-// a cluster where nobody wants one.
-func (n *Node) checkBucketOf(ctx context.Context, was identity) error {
-	if was.Cluster.IsZero() {
-		return nil
-	}
-	for _, err := range n.meta.List(ctx, "meta/", "") {
-		return err
-	}
-	place := "bucket"
-	if n.meta != n.store {
-		place = "place of the metadata log"
-	}
-	return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the %s %s is empty; give the %s of that cluster, or an empty directory with --data (and --wal)", was.Cluster, place, n.meta, place)
-}
-
-func (n *Node) name() string {
-	if n.opt.Config.Name != "" {
-		return n.opt.Config.Name
-	}
-	return n.opt.Hostname
-}
-
 func (n *Node) walOptions() wal.Options {
-	return wal.Options{Cluster: n.ctl.Image().ClusterID(), Pool: &n.pool, Store: n.store, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
+	return wal.Options{Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
 }
 
 // openWAL makes the WAL of the new epoch and the engine on it.
@@ -256,8 +200,8 @@ func (n *Node) openWAL(ctx context.Context) (err error) {
 		return fmt.Errorf("WAL %s: %w", n.places.wal, err)
 	}
 	n.engine = stream.New(stream.Options{
-		Cluster: n.ctl.Image().ClusterID(), Node: stream.NodeRef(n.self), Store: n.store,
-		Catalog: control.NewCatalog(n.ctl, stream.NodeRef(n.self)), Pool: &n.pool,
+		Cluster: n.member.Image().ClusterID(), Node: stream.NodeRef(n.self), Store: n.store,
+		Catalog: control.NewCatalog(n.member, stream.NodeRef(n.self)), Pool: &n.pool,
 		WALCacheBytes: int64(mem.WALCache), BlockCacheBytes: int64(mem.Blocks),
 		UploadBytes: int64(mem.Upload), UploadEvery: c.UploadInterval, SOBytes: int64(c.StreamObjectBytes),
 		OnFailed: n.fail, Logger: n.log, Registerer: n.opt.Registry,
@@ -276,11 +220,11 @@ func (n *Node) openWAL(ctx context.Context) (err error) {
 func (n *Node) serve(ctx context.Context) error {
 	c, reg := n.opt.Config, n.opt.Registry
 	n.groups = group.New(group.Options{
-		Cluster: group.NewCluster(n.ctl), Config: groupConfig(c), Admit: n.engine.Admit, Logger: n.log, Registerer: reg,
+		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Admit: n.engine.Admit, Logger: n.log, Registerer: reg,
 	})
-	n.unwatch = n.ctl.Subscribe(n.forgetTopics)
+	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.lead = lead.Start(lead.Options{
-		Node: n.self, Client: n.ctl, Engine: lead.EngineOf(n.engine), Logger: n.log, Registerer: reg,
+		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.engine), Logger: n.log, Registerer: reg,
 		OnServing: func(p *partition.Partition) {
 			n.groups.OnServing(p)
 			n.serving.Wake()
@@ -289,11 +233,11 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	n.cleaner = clean.Start(clean.Options{
 		Partitions: func() iter.Seq[*partition.Partition] { return n.lead.Directory().All() },
-		Image:      n.ctl.Image, BrokerConfigs: func() map[string]string { return lead.BrokerConfigs(n.ctl.Image(), n.self.ID) },
+		Image:      n.member.Image, BrokerConfigs: func() map[string]string { return lead.BrokerConfigs(n.member.Image(), n.self.ID) },
 		Interval: c.RetentionCheck, Logger: n.log, Registerer: reg,
 	})
 	h := handle.New(handle.Options{
-		Node: n.self, Control: n.ctl, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
+		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Registerer: reg}),
 		Serving: &n.serving, LogDir: n.store.String(), Logger: n.log,
 	})
@@ -327,16 +271,21 @@ func groupConfig(c *config.Config) group.Config {
 
 // forgetTopics tells the coordinators of deleted topics.
 func (n *Node) forgetTopics(old, img *meta.Image) {
+	forget := func(t meta.Topic) {
+		if _, still := img.TopicByID(t.ID); !still {
+			n.groups.OnTopicDeleted(t.Name, t.ID)
+		}
+	}
 	delta := img.DeltaFrom(old)
-	if delta == nil {
+	if delta == nil { // it is not known what changed
+		for t := range old.Topics() {
+			forget(t)
+		}
 		return
 	}
 	for id := range delta.Topics {
-		if _, still := img.TopicByID(id); still {
-			continue
-		}
 		if t, was := old.TopicByID(id); was {
-			n.groups.OnTopicDeleted(t.Name, id)
+			forget(t)
 		}
 	}
 }
@@ -375,7 +324,7 @@ func (n *Node) readiness() error {
 // Info says where the broker is.
 func (n *Node) Info() Info {
 	i := Info{
-		Cluster: n.ctl.Image().ClusterID(), Node: n.self.ID, Listen: n.kafkaLn.Addr().String(),
+		Cluster: n.member.Image().ClusterID(), Node: n.self.ID, Listen: n.kafkaLn.Addr().String(),
 		Kafka:  net.JoinHostPort(n.endpoint.Host, strconv.Itoa(int(n.endpoint.Port))),
 		Bucket: n.store.String(), WAL: n.wal.String(), Meta: n.meta.String(),
 	}

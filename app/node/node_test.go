@@ -264,35 +264,6 @@ func TestGroupGoesOnWhereItStopped(t *testing.T) {
 	}
 }
 
-func TestSecondBrokerTakesOver(t *testing.T) {
-	c := newCluster(t, "wal=s3")
-	c.start()
-	c.createTopic("moved", 2)
-	c.produce(c.client(), "moved", 0, 100)
-	old := c.node
-	c.node = nil
-	c.start()
-	<-waitFailed(t, old, c)
-	if !base.IsKind(old.Err(), base.Fenced) {
-		t.Fatalf("the old broker failed with %v, kind %v", old.Err(), base.KindOf(old.Err()))
-	}
-	if err := old.Shutdown(c.ctx()); err != nil {
-		t.Fatal(err)
-	}
-	c.wantEach(c.consume(c.client(reader("moved")...), 100), 0, 100)
-}
-
-// waitFailed makes the old broker notice that it was replaced, by having it write metadata.
-func waitFailed(t *testing.T, old *Node, c *cluster) <-chan struct{} {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(old.Info().Kafka))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(cl.Close)
-	kadm.NewClient(cl).CreateTopic(c.ctx(), 1, 1, nil, "by-a-zombie")
-	return old.Failed()
-}
-
 func TestStartRefusesWhatCannotWork(t *testing.T) {
 	c := newCluster(t)
 	c.start()

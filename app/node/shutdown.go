@@ -4,6 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
+
+	"sluice/base"
+	"sluice/cluster/meta"
 )
 
 // Shutdown stops the broker in order: requests that were read are answered, everything is uploaded, all streams are closed. When
@@ -21,6 +25,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 
 // stop does what is worth waiting for.
 func (n *Node) stop(ctx context.Context) error {
+	n.leave(ctx)
 	n.server.Quiesce()
 	n.unwatch()
 	n.unwatch = nil
@@ -39,7 +44,74 @@ func (n *Node) stop(ctx context.Context) error {
 		errs = append(errs, fmt.Errorf("upload: %w", err))
 	}
 	n.cleaner, n.groups, n.lead = nil, nil, nil
+	if len(errs) == 0 {
+		n.retire(ctx)
+	}
 	return errors.Join(errs...)
+}
+
+// leave has the partitions move to other nodes while they are still served here. Without another node there is nowhere to go.
+func (n *Node) leave(ctx context.Context) {
+	if !n.othersLive() {
+		return
+	}
+	if _, err := n.member.Submit(ctx, &meta.DrainNode{Node: n.self, Drain: true, Why: "shutdown"}); err != nil {
+		n.log.Warn("cannot drain; partitions will be taken over after the shutdown", "error", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, n.opt.Config.ShutdownTimeout/2)
+	defer cancel()
+	began, news := time.Now(), make(chan struct{}, 1)
+	unsubscribe := n.member.Subscribe(func(_, _ *meta.Image) {
+		select {
+		case news <- struct{}{}:
+		default:
+		}
+	})
+	defer unsubscribe()
+	for said := began; ; {
+		left := n.member.Image().Led(n.self.ID)
+		if left == 0 || !n.othersLive() {
+			n.log.Info("drained", "left", left, "took", time.Since(began).Round(time.Millisecond))
+			return
+		}
+		if time.Since(said) > time.Second {
+			said = time.Now()
+			n.log.Info("draining", "left", left)
+		}
+		select {
+		case <-news:
+		case <-time.After(time.Second):
+		case <-ctx.Done():
+			n.log.Warn("not all partitions have moved in time; they will be taken over after the shutdown", "left", left)
+			return
+		case <-n.failed:
+			return
+		}
+	}
+}
+
+func (n *Node) othersLive() bool {
+	for o := range n.member.Image().Nodes() {
+		if !o.Fenced && !o.Draining && o.ID != n.self.ID {
+			return true
+		}
+	}
+	return false
+}
+
+// retire says that this node has nothing left and will not come back under this epoch, so that nobody waits for it, and hands the
+// controller's role on. What fails here, others find out by themselves.
+func (n *Node) retire(ctx context.Context) {
+	if _, err := n.member.Submit(ctx, &meta.FenceNode{Node: n.self, Why: "shut down"}); err != nil {
+		n.log.Warn("cannot sign off; others will notice", "error", err)
+		return
+	}
+	if n.member.IsController() && n.othersLive() {
+		if err := n.member.Transfer(ctx, base.NoNode); err != nil {
+			n.log.Warn("cannot hand the controller's role on; others will take it", "error", err)
+		}
+	}
 }
 
 // abandon ends whatever still runs, without waiting for anything that may hang. It works in any state of a start.
@@ -72,11 +144,14 @@ func (n *Node) abandon() {
 	if n.wal != nil {
 		n.wal.Close(ctx)
 	}
-	if n.rescues != nil {
-		n.rescues.Close()
+	if w := n.rescues.Load(); w != nil {
+		w.Close()
 	}
-	if n.ctl != nil {
-		n.ctl.Close()
+	if n.member != nil {
+		n.member.Close()
+	}
+	if n.peerLn != nil {
+		n.peerLn.Close()
 	}
 	if n.admin != nil {
 		n.admin.Close(ctx)

@@ -145,9 +145,7 @@ func (m *Member) seek(ctx context.Context, refused bool) {
 	}
 	now := time.Now()
 	m.vote.missed(now, refused)
-	mine := m.former != base.NoNode && m.reader.Image().Controller().Node == m.former
-	if mine || m.vote.due(now, m.rank()) && !m.othersHaveContact(ctx) {
-		m.former = base.NoNode
+	if m.alone(m.reader.Image()) || m.vote.due(now, m.rank()) && !m.othersHaveContact(ctx) {
 		if err := m.takeOver("the controller does not answer"); err != nil && m.life.Err() == nil {
 			m.log.Warn("cannot become the controller", "error", err)
 			m.vote.wait(time.Now(), time.Second)
@@ -158,6 +156,20 @@ func (m *Member) seek(ctx context.Context, refused bool) {
 	case <-time.After(seekPause):
 	case <-ctx.Done():
 	}
+}
+
+// alone reports whether no node lives but the one this process is, or was: then there is nobody to wait for.
+func (m *Member) alone(img *meta.Image) bool {
+	me := m.opt.Former
+	if self := m.self.Load(); self != nil {
+		me = self.ID
+	}
+	for n := range img.Nodes() {
+		if !n.Fenced && n.ID != me {
+			return false
+		}
+	}
+	return true
 }
 
 // rank says how many live nodes come before this one when the controller is gone.

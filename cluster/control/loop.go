@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -214,7 +215,11 @@ func (c *Controller) lost(err error) {
 	if !c.fail(err) {
 		return
 	}
-	c.opt.Logger.Error("the controller's role is lost", "error", err)
+	level := slog.LevelError
+	if base.IsKind(err, base.Fenced) {
+		level = slog.LevelInfo // as it should be
+	}
+	c.opt.Logger.Log(context.Background(), level, "the controller's role is lost", "error", err)
 	c.metrics.lost.Inc()
 	go c.opt.OnFenced(err)
 }

@@ -21,8 +21,8 @@ import (
 type MemberOptions struct {
 	// Controller sets up the controller that this process may become.
 	Controller Options
-	// Former is the node that this process was before, base.NoNode if none: if the metadata name it as the controller, nobody has to be
-	// waited for.
+	// Former is the node that this process was before, base.NoNode if none: if it is the only one that lives according to the metadata,
+	// nobody has to be waited for.
 	Former base.NodeID
 
 	Session   time.Duration // without a heartbeat for so long a node is fenced; 6 s
@@ -81,7 +81,6 @@ type Member struct {
 
 	reader *metalog.Reader // owned by run
 	vote   election        // owned by run
-	former base.NodeID     // owned by run
 
 	self    atomic.Pointer[meta.NodeRef] // nil until registered
 	fenced  sync.Once
@@ -105,7 +104,7 @@ type request struct{ done chan error }
 // Register next.
 func Join(ctx context.Context, opt MemberOptions) (*Member, error) {
 	opt = opt.withDefaults()
-	m := &Member{opt: opt, log: opt.Controller.Logger, former: opt.Former, leads: make(chan request), began: time.Now()}
+	m := &Member{opt: opt, log: opt.Controller.Logger, leads: make(chan request), began: time.Now()}
 	m.vote = election{silence: opt.Session / 2, refusal: opt.Session / 6}
 	m.contact.Store(-1)
 	m.mu.turn = make(chan struct{})

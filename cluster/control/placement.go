@@ -3,12 +3,12 @@ package control
 import (
 	"context"
 	"slices"
-	"strings"
 	"time"
 
 	"sluice/base"
 	"sluice/cluster/balance"
 	"sluice/cluster/meta"
+	"sluice/storage/wal"
 )
 
 const (
@@ -85,12 +85,6 @@ func (l *leadership) failing() map[meta.NodeRef][]base.NodeID {
 	return out
 }
 
-// LocalWAL reports whether the WAL at the URL can be reached from one machine only, so that only the node that owns it can rescue it.
-func LocalWAL(url string) bool {
-	_, query, _ := strings.Cut(url, "?")
-	return (strings.HasPrefix(url, "file://") || strings.HasPrefix(url, "mem://")) && !strings.Contains("&"+query, "&shared=true")
-}
-
 // planGrants chooses rescuers: the victim's own next incarnation if it lives, else the live node with the fewest rescues. A rescue whose
 // rescuer is fenced, or says that it cannot, goes to another one. Owners of local WALs ask for themselves.
 func planGrants(img *meta.Image, failing map[meta.NodeRef][]base.NodeID) (out []meta.GrantRescue) {
@@ -98,7 +92,7 @@ func planGrants(img *meta.Image, failing map[meta.NodeRef][]base.NodeID) (out []
 	var open []meta.Rescue
 	for r := range img.Rescues() {
 		switch failed := slices.Contains(failing[r.Victim], r.Rescuer.ID); {
-		case r.State == meta.RescueDone || LocalWAL(r.WAL):
+		case r.State == meta.RescueDone || wal.Local(r.WAL):
 		case r.State == meta.RescueGranted && img.Current(r.Rescuer) && !failed:
 			busy[r.Rescuer.ID]++
 		default:

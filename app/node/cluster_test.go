@@ -1,0 +1,159 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/base"
+	"sluice/base/config"
+	"sluice/cluster/meta"
+)
+
+// another starts one more broker of the cluster, which the test does not stop by itself.
+func (c *cluster) another() *Node {
+	c.t.Helper()
+	set := c.set
+	c.set = append(c.set[:len(c.set):len(c.set)], config.Value{Name: "data", Text: c.t.TempDir(), From: "test"})
+	n, err := c.open()
+	c.set = set
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+		defer cancel()
+		if n.member.Contact() == nil || n.Err() == nil { // not crashed by the test
+			n.Shutdown(ctx)
+		}
+	})
+	return n
+}
+
+func crash(n *Node) {
+	n.fail(base.Errorf(base.Failed, "crashed by the test"))
+	n.engine.Abandon()
+	n.abandon()
+}
+
+// until waits until a node's image is as wanted.
+func until(t *testing.T, n *Node, what string, ok func(*meta.Image) bool) {
+	t.Helper()
+	deadline := time.Now().Add(60 * time.Second)
+	for !ok(n.member.Image()) {
+		if time.Now().After(deadline) {
+			t.Fatalf("never: %s", what)
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+}
+
+func (c *cluster) at(n *Node, opts ...kgo.Opt) *kgo.Client {
+	opts = append([]kgo.Opt{kgo.SeedBrokers(n.Info().Kafka), kgo.RetryTimeout(40 * time.Second), kgo.MetadataMinAge(20 * time.Millisecond)}, opts...)
+	cl, err := kgo.NewClient(opts...)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.t.Cleanup(cl.Close)
+	return cl
+}
+
+// settings under which brokers are given up quickly.
+func clusterSettings(t *testing.T, wal string) []string {
+	return []string{"wal=" + wal, "wal-puts-per-second=1000", "broker.session.timeout.ms=1500", "data=" + t.TempDir()}
+}
+
+func TestBrokersShareTheLoad(t *testing.T) {
+	for _, wal := range []string{"s3", "file://" + t.TempDir() + "?shared=true&segment=1MiB&capacity=16MiB"} {
+		t.Run(wal[:2], func(t *testing.T) {
+			c := newCluster(t, clusterSettings(t, wal)...)
+			a := c.start()
+			b, d := c.another(), c.another()
+			for _, n := range []*Node{a, b, d} {
+				until(t, n, "three nodes", func(img *meta.Image) bool {
+					live := 0
+					for o := range img.Nodes() {
+						if !o.Fenced {
+							live++
+						}
+					}
+					return live == 3
+				})
+			}
+			c.createTopic("shared", 9)
+			for _, n := range []*Node{a, b, d} {
+				if led := d.member.Image().Led(n.self.ID); led != 3 {
+					t.Fatalf("node %d leads %d partitions", n.self.ID, led)
+				}
+			}
+			producer := c.at(b)
+			c.produce(producer, "shared", 0, 900)
+			c.wantEach(c.consume(c.at(a, reader("shared")...), 900), 0, 900)
+
+			crash(d)
+			c.produce(producer, "shared", 900, 300)
+			c.wantEach(c.consume(c.at(b, reader("shared")...), 1200), 0, 1200)
+			until(t, a, "the dead node leads nothing", func(img *meta.Image) bool { return img.Led(d.self.ID) == 0 })
+
+			c.node = nil // the controller
+			crash(a)
+			c.produce(producer, "shared", 1200, 300)
+			c.wantEach(c.consume(c.at(b, reader("shared")...), 1500), 0, 1500)
+		})
+	}
+}
+
+// A broker that is shut down hands everything over first: producers and a group notice nothing.
+func TestShutdownHandsOver(t *testing.T) {
+	c := newCluster(t, clusterSettings(t, "s3")...)
+	a := c.start()
+	b := c.another()
+	c.createTopic("going", 20)
+	producer := c.at(b, kgo.ProducerLinger(0))
+	var failed atomic.Pointer[error]
+	sent := 0
+	send := func() {
+		v := fmt.Sprintf("value-%06d", sent)
+		sent++
+		producer.Produce(context.Background(), &kgo.Record{Topic: "going", Key: []byte(v), Value: []byte(v)}, func(_ *kgo.Record, err error) {
+			if err != nil {
+				failed.Store(&err)
+			}
+		})
+	}
+	down := make(chan error, 1)
+	c.node = nil
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+		defer cancel()
+		down <- a.Shutdown(ctx)
+	}()
+	for over := false; !over; {
+		send()
+		select {
+		case err := <-down:
+			if over = true; err != nil {
+				t.Fatal(err)
+			}
+		case <-time.After(time.Millisecond):
+		}
+	}
+	for range 50 {
+		send()
+	}
+	if err := producer.Flush(c.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if err := failed.Load(); err != nil {
+		t.Fatal(*err)
+	}
+	img := b.member.Image()
+	if img.Led(b.self.ID) != img.PartitionCount() || !b.member.IsController() {
+		t.Fatalf("leads %d of %d partitions, controller: %v", img.Led(b.self.ID), img.PartitionCount(), b.member.IsController())
+	}
+	c.wantEach(c.consume(c.at(b, reader("going")...), sent), 0, sent)
+}

@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"strconv"
+
+	"sluice/base"
+	"sluice/cluster/control"
+	"sluice/cluster/meta"
+	"sluice/edge/admin"
+)
+
+// peerPortOffset is how far the port for other brokers lies above that for clients, unless it is set.
+const peerPortOffset = 10_000
+
+// listenPeer binds the port for other brokers. host is what clients are told, which serves for brokers too where the port is bound to all
+// interfaces.
+func (n *Node) listenPeer(host string) (err error) {
+	c := n.opt.Config
+	if c.Peer != "" {
+		if n.peerLn, err = n.opt.Listen("tcp", c.Peer); err != nil {
+			return base.Errorf(base.Invalid, "setting peer = %q: %w; give a free port with --peer, or port 0 for any", c.Peer, err)
+		}
+	} else {
+		at, portText, err := net.SplitHostPort(c.Listen)
+		if err != nil {
+			return base.Errorf(base.Invalid, "setting listen = %q: %w", c.Listen, err)
+		}
+		port, _ := strconv.Atoi(portText)
+		if port += peerPortOffset; portText == "0" || port > 65535 {
+			port = 0
+		}
+		if n.peerLn, err = n.opt.Listen("tcp", net.JoinHostPort(at, strconv.Itoa(port))); err != nil {
+			if n.peerLn, err = n.opt.Listen("tcp", net.JoinHostPort(at, "0")); err != nil {
+				return base.Errorf(base.Invalid, "no port for other brokers on %q: %w; give one with --peer", at, err)
+			}
+		}
+	}
+	boundHost, portText, err := net.SplitHostPort(n.peerLn.Addr().String())
+	if err != nil {
+		return base.Errorf(base.Invalid, "listening address %s: %w", n.peerLn.Addr(), err)
+	}
+	port, err := strconv.Atoi(portText)
+	if ip := net.ParseIP(boundHost); ip != nil && !ip.IsUnspecified() {
+		host = boundHost
+	}
+	n.peerEndpoint = meta.Endpoint{Name: meta.PeerEndpoint, Host: host, Port: int32(port)}
+	return err
+}
+
+// join makes this process a member of the cluster and gets an epoch for this node.
+func (n *Node) join(ctx context.Context) error {
+	was, formatted, err := readIdentity(ctx, n.dataDir(), n.places.wal)
+	if err != nil {
+		return err
+	}
+	if err := n.checkBucketOf(ctx, was); err != nil {
+		return err
+	}
+	n.member, err = control.Join(ctx, control.MemberOptions{
+		Controller: control.Options{Store: n.store, Meta: n.meta, Who: n.name(), Logger: n.log, Registerer: n.opt.Registry},
+		Former:     was.Node, Session: n.opt.Config.SessionTimeout, Failing: n.failingRescues, OnFenced: n.fail,
+	})
+	if err != nil {
+		return err
+	}
+	cluster := n.member.Image().ClusterID()
+	if !was.Cluster.IsZero() && was.Cluster != cluster {
+		return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the bucket %s holds cluster %s; give the bucket of that cluster, or an empty directory with --data (and --wal)", was.Cluster, n.store, cluster)
+	}
+	if _, known := n.member.Image().Node(was.Node); !known {
+		was.Node = base.NoNode
+	}
+	n.member.Serve(n.peerLn)
+	incarnation := base.NewUUID()
+	n.self, err = n.member.Register(ctx, &meta.Register{
+		Incarnation: incarnation, Reclaim: was.Node, Name: n.name(), Zone: n.opt.Config.Zone,
+		Endpoints: []meta.Endpoint{n.endpoint, n.peerEndpoint}, WAL: n.places.wal,
+	})
+	if err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	err = writeIdentity(ctx, n.dataDir(), n.places.wal, formatted, identity{cluster, n.self.ID}, incarnation)
+	if err != nil {
+		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wal, n.self.ID, err)
+	}
+	if n.admin != nil {
+		n.admin.Attach(admin.Cluster{Node: n.self.ID, Control: n.member, Transfer: n.member.Transfer, Logger: n.log})
+	}
+	return nil
+}
+
+// checkBucketOf refuses an empty bucket for a node that had another one: most likely the URL is wrong, and starting would create
+// a cluster where nobody wants one.
+func (n *Node) checkBucketOf(ctx context.Context, was identity) error {
+	if was.Cluster.IsZero() {
+		return nil
+	}
+	for _, err := range n.meta.List(ctx, "meta/", "") {
+		return err
+	}
+	place := "bucket"
+	if n.meta != n.store {
+		place = "place of the metadata log"
+	}
+	return base.Errorf(base.Invalid, "this node's WAL and data directory belong to cluster %s, but the %s %s is empty; give the %s of that cluster, or an empty directory with --data (and --wal)", was.Cluster, place, n.meta, place)
+}
+
+func (n *Node) name() string {
+	if n.opt.Config.Name != "" {
+		return n.opt.Config.Name
+	}
+	return n.opt.Hostname
+}
