@@ -47,7 +47,7 @@ func TestCluster(t *testing.T) {
 		}
 		t.Run(c.name, func(t *testing.T) {
 			began := time.Now()
-			r := Run(newCluster(c.b), Limit{States: 20_000_000})
+			r := Walk(newCluster(c.b), Limit{States: 20_000_000})
 			t.Log(r, time.Since(began).Round(time.Millisecond))
 			if r.Found != nil {
 				t.Fatal(r.Found)
@@ -79,7 +79,7 @@ func TestClusterMistakes(t *testing.T) {
 		{piecesVary, "I1", bounds{parts: 1, appends: [3]int8{2}, piece: 1, fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 2}},
 	} {
 		c.b.mistake = c.mistake
-		r := Run(newCluster(c.b), Limit{States: 2_000_000})
+		r := Walk(newCluster(c.b), Limit{States: 2_000_000})
 		if r.Found == nil || !strings.HasPrefix(r.Found.Err.Error(), c.breaks) {
 			t.Errorf("%s: not found in %v, but %v", c.mistake, r, r.Found)
 			continue

@@ -91,8 +91,8 @@ type reached[W any] struct {
 	index int32 // in origins
 }
 
-// Run explores all that can come of start, up to the limit or to the first thing that is wrong.
-func Run[W World[W]](start W, limit Limit) Result {
+// Walk explores all that can come of start, up to the limit or to the first thing that is wrong.
+func Walk[W World[W]](start W, limit Limit) Result {
 	e := &explorer[W]{limit: limit, start: start, seen: map[id]struct{}{}, seeds: [2]maphash.Seed{maphash.MakeSeed(), maphash.MakeSeed()}}
 	e.res.Complete = true
 	e.enter(start.Clone(), origin{-1, 0})

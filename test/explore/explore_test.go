@@ -30,7 +30,7 @@ func (j *jugs) Steps(add Add[*jugs]) {
 }
 
 func TestShortestTrace(t *testing.T) {
-	r := Run(&jugs{want: 4}, Limit{})
+	r := Walk(&jugs{want: 4}, Limit{})
 	if r.Found == nil || len(r.Found.Trace) != 6 {
 		t.Fatalf("%v: %v", r, r.Found)
 	}
@@ -40,12 +40,12 @@ func TestShortestTrace(t *testing.T) {
 }
 
 func TestEveryStateOnce(t *testing.T) {
-	r := Run(&jugs{want: 9}, Limit{})
+	r := Walk(&jugs{want: 9}, Limit{})
 	if r.Found != nil || !r.Complete || r.States != 16 || r.Steps != 16*6 || r.Depth != 7 {
 		t.Fatalf("%v: %v", r, r.Found)
 	}
 	for _, l := range []Limit{{States: 7}, {Depth: 2}} {
-		if r := Run(&jugs{want: 9}, l); r.Complete || r.States > 8 || r.Found != nil {
+		if r := Walk(&jugs{want: 9}, l); r.Complete || r.States > 8 || r.Found != nil {
 			t.Fatalf("%+v: %v", l, r)
 		}
 	}
@@ -72,10 +72,10 @@ func (c *counter) Steps(add Add[*counter]) {
 }
 
 func TestViolationsOfStepsAndEnds(t *testing.T) {
-	if r := Run(&counter{end: 3}, Limit{}); r.Found == nil || r.Found.Err.Error() != "the end" || len(r.Found.Trace) != 3 || r.Ends != 1 {
+	if r := Walk(&counter{end: 3}, Limit{}); r.Found == nil || r.Found.Err.Error() != "the end" || len(r.Found.Trace) != 3 || r.Ends != 1 {
 		t.Fatalf("%v: %v", r, r.Found)
 	}
-	if r := Run(&counter{end: 3, fails: 2}, Limit{}); r.Found == nil || r.Found.Err.Error() != "failed" || len(r.Found.Trace) != 2 {
+	if r := Walk(&counter{end: 3, fails: 2}, Limit{}); r.Found == nil || r.Found.Err.Error() != "failed" || len(r.Found.Trace) != 2 {
 		t.Fatalf("%v: %v", r, r.Found)
 	}
 }
