@@ -131,7 +131,7 @@ func (c *cluster) WaitFor(ctx context.Context, pos base.MetaPos) error {
 // until waits for a condition on the image.
 func (c *cluster) until(what string, ok func(*meta.Image) bool) {
 	c.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	ctx, cancel := context.WithTimeout(context.Background(), waitMax)
 	defer cancel()
 	for {
 		img := c.Image()
@@ -139,7 +139,7 @@ func (c *cluster) until(what string, ok func(*meta.Image) bool) {
 			return
 		}
 		if err := c.WaitFor(ctx, img.Pos()+1); err != nil {
-			c.t.Fatalf("%s: not within a minute; rescues: %+v", what, rescuesOf(img))
+			c.t.Fatalf("%s: not within %v; rescues: %+v", what, waitMax, rescuesOf(img))
 		}
 	}
 }
@@ -176,11 +176,16 @@ type world struct {
 	pool  slab.Pool
 }
 
-func newWorld(t testing.TB) *world {
-	w := &world{t: t, cluster: newCluster(t), inner: mem.New()}
+func newWorld(t testing.TB) *world { return newWorldOn(t, mem.New()) }
+
+func newWorldOn(t testing.TB, bucket objstore.Store) *world {
+	w := &world{t: t, cluster: newCluster(t), inner: bucket}
 	w.store = fault.New(w.inner, 1)
 	return w
 }
+
+// waitMax is long enough for anything that comes at all.
+const waitMax = time.Minute
 
 func (w *world) walOptions() wal.Options {
 	return wal.Options{Cluster: w.Image().ClusterID(), Pool: &w.pool, Store: w.store, PutsPerSecond: 1e6}
