@@ -2,6 +2,7 @@ package lead
 
 import (
 	"context"
+	"time"
 
 	"sluice/broker/partition"
 	"sluice/cluster/control"
@@ -46,7 +47,11 @@ func (l *Leader) adopt(given []taken) {
 		}
 		t, _ := l.m.img.TopicByID(p.Topic)
 		j := &job{id: id, name: t.Name, open: p, data: l.attach(g.data), meta: l.attach(g.meta)}
-		l.goDo(l.loads, func() { l.load(j) })
+		l.loading.Add(1)
+		l.goDo(l.takes, func() {
+			l.load(j)
+			l.loading.Add(-1)
+		})
 	}
 }
 
@@ -134,6 +139,10 @@ func (l *Leader) partitionOptions(j *job) partition.Options {
 	}
 }
 
+// announceLinger is how long an announcement waits for partitions that were handed over together and are still being loaded: a command for
+// each few of them would make the last ones wait for many commands.
+const announceLinger = 60 * time.Millisecond
+
 // announcer tells the cluster which partitions are ready: all that have become so in one command.
 func (l *Leader) announcer() {
 	defer l.wg.Done()
@@ -145,17 +154,34 @@ func (l *Leader) announcer() {
 		case <-l.ctx.Done():
 			return
 		}
-	more:
-		for len(batch) < l.opt.BatchMax {
-			select {
-			case j := <-l.announce:
-				batch = append(batch, j)
-			default:
-				break more
-			}
-		}
-		l.finish(l.announceBatch(batch)...)
+		l.finish(l.announceBatch(l.gather(batch))...)
 	}
+}
+
+// gather adds those that have become ready meanwhile, or will in a moment.
+func (l *Leader) gather(batch []*job) []*job {
+	linger := time.NewTimer(announceLinger)
+	defer linger.Stop()
+	for len(batch) < l.opt.BatchMax {
+		select {
+		case j := <-l.announce:
+			batch = append(batch, j)
+			continue
+		default:
+		}
+		if l.loading.Load() == 0 {
+			break
+		}
+		select {
+		case j := <-l.announce:
+			batch = append(batch, j)
+		case <-linger.C:
+			return batch
+		case <-l.ctx.Done():
+			return batch
+		}
+	}
+	return batch
 }
 
 func (l *Leader) announceBatch(batch []*job) []result {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"math/rand/v2"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/base"
@@ -30,6 +31,8 @@ type Leader struct {
 	announce    chan *job
 	openers     chan struct{} // semaphores
 	loads       chan struct{}
+	takes       chan struct{}
+	loading     atomic.Int32 // partitions handed over whose load is under way
 	closers     chan struct{}
 
 	inbox struct {
@@ -78,7 +81,8 @@ func Start(opt Options) *Leader {
 	l := &Leader{
 		opt: opt, dir: newDirectory(opt.Node.ID, opt.Client.Image), parts: partition.NewMetrics(opt.Registerer), metrics: newMetrics(opt.Registerer),
 		wake: make(chan struct{}, 1), announce: make(chan *job, opt.BatchMax),
-		openers: make(chan struct{}, opt.Openers), loads: make(chan struct{}, opt.Loads), closers: make(chan struct{}, opt.Closers),
+		openers: make(chan struct{}, opt.Openers), loads: make(chan struct{}, opt.Loads), takes: make(chan struct{}, opt.Takes),
+		closers:  make(chan struct{}, opt.Closers),
 		m:        newMachine(opt.Node, opt.RetryMin, opt.RetryMax),
 		attached: map[meta.PartitionID]*job{}, configs: map[base.UUID]config{}, pauses: map[meta.PartitionID]pause{},
 	}

@@ -73,7 +73,7 @@ func (l *Leader) uploadAhead(streams []partition.Log) error {
 			break
 		}
 	}
-	return nil
+	return l.opt.Engine.Reserve(ctx)
 }
 
 // takeMoved draws the conclusions from what jobs of moves have done.

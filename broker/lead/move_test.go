@@ -114,7 +114,8 @@ func (p *pair) newSide(i int, change func(*Options)) *side {
 	})
 	p.must(err)
 	s.engine.Start(s.log)
-	opt := Options{Node: s.node, Client: s.client, Engine: EngineOf(s.engine), RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, Registerer: s.reg}
+	engine := &hookedEngine{Engine: EngineOf(s.engine), dir: func() *Directory { return s.l.dir }}
+	opt := Options{Node: s.node, Client: s.client, Engine: engine, RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, Registerer: s.reg}
 	note := func(what string) func(*partition.Partition) {
 		return func(q *partition.Partition) {
 			_, name, i := q.ID()
@@ -141,7 +142,9 @@ func (p *pair) end() {
 		inTurns(p.t, s.events)
 	}
 	p.must(p.ctl.Close())
-	goleak.VerifyNone(p.t)
+	if t, ok := p.t.(*testing.T); ok { // a benchmark has goroutines of its own
+		goleak.VerifyNone(t)
+	}
 }
 
 func inTurns(t testing.TB, events []string) {
@@ -237,6 +240,8 @@ type producer struct {
 	acked atomic.Int64
 	bases sync.Map // of batches by number
 	flow  chan struct{}
+	pace  time.Duration // between two batches
+	gap   gap
 }
 
 const perBatch = 3
@@ -258,6 +263,9 @@ func (w *producer) run() {
 			return
 		}
 		w.sent++
+		if w.pace > 0 {
+			time.Sleep(w.pace)
+		}
 	}
 }
 
@@ -284,6 +292,7 @@ func (w *producer) send(number int64) bool {
 				}
 				w.bases.Store(number, r.Base)
 				w.acked.Add(1)
+				w.gap.acked()
 				<-w.flow
 			})
 			select {
@@ -359,8 +368,12 @@ func (w *producer) check() {
 // progress waits until every producer has got n more acknowledgements.
 func progress(t testing.TB, ws []*producer, n int64) {
 	t.Helper()
-	for _, w := range ws {
-		for goal, end := w.acked.Load()+n, time.Now().Add(30*time.Second); w.acked.Load() < goal; time.Sleep(time.Millisecond) {
+	goals := make([]int64, len(ws))
+	for i, w := range ws {
+		goals[i] = w.acked.Load() + n
+	}
+	for i, w := range ws {
+		for end := time.Now().Add(30 * time.Second); w.acked.Load() < goals[i]; time.Sleep(time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("partition %d takes no batches", w.index)
 			}
@@ -400,4 +413,59 @@ func TestMoveUnderLoad(t *testing.T) {
 	}
 	progress(t, ws, 5)
 	p.stopProducers(ws)
+}
+
+// pausing has do called when a move of the first node has paused its partitions and not yet uploaded the rest.
+func (p *pair) pausing(do func()) {
+	e := p.sides[0].l.opt.Engine.(*hookedEngine)
+	if do == nil {
+		e.onFlush.Store(nil)
+		return
+	}
+	e.onFlush.Store(&do)
+}
+
+// hookedEngine calls a hook before the flushes of paused streams.
+type hookedEngine struct {
+	Engine
+	dir     func() *Directory
+	onFlush atomic.Pointer[func()]
+}
+
+func (e *hookedEngine) Flush(ctx context.Context, streams []partition.Log) error {
+	if do := e.onFlush.Load(); do != nil {
+		for q := range e.dir().All() {
+			if q.Paused() {
+				(*do)()
+				break
+			}
+		}
+	}
+	return e.Engine.Flush(ctx, streams)
+}
+
+// resumed returns how many pauses ended here.
+func (s *side) resumed(t testing.TB) uint64 {
+	n, _ := s.pauses(t, "resumed")
+	return n
+}
+
+// pauses returns how many pauses ended that way, and how long they took on average.
+func (s *side) pauses(t testing.TB, end string) (n uint64, mean time.Duration) {
+	families, err := s.reg.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		if f.GetName() != "sluice_partition_move_pause_seconds" {
+			continue
+		}
+		for _, m := range f.Metric {
+			if h := m.Histogram; m.Label[0].GetValue() == end && h.GetSampleCount() > 0 {
+				n = h.GetSampleCount()
+				return n, time.Duration(h.GetSampleSum() / float64(n) * float64(time.Second))
+			}
+		}
+	}
+	return 0, 0
 }

@@ -33,38 +33,20 @@ func Open(ctx context.Context, opt Options) (*Partition, error) {
 	return p, nil
 }
 
-// loadSnapshot returns the last complete snapshot, or an empty state at the start of the data, and where in the meta stream it starts.
-func loadSnapshot(ctx context.Context, opt Options) (snapshotReader, base.Offset, error) {
-	var r snapshotReader
+// loadSnapshot returns the last complete snapshot, or an empty state at the start of the data, and where in the meta stream it starts. Nearly
+// always that is the very last record; older ones are read only where it is not.
+func loadSnapshot(ctx context.Context, opt Options) (r snapshotReader, keep base.Offset, err error) {
 	from, end := opt.Meta.Start(), opt.Meta.Next()
-	keep, first := from, from
-	for from < end {
-		c, err := opt.Meta.Read(ctx, from, end, opt.ReplayBytes, true)
-		if err != nil {
+	if end-1 > from {
+		if keep, err = readSnapshots(ctx, opt, &r, end-1); err != nil {
 			return r, 0, err
 		}
-		if c == nil || c.End <= from {
-			return r, 0, base.Errorf(base.Corrupt, "meta stream ends at %d, not at %d", from, end)
+	}
+	if r.state == nil {
+		r = snapshotReader{}
+		if keep, err = readSnapshots(ctx, opt, &r, from); err != nil {
+			return r, 0, err
 		}
-		at := c.Start
-		for b, err := range snapshotParts(c) {
-			if err == nil {
-				err = r.add(b)
-			}
-			if err != nil {
-				c.Release()
-				return r, 0, fmt.Errorf("meta stream offset %d: %w", at, err)
-			}
-			if r.began {
-				first = at
-			}
-			if r.ended {
-				keep = first
-			}
-			at++
-		}
-		from = c.End
-		c.Release()
 	}
 	start, next := opt.Data.Start(), opt.Data.Next()
 	if r.state != nil && r.end > next {
@@ -77,6 +59,41 @@ func loadSnapshot(ctx context.Context, opt Options) (snapshotReader, base.Offset
 	r.end = max(r.end, start)
 	r.state.trim(start)
 	return r, keep, nil
+}
+
+// readSnapshots feeds the meta stream from offset from on to r, and returns where the last complete snapshot starts.
+func readSnapshots(ctx context.Context, opt Options, r *snapshotReader, from base.Offset) (keep base.Offset, err error) {
+	end := opt.Meta.Next()
+	keep, first := from, from
+	for from < end {
+		c, err := opt.Meta.Read(ctx, from, end, opt.ReplayBytes, true)
+		if err != nil {
+			return 0, err
+		}
+		if c == nil || c.End <= from {
+			return 0, base.Errorf(base.Corrupt, "meta stream ends at %d, not at %d", from, end)
+		}
+		at := c.Start
+		for b, err := range snapshotParts(c) {
+			if err == nil {
+				err = r.add(b)
+			}
+			if err != nil {
+				c.Release()
+				return 0, fmt.Errorf("meta stream offset %d: %w", at, err)
+			}
+			if r.began {
+				first = at
+			}
+			if r.ended {
+				keep = first
+			}
+			at++
+		}
+		from = c.End
+		c.Release()
+	}
+	return keep, nil
 }
 
 // replay applies the batches from offset from to the end to the producer state.

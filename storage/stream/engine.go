@@ -31,6 +31,7 @@ type Engine struct {
 	inflight   atomic.Int64 // record bytes handed to the WAL that are not durable
 	unuploaded atomic.Int64 // charge of the blocks from the trim on
 	gate       gate
+	reserve    reserve
 	up         uploadQueue
 	evictMu    sync.Mutex
 	blockMu    sync.Mutex // held while a block is taken over

@@ -78,7 +78,7 @@ type RescuedPiece struct {
 // the metadata says then. An error of kind Fenced means that somebody else was granted the rescue.
 func Rescue(ctx context.Context, opt RescueOptions, victim NodeRef, grant, next uint64, blocks iter.Seq2[*wal.Block, error]) error {
 	opt = opt.withDefaults()
-	r := &rescue{opt: opt, up: &uploader{opt.Cluster, victim, grant, opt.Store, opt.Catalog, opt.SOBytes, opt.pauseMin, opt.Logger, newMetrics(nil)}, next: next,
+	r := &rescue{opt: opt, up: &uploader{opt.Cluster, victim, grant, opt.Store, opt.Catalog, opt.SOBytes, opt.pauseMin, opt.Logger, newMetrics(nil), nil}, next: next,
 		places: make(chan struct{}, opt.InFlight)}
 	if opt.Skip != nil {
 		r.skip = func(rec *wal.Record) bool {

@@ -54,6 +54,7 @@ type uploader struct {
 	pause   time.Duration // first pause before a retry
 	logger  *slog.Logger
 	metrics *metrics
+	reserve *reserve // ids prepared ahead; nil: none
 }
 
 // plan sorts the records by (stream, offset) and assembles the objects: one for every stream with soBytes or more, one for the rest.
@@ -155,10 +156,12 @@ func (up *uploader) prepare(ctx context.Context, u *upload) error {
 	if len(u.parts) == 0 {
 		return nil
 	}
-	return up.retry(ctx, "prepare objects", func() error {
-		ids, err := up.catalog.PrepareObjects(ctx, len(u.parts))
-		if err != nil {
-			return err
+	return up.retry(ctx, "prepare objects", func() (err error) {
+		ids := up.reserve.take(len(u.parts))
+		if ids == nil {
+			if ids, err = up.catalog.PrepareObjects(ctx, len(u.parts)); err != nil {
+				return err
+			}
 		}
 		for i := range u.parts {
 			u.parts[i].id, u.parts[i].size = ids[i], 0
@@ -283,7 +286,7 @@ func (up *uploader) observe(u *upload) {
 // uploadLoop freezes uploads when they are due; each then runs on a goroutine of its own, Options.Uploads at a time.
 func (e *Engine) uploadLoop() {
 	defer e.tasks.Done()
-	up := &uploader{e.opt.Cluster, e.opt.Node, 0, e.opt.Store, e.opt.Catalog, e.opt.SOBytes, e.opt.pauseMin, e.opt.Logger, e.metrics}
+	up := &uploader{e.opt.Cluster, e.opt.Node, 0, e.opt.Store, e.opt.Catalog, e.opt.SOBytes, e.opt.pauseMin, e.opt.Logger, e.metrics, &e.reserve}
 	slots := make(chan struct{}, e.opt.Uploads)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

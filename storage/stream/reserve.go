@@ -1,0 +1,59 @@
+package stream
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"sluice/base"
+)
+
+// A reserve holds object ids that were prepared ahead, for an upload that somebody waits for: it then begins with its puts.
+type reserve struct {
+	mu  sync.Mutex
+	ids []base.ObjectID
+	at  time.Time // when they were prepared
+}
+
+const (
+	reserveIDs = 2                // ids prepared ahead: one for the set, one for a stream that is large
+	reserveAge = 10 * time.Minute // after which they are not used any more; prepared ids expire
+)
+
+// ReserveObjects makes sure that the next small upload needs not ask the catalog for ids. Ids that are not used expire.
+func (e *Engine) ReserveObjects(ctx context.Context) error {
+	if e.reserve.full() {
+		return nil
+	}
+	ids, err := e.opt.Catalog.PrepareObjects(ctx, reserveIDs)
+	if err == nil {
+		e.reserve.put(ids)
+	}
+	return err
+}
+
+func (r *reserve) full() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.ids) > 0 && time.Since(r.at) < reserveAge
+}
+
+func (r *reserve) put(ids []base.ObjectID) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids, r.at = ids, time.Now()
+}
+
+// take returns n ids, nil if there are not so many. A nil reserve is empty.
+func (r *reserve) take(n int) (ids []base.ObjectID) {
+	if r == nil {
+		return nil
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.ids) < n || time.Since(r.at) >= reserveAge {
+		return nil
+	}
+	ids, r.ids = r.ids[:n:n], r.ids[n:]
+	return ids
+}
