@@ -57,7 +57,8 @@ func (c *Client) Close() {
 // the handler's kind and text. Otherwise the kind says what happened to the call:
 //
 //   - Unavailable: it was surely not executed: no connection, too many calls in flight, or ctx ended before it was written. A refused connection and
-//     an address that failed a moment ago are reported at once. A handshake that was refused matches [ErrRefused].
+//     an address that failed a moment ago are reported at once; the error matches that of the dialer (syscall.ECONNREFUSED), which is up to a second
+//     old. A handshake that was refused matches [ErrRefused].
 //   - Undetermined: it was written and there is no answer: the connection was lost, or ctx ended (the error then matches ctx.Err()). The
 //     handler's context ends as soon as the server hears of it.
 //   - Invalid: the body is longer than the server takes, or the server has no handler for m. It was not executed.

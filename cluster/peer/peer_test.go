@@ -8,6 +8,7 @@ import (
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 	"unicode/utf8"
@@ -181,6 +182,9 @@ func TestRefusedConnectionsFailAtOnce(t *testing.T) {
 	for range 3 {
 		_, err := c.Call(context.Background(), addr, echo, nil)
 		wantKind(t, err, base.Unavailable)
+		if !errors.Is(err, syscall.ECONNREFUSED) {
+			t.Errorf("%v does not say why", err)
+		}
 	}
 }
 

@@ -329,7 +329,9 @@ func TestASlowLargeFrameIsProgress(t *testing.T) {
 				t.Errorf("%+v: %v", h, err)
 				return
 			}
-			go io.Copy(io.Discard, nc)
+			var pings sync.WaitGroup
+			pings.Go(func() { io.Copy(io.Discard, nc) })
+			defer pings.Wait() // until the client closes, else a ping may find the connection closed before the answer is read
 			answer := encode(frameAnswer, 0, h.call, body)
 			for len(answer) > 0 {
 				time.Sleep(time.Second)
@@ -361,6 +363,28 @@ func (r *slowReader) Read(p []byte) (int, error) {
 		return 0, err
 	}
 	return io.ReadFull(r.nc, p[:min(len(p), 128<<10)])
+}
+
+func TestCloseWaitsForHandlers(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		s := b.serve("a", map[Method]Handler{block: func(ctx context.Context, _ []byte) ([]byte, error) {
+			<-ctx.Done()
+			time.Sleep(time.Minute) // it has to put something in order
+			return nil, nil
+		}})
+		result := make(chan error, 1)
+		go func() {
+			_, err := b.timed(within(time.Hour), "a", block)
+			result <- err
+		}()
+		synctest.Wait()
+		begun := time.Now()
+		s.Close()
+		if took := time.Since(begun); took != time.Minute {
+			t.Errorf("Close took %v", took)
+		}
+		wantKind(t, <-result, base.Undetermined)
+	})
 }
 
 func TestServerHandshakeIsBounded(t *testing.T) {
