@@ -5,13 +5,16 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity crash fuzz bench deps clean
+.PHONY: help run build release test lint unit race integration parity crash fuzz bench cluster deps clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
 
 run: build ## build sluice and start one broker on 127.0.0.1:9092
 	@exec ./bin/sluice start
+
+cluster: build ## start three brokers in three zones on 127.0.0.1:9092 to 9094, with one bucket and one shared WAL directory
+	@exec scripts/cluster
 
 build: ## build bin/sluice
 	@test -x bin/sluice || echo "Building sluice; the first time takes a minute or two."

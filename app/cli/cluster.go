@@ -47,10 +47,10 @@ func (c *clusterDescribeCmd) Run(ctx context.Context, p *Process) error {
 	if err := c.rescues(p, v); err != nil {
 		return err
 	}
-	if err := c.partitions(p, "moving", v.Moving, v.Moves); err != nil {
+	if err := c.partitions(p, "moving", "No partition is moving.", v.Moving, v.Moves); err != nil {
 		return err
 	}
-	return c.partitions(p, "not available", v.Unavailable, v.Waiting)
+	return c.partitions(p, "not available", "All partitions are available.", v.Unavailable, v.Waiting)
 }
 
 func controllerName(c admin.ControllerView) string {
@@ -84,9 +84,9 @@ func (c *clusterDescribeCmd) rescues(p *Process, v *admin.ClusterView) error {
 	})
 }
 
-func (c *clusterDescribeCmd) partitions(p *Process, what string, total int, list []admin.PartitionView) error {
+func (c *clusterDescribeCmd) partitions(p *Process, what, none string, total int, list []admin.PartitionView) error {
 	if total == 0 {
-		fmt.Fprintf(p.Stdout, "\nNo partition is %s.\n", what)
+		fmt.Fprintf(p.Stdout, "\n%s\n", none)
 		return nil
 	}
 	fmt.Fprintf(p.Stdout, "\n%s %s", count(total, "partition"), what)

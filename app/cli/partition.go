@@ -88,10 +88,12 @@ func (c *partitionMoveCmd) Run(ctx context.Context, p *Process) error {
 			continue
 		}
 		accepted[m.Partition] = true
-		if !c.JSON && !c.Cancel {
-			fmt.Fprintf(p.Stdout, "%s-%d moves from node %s to node %d.\n", c.Topic, m.Partition, orNone(m.From), req.To)
-		} else if !c.JSON {
+		switch {
+		case c.JSON:
+		case c.Cancel || m.From == req.To:
 			fmt.Fprintf(p.Stdout, "%s-%d stays on node %s.\n", c.Topic, m.Partition, orNone(m.From))
+		default:
+			fmt.Fprintf(p.Stdout, "%s-%d moves from node %s to node %d.\n", c.Topic, m.Partition, orNone(m.From), req.To)
 		}
 	}
 	if c.Wait && !c.Cancel && len(accepted) > 0 {
