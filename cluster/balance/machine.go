@@ -126,7 +126,7 @@ func (b *Balancer) Plan(img *meta.Image, loads Loads, now time.Time) Plan {
 	b.follow(img, now)
 	table := newBoard(img, b.watch.est, b.opt.ExcludeNodes)
 	table.sent = b.unseen()
-	find := b.search(img, table, now)
+	table.count(img, nil)
 	before := table.off()
 	plan := Plan{Before: scoreOf(before), After: scoreOf(before)}
 	if plan.Idle = b.waitFor(table, loads); plan.Idle != "" {
@@ -143,6 +143,7 @@ func (b *Balancer) Plan(img *meta.Image, loads Loads, now time.Time) Plan {
 			return plan
 		}
 	}
+	find := b.search(img, table)
 	plan.Moves = find.moves(b.opt.InFlight - table.moving)
 	if len(plan.Moves) == 0 {
 		plan.Idle = b.rest(table, find, before, now)

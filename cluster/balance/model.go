@@ -183,10 +183,11 @@ func (b *board) destination(p *meta.Partition) (to base.NodeID, moving bool) {
 }
 
 // count puts every partition where it is or is going, and measures everybody against the mean. visit sees each of them with its seat, or
-// noSeat, and whether it is on its way; it may be nil.
+// noSeat, and whether it is on its way; it may be nil, and may not keep the partition.
 func (b *board) count(img *meta.Image, visit func(p *meta.Partition, at int, moving bool)) {
 	var loose vector
-	for p := range everyPartition(img) {
+	var p meta.Partition // one for all: visit may not keep it
+	for p = range everyPartition(img) {
 		to, moving := b.destination(&p)
 		if moving {
 			b.moving++

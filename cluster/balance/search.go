@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
-	"time"
 
-	"sluice/base"
 	"sluice/cluster/meta"
 )
 
@@ -30,31 +28,33 @@ type candidate struct {
 	amount amount
 }
 
-// search counts the cluster and collects who may move.
-func (b *Balancer) search(img *meta.Image, table *board, now time.Time) *search {
+// search collects who may move, once the table is counted.
+func (b *Balancer) search(img *meta.Image, table *board) *search {
 	f := &search{table: table, margin: b.opt.Margin, heavy: make([][]candidate, len(table.seats)), light: make([][]meta.PartitionID, len(table.seats))}
-	var topic base.UUID
-	excluded := false
-	table.count(img, func(p *meta.Partition, at int, moving bool) {
-		if len(b.opt.ExcludeTopics) > 0 && p.Topic != topic {
-			t, _ := img.TopicByID(p.Topic)
-			topic, excluded = p.Topic, b.opt.excludes(t.Name)
+	for t := range img.Topics() {
+		excluded := b.opt.excludes(t.Name)
+		for p := range img.PartitionsOf(t.ID) {
+			to, moving := table.destination(&p)
+			at, ok := table.at[to]
+			if !ok || at == noSeat || moving {
+				continue
+			}
+			f.collect(b, at, id(&p), p.State == meta.Serving && !excluded)
 		}
-		if at == noSeat || moving {
-			return
-		}
-		pid := id(p)
-		if _, resting := b.planned[pid]; resting || excluded || p.State != meta.Serving {
-			f.held++
-			return
-		}
-		if a, known := table.est.known[pid]; known {
-			f.heavy[at] = append(f.heavy[at], candidate{pid, a})
-		} else {
-			f.light[at] = append(f.light[at], pid)
-		}
-	})
+	}
 	return f
+}
+
+func (f *search) collect(b *Balancer, at int, pid meta.PartitionID, movable bool) {
+	if _, resting := b.planned[pid]; resting || !movable {
+		f.held++
+		return
+	}
+	if a, known := f.table.est.known[pid]; known {
+		f.heavy[at] = append(f.heavy[at], candidate{pid, a})
+	} else {
+		f.light[at] = append(f.light[at], pid)
+	}
 }
 
 // moves returns at most room moves, and has the board do them.

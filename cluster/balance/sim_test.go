@@ -16,27 +16,26 @@ import (
 // moves that were planned take one second more to be done.
 type sim struct {
 	*world
-	b       *Balancer
-	rnd     *rand.Rand
-	now     time.Time
-	rate    func(id meta.PartitionID, second int) amount // true load
-	idleCPU float64
-	second  int
-	moves   int
-	moved   map[meta.PartitionID]int
-	back    int // moves that took a partition back where it had come from
-	from    map[meta.PartitionID]base.NodeID
-	maxFly  int
-	plans   []Plan
-	late    func() bool // a move is held up for this second
+	b           *Balancer
+	rnd         *rand.Rand
+	now         time.Time
+	rate        func(id meta.PartitionID, second int) amount // true load
+	idleCPU     float64
+	bytesPerCPU float64 // a node's CPU is used up by so many bytes a second
+	second      int
+	moves       int
+	moved       map[meta.PartitionID]int
+	back        int // moves that took a partition back where it had come from
+	from        map[meta.PartitionID]base.NodeID
+	maxFly      int
+	plans       []Plan
+	late        func() bool // a move is held up for this second
 }
 
-func newSim(t testing.TB, opt Options, rate func(meta.PartitionID, int) amount) *sim {
-	return &sim{world: newWorld(t), b: NewBalancer(opt), rnd: rand.New(rand.NewPCG(1, 2)), now: time.Unix(1_700_000_000, 0), rate: rate,
+func newSim(t tb, opt Options, rate func(meta.PartitionID, int) amount) *sim {
+	return &sim{world: newWorld(t), b: NewBalancer(opt), rnd: rand.New(rand.NewPCG(1, 2)), now: time.Unix(1_700_000_000, 0), rate: rate, bytesPerCPU: 2 << 30,
 		moved: map[meta.PartitionID]int{}, from: map[meta.PartitionID]base.NodeID{}}
 }
-
-const bytesPerCPU = 2 << 30 // a node's CPU is used up by so many bytes a second
 
 // reports is what the nodes would say.
 func (s *sim) reports() Loads {
@@ -52,7 +51,7 @@ func (s *sim) reports() Loads {
 		a := s.rate(id(&p), s.second)
 		l.BytesIn += a.bytes
 		l.Requests += a.requests
-		l.CPU = min(1, l.CPU+a.work()/bytesPerCPU)
+		l.CPU = min(1, l.CPU+a.work()/s.bytesPerCPU)
 		if a.work() > 0 {
 			l.Partitions = append(l.Partitions, PartitionLoad{Partition: id(&p), BytesIn: a.bytes, Requests: a.requests})
 		}

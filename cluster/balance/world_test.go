@@ -2,21 +2,27 @@ package balance
 
 import (
 	"fmt"
-	"testing"
 
 	"sluice/base"
 	"sluice/cluster/meta"
 )
 
+// tb is what tests, benchmarks and property tests have in common.
+type tb interface {
+	Helper()
+	Fatal(...any)
+	Fatalf(string, ...any)
+}
+
 // world is a cluster made of real commands.
 type world struct {
-	t     testing.TB
+	t     tb
 	img   *meta.Image
 	nodes map[base.NodeID]meta.NodeRef
 	made  byte
 }
 
-func newWorld(t testing.TB) *world {
+func newWorld(t tb) *world {
 	w := &world{t: t, img: meta.Empty(), nodes: map[base.NodeID]meta.NodeRef{}}
 	img, err := w.img.Apply(0, []meta.Record{meta.CreateCluster(base.UUID{1}, [32]byte{2}, 1)})
 	if err != nil {
