@@ -24,7 +24,7 @@ type startCmd struct {
 }
 
 func (c *startCmd) Help() string {
-	return "Without any setting the broker listens on 127.0.0.1:9092 and keeps everything in the directory data. SIGINT and SIGTERM shut it down in order: requests are answered, what is left is uploaded; a second signal ends it at once, and nothing acknowledged is lost even then. Exit codes: 0 shut down, 1 failed, 2 wrong setting, 3 fenced by another broker, 130 second signal."
+	return "Without any setting the broker listens on 127.0.0.1:9092 and keeps everything in the directory data. SIGINT and SIGTERM shut it down in order: requests are answered, what is left is uploaded; a second signal ends it at once, and nothing acknowledged is lost even then. A broker that the others have given up, because it hung or was cut off, joins again by itself. Exit codes: 0 shut down, 1 failed, 2 wrong setting, 130 second signal."
 }
 
 func (c *startCmd) Run(ctx context.Context, p *Process) error {
@@ -42,10 +42,6 @@ func (c *startCmd) Run(ctx context.Context, p *Process) error {
 	mem := cfg.Divide(machineMemory())
 	debug.SetMemoryLimit(int64(mem.Total))
 	log := newLogger(p, cfg)
-	began := time.Now()
-	reg := prometheus.NewRegistry()
-	reg.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
-
 	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	interrupted := make(chan struct{})
@@ -61,15 +57,37 @@ func (c *startCmd) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		hostname = "localhost"
 	}
-	n, err := node.Start(starting, node.Options{Config: cfg, Memory: mem, Hostname: hostname, Logger: log, Registry: reg, Version: Version()})
+	opt := node.Options{Config: cfg, Memory: mem, Hostname: hostname, Logger: log, Version: Version()}
+	for {
+		err := c.once(starting, p, opt, interrupted, signals)
+		if !base.IsKind(err, base.Fenced) || starting.Err() != nil {
+			return err
+		}
+		log.Warn("the others have given this broker up; it joins again under a new epoch", "reason", err)
+		select {
+		case <-time.After(rejoinPause):
+		case <-starting.Done():
+		}
+	}
+}
+
+// rejoinPause is the time between the end of a broker that was fenced and its next start.
+const rejoinPause = 500 * time.Millisecond
+
+// once runs the broker until it is stopped or cannot go on.
+func (c *startCmd) once(starting context.Context, p *Process, opt node.Options, interrupted <-chan struct{}, signals <-chan os.Signal) error {
+	began := time.Now()
+	opt.Registry = prometheus.NewRegistry()
+	opt.Registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	n, err := node.Start(starting, opt)
 	if err != nil {
 		if starting.Err() != nil {
 			return &codeError{code: exitInterrupted}
 		}
 		return err
 	}
-	fmt.Fprint(p.Stdout, banner(n.Info(), cfg, time.Since(began)))
-	return c.serve(p, n, cfg, log, interrupted, signals)
+	fmt.Fprint(p.Stdout, banner(n.Info(), opt.Config, time.Since(began)))
+	return c.serve(p, n, opt.Config, opt.Logger, interrupted, signals)
 }
 
 // serve waits until the broker is asked to stop, or cannot go on.

@@ -59,9 +59,14 @@ func (n *Node) join(ctx context.Context) error {
 	if err := n.checkBucketOf(ctx, was); err != nil {
 		return err
 	}
+	even, err := n.newBalancer(n.opt.Config)
+	if err != nil {
+		return err
+	}
 	n.member, err = control.Join(ctx, control.MemberOptions{
 		Controller: control.Options{Store: n.store, Meta: n.meta, Who: n.name(), Logger: n.log, Registerer: n.opt.Registry},
 		Former:     was.Node, Session: n.opt.Config.SessionTimeout, Failing: n.failingRescues, OnFenced: n.fail,
+		Load: n.load, Balance: even, MovesMax: n.opt.Config.BalanceMoves,
 	})
 	if err != nil {
 		return err

@@ -20,6 +20,7 @@ import (
 	"sluice/broker/fetch"
 	"sluice/broker/group"
 	"sluice/broker/lead"
+	"sluice/broker/load"
 	"sluice/broker/partition"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -50,6 +51,7 @@ type Node struct {
 	member  *control.Member
 	self    meta.NodeRef
 	rescues atomic.Pointer[rescue.Worker]
+	meter   atomic.Pointer[load.Meter]
 	wal     wal.Log
 	engine  *stream.Engine
 	lead    *lead.Leader
@@ -221,6 +223,7 @@ func (n *Node) serve(ctx context.Context) error {
 	c, reg := n.opt.Config, n.opt.Registry
 	n.groups = group.New(group.Options{
 		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Admit: n.engine.Admit, Logger: n.log, Registerer: reg,
+		Gate: func() bool { return n.member.Contact() == nil },
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.lead = lead.Start(lead.Options{
@@ -231,6 +234,8 @@ func (n *Node) serve(ctx context.Context) error {
 		},
 		OnClosed: n.groups.OnClosed,
 	})
+	directory := n.lead.Directory() // n.lead goes before the heartbeats do
+	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
 	n.cleaner = clean.Start(clean.Options{
 		Partitions: func() iter.Seq[*partition.Partition] { return n.lead.Directory().All() },
 		Image:      n.member.Image, BrokerConfigs: func() map[string]string { return lead.BrokerConfigs(n.member.Image(), n.self.ID) },
@@ -238,8 +243,8 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
-		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Registerer: reg}),
-		Serving: &n.serving, LogDir: n.store.String(), Logger: n.log,
+		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
+		Serving: &n.serving, Contact: n.member.Contact, LogDir: n.store.String(), Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{
 		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,

@@ -12,7 +12,7 @@ import (
 // can. What others have to do, or other WALs, does not hold the start up.
 func (n *Node) recover(ctx context.Context) error {
 	n.rescues.Store(rescue.Start(rescue.Options{
-		Self: n.self, Client: n.member, Store: n.store, WAL: n.walOptions, SOBytes: int64(n.opt.Config.StreamObjectBytes),
+		Self: n.self, Client: n.member, Store: n.store, WAL: n.walOptions, SOBytes: int64(n.opt.Config.StreamObjectBytes), Memory: int64(n.opt.Memory.Upload),
 		Logger: n.log, Registerer: n.opt.Registry,
 	}))
 	if err := n.rescues.Load().WaitOwn(ctx); err != nil {

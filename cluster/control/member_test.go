@@ -52,6 +52,8 @@ func (w logTo) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+var rollSlots uint64 // 0: the default
+
 // join starts a member and registers it.
 func join(t *testing.T, store objstore.Store, session time.Duration) *process {
 	t.Helper()
@@ -63,7 +65,7 @@ func join(t *testing.T, store objstore.Store, session time.Duration) *process {
 		log = slog.New(slog.NewTextHandler(logTo{t}, nil))
 	}
 	m, err := Join(ctx, MemberOptions{
-		Controller: Options{Store: store, Logger: log}, Former: base.NoNode, Session: session, OnFenced: func(err error) { p.fenced <- err }, Dial: p.dial,
+		Controller: Options{Store: store, Logger: log, RollSlots: rollSlots}, Former: base.NoNode, Session: session, OnFenced: func(err error) { p.fenced <- err }, Dial: p.dial,
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -214,6 +216,22 @@ func TestTransfer(t *testing.T) {
 	}
 	if b.m.Image().Controller().Node != a.self.ID {
 		t.Fatal("the controller is not named")
+	}
+}
+
+// A controller that rolls its log stays named, and followers go on.
+func TestRollKeepsController(t *testing.T) {
+	store := mem.New()
+	rollSlots = 8
+	defer func() { rollSlots = 0 }()
+	a := join(t, store, 5*time.Second)
+	b := join(t, store, 5*time.Second)
+	for i := range 30 {
+		b.create(fmt.Sprintf("t%d", i))
+	}
+	img := b.m.Image()
+	if c := img.Controller(); c.Node != a.self.ID || c.Epoch < 3 || !a.m.IsController() {
+		t.Fatalf("%+v", c)
 	}
 }
 

@@ -188,6 +188,7 @@ func (l *Log) Roll(ctx context.Context, img *meta.Image) (*meta.Image, error) {
 		return nil, base.Errorf(base.Corrupt, "metadata log: epoch %d ends at slot %d, but this controller wrote up to %d", l.next.Epoch, end, l.next.Slot)
 	}
 	old := l.writer
+	l.opt.Node = img.Controller().Node // it may have become a node since the epoch began
 	after, err := l.begin(ctx, img, l.next.Epoch+1, end)
 	if err != nil {
 		return nil, err
