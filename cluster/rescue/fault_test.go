@@ -150,7 +150,7 @@ func (s *session) String() string { return s.Store.String() }
 // rescuer starts a worker in the session, with pieces so small that there are several.
 func (s *session) rescuer(w *world, ref meta.NodeRef) *Worker {
 	return w.rescuer(ref, func(o *Options) {
-		o.Client, o.Store, o.Memory, o.SOBytes = s, s, 256<<10, 40<<10
+		o.Client, o.Store, o.piece, o.SOBytes = s, s, 64<<10, 40<<10
 		o.WAL = func() wal.Options {
 			opt := w.walOptions()
 			opt.Store = s

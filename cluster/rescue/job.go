@@ -3,6 +3,7 @@ package rescue
 import (
 	"context"
 	"fmt"
+	"iter"
 	"time"
 
 	"sluice/base"
@@ -13,14 +14,14 @@ import (
 )
 
 // do does a job, once.
-func (w *Worker) do(ctx context.Context, j job) error {
-	began := time.Now()
+func (w *Worker) do(ctx context.Context, at *attempt) error {
+	began, j := time.Now(), at.job
 	var err error
 	switch j.kind {
 	case askJob:
 		err = w.submit(ctx, "grant", &meta.GrantRescue{Victim: j.rescue.Victim, Rescuer: w.opt.Self})
 	case rescueJob:
-		err = w.carryOut(ctx, j.rescue)
+		err = w.carryOut(ctx, at)
 	case cleanJob:
 		err = w.clean(ctx, j.rescue)
 	}
@@ -64,8 +65,9 @@ func (w *Worker) submit(ctx context.Context, what string, c meta.Command) error 
 }
 
 // carryOut seals the WAL, brings what is not committed to the bucket, and says so.
-func (w *Worker) carryOut(ctx context.Context, r meta.Rescue) error {
-	if err := w.records(ctx, r); err != nil {
+func (w *Worker) carryOut(ctx context.Context, at *attempt) error {
+	r := at.job.rescue
+	if err := w.records(ctx, at, r); err != nil {
 		return fmt.Errorf("rescue the WAL of node %v, epoch %v, at %s: %w", r.Victim.ID, r.Victim.Epoch, r.WAL, err)
 	}
 	defer w.metrics.phase("complete", time.Now())
@@ -74,7 +76,7 @@ func (w *Worker) carryOut(ctx context.Context, r meta.Rescue) error {
 
 // records seals the WAL and uploads what is not committed. With no stream open everything is, and it does not matter if the WAL is
 // damaged or gone; it is sealed as far as it can be.
-func (w *Worker) records(ctx context.Context, r meta.Rescue) error {
+func (w *Worker) records(ctx context.Context, at *attempt, r meta.Rescue) error {
 	if err := w.opt.at(ctx, "seal"); err != nil {
 		return err
 	}
@@ -83,6 +85,7 @@ func (w *Worker) records(ctx context.Context, r meta.Rescue) error {
 	began := time.Now()
 	end, err := wal.Seal(ctx, r.WAL, opt, victim, r.WALTrim, fmt.Sprintf("node %v, epoch %v", w.opt.Self.ID, w.opt.Self.Epoch))
 	w.metrics.phase("seal", began)
+	w.progress(at)
 	img := w.opt.Client.Image()
 	open := img.OpenStreams(r.Victim)
 	switch {
@@ -94,12 +97,27 @@ func (w *Worker) records(ctx context.Context, r meta.Rescue) error {
 	w.opt.Logger.Info("rescuing a WAL", "victim", r.Victim.ID, "epoch", r.Victim.Epoch, "wal", r.WAL, "from", r.WALTrim, "end", end, "open_streams", open)
 	return stream.Rescue(ctx, stream.RescueOptions{
 		Cluster: img.ClusterID(), Store: w.opt.Store, SOBytes: w.opt.SOBytes, Logger: w.opt.Logger,
-		Catalog: &catalog{Catalog: control.NewCatalog(w.opt.Client, stream.NodeRef(w.opt.Self)), w: w, victim: r.Victim},
+		Catalog: &catalog{Catalog: control.NewCatalog(w.opt.Client, stream.NodeRef(w.opt.Self)), w: w, at: at},
 		Skip: func(id base.StreamID, epoch base.StreamEpoch, o base.OffsetRange) bool {
 			return committed(img, r.Victim, id, epoch, o)
 		},
 		Done: w.metrics.piece,
-	}, stream.NodeRef(r.Victim), r.Grant, r.LastUpload+1, wal.Read(ctx, r.WAL, opt, victim, r.WALTrim, end))
+	}, stream.NodeRef(r.Victim), r.Grant, r.LastUpload+1, w.noting(at, wal.Read(ctx, r.WAL, opt, victim, r.WALTrim, end)))
+}
+
+// progress notes that the attempt gets on.
+func (w *Worker) progress(at *attempt) { at.beat.Store(w.opt.Now().UnixNano()) }
+
+// noting yields the blocks, and notes that they come.
+func (w *Worker) noting(at *attempt, blocks iter.Seq2[*wal.Block, error]) iter.Seq2[*wal.Block, error] {
+	return func(yield func(*wal.Block, error) bool) {
+		for b, err := range blocks {
+			w.progress(at)
+			if !yield(b, err) {
+				return
+			}
+		}
+	}
 }
 
 // takeRoom waits for the memory of a piece. The pieces that have theirs need nothing more to end, so nobody waits for ever.
@@ -134,8 +152,8 @@ func (w *Worker) clean(ctx context.Context, r meta.Rescue) error {
 // catalog is the cluster as a rescue sees it.
 type catalog struct {
 	stream.Catalog
-	w      *Worker
-	victim meta.NodeRef
+	w  *Worker
+	at *attempt
 }
 
 // PrepareObjects implements stream.Catalog.
@@ -143,6 +161,7 @@ func (c *catalog) PrepareObjects(ctx context.Context, n int) ([]base.ObjectID, e
 	if err := c.w.opt.at(ctx, "prepare"); err != nil {
 		return nil, err
 	}
+	c.w.progress(c.at)
 	return c.Catalog.PrepareObjects(ctx, n)
 }
 
@@ -156,8 +175,9 @@ func (c *catalog) CommitUpload(ctx context.Context, u stream.UploadCommit) (stre
 	if err != nil {
 		return res, err
 	}
-	if r, ok := c.w.opt.Client.Image().Rescue(c.victim); !ok || r.Grant != u.Grant || r.LastUpload != u.Number || r.WALTrim != u.Trim {
+	if r, ok := c.w.opt.Client.Image().Rescue(c.at.job.rescue.Victim); !ok || r.Grant != u.Grant || r.LastUpload != u.Number || r.WALTrim != u.Trim {
 		return res, base.Errorf(base.Failed, "upload %d up to %d was answered, but the rescue stands at upload %d, trim %d, grant %d: another attempt has gone on meanwhile", u.Number, u.Trim, r.LastUpload, r.WALTrim, r.Grant)
 	}
+	c.w.progress(c.at)
 	return res, nil
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/base"
 	"sluice/cluster/meta"
 )
 
@@ -17,6 +18,19 @@ type machine struct {
 	retryMin time.Duration
 	tasks    map[meta.NodeRef]*task // by victim
 	running  [jobKinds]int
+	failed   map[meta.NodeRef]failure // by victim; also of grants that went to another since
+}
+
+// failure is what the controller is told of a grant that this node could not carry out. It is remembered for a while after the grant has gone to
+// another node, so that it does not come back before every node has had it.
+type failure struct {
+	grant uint64
+	err   error
+	until time.Time
+}
+
+func newMachine(self meta.NodeRef, parallel int, retryMin time.Duration, local func(string) bool) *machine {
+	return &machine{self: self, parallel: parallel, retryMin: retryMin, local: local, tasks: map[meta.NodeRef]*task{}, failed: map[meta.NodeRef]failure{}}
 }
 
 // jobKind is what can be done about a rescue. Each kind is one step of its life, and begins from what an image says.
@@ -43,7 +57,9 @@ type task struct {
 	running  bool
 	stopping bool // it was told to stop
 	wanted   bool
-	tries    int // that failed, one after the other
+	over     bool // the image shows that it has done what it is for: it is about to end
+	next     bool // what is wanted instead, as soon as it has ended, is not done either
+	tries    int  // that failed, one after the other
 	retryAt  time.Time
 	err      error // of the last try
 }
@@ -87,7 +103,7 @@ func (m *machine) step(img *meta.Image, now time.Time) (acts []action, wake time
 	m.observe(img)
 	for v, t := range m.tasks {
 		switch {
-		case t.wanted || t.stopping:
+		case t.wanted || t.stopping || t.over:
 		case t.running:
 			t.stopping = true
 			acts = append(acts, action{stop: true, job: t.job})
@@ -116,7 +132,12 @@ func (m *machine) step(img *meta.Image, now time.Time) (acts []action, wake time
 // becomes then is a task of its own, without the former's failures.
 func (m *machine) observe(img *meta.Image) {
 	for _, t := range m.tasks {
-		t.wanted = false
+		t.wanted, t.over, t.next = false, false, false
+	}
+	for v := range m.failed {
+		if r, ok := img.Rescue(v); !ok || r.State == meta.RescueDone {
+			delete(m.failed, v)
+		}
 	}
 	if !img.Current(m.self) {
 		return
@@ -133,6 +154,8 @@ func (m *machine) observe(img *meta.Image) {
 			t.job.rescue = r // commits of the last try have moved the trim
 		case same:
 		case t != nil && t.running:
+			t.next = kind != cleanJob
+			t.over = t.job.kind == askJob && kind == rescueJob || t.job.kind == rescueJob && kind == cleanJob && t.job.rescue.Grant == r.Grant
 			continue
 		default:
 			t = &task{job: job{kind, r}}
@@ -171,14 +194,38 @@ func (m *machine) ended(victim meta.NodeRef, err error, now time.Time) {
 	}
 	if t.err = err; err == nil {
 		t.tries = 0
+		delete(m.failed, victim)
 	} else {
 		t.tries++
+		m.note(t, now)
 	}
 	pause := min(m.retryMin<<min(max(t.tries-1, 0), 16), retryMax)
 	if fateOf(err) == fatePerson {
 		pause = max(pause, retryPerson)
 	}
 	t.retryAt = now.Add(pause)
+}
+
+// note remembers a failure that another node may be spared. Where a bucket or a mount does not answer, one more try is made first.
+func (m *machine) note(t *task, now time.Time) {
+	if t.job.kind != rescueJob || t.tries < 2 && base.IsKind(t.err, base.Unavailable) {
+		return
+	}
+	switch fateOf(t.err) {
+	case fateReach:
+		m.hold(t, t.err, now.Add(reachKeep))
+	case fatePerson:
+		m.hold(t, t.err, now.Add(personKeep))
+	}
+}
+
+func (m *machine) hold(t *task, err error, until time.Time) {
+	m.failed[t.job.rescue.Victim] = failure{t.job.rescue.Grant, err, until}
+}
+
+// stuck is told of a job that was stopped and had made no progress for long.
+func (m *machine) stuck(victim meta.NodeRef, err error, now time.Time) {
+	m.hold(m.tasks[victim], err, now.Add(reachKeep))
 }
 
 // entry is a rescue that this node has to carry out, for those who ask.
@@ -191,8 +238,12 @@ type entry struct {
 // open returns the rescues that are not done and that this node has to do, in the order of the victims.
 func (m *machine) open() (all []entry) {
 	for _, t := range m.tasks {
-		if t.wanted && t.job.kind != cleanJob {
-			all = append(all, entry{t.job.rescue.Victim, t.job.rescue.Grant, t.err})
+		if t.next || t.wanted && t.job.kind != cleanJob {
+			e := entry{t.job.rescue.Victim, t.job.rescue.Grant, t.err}
+			if t.next {
+				e.err = nil
+			}
+			all = append(all, e)
 		}
 	}
 	slices.SortFunc(all, func(a, b entry) int {

@@ -31,7 +31,7 @@ func (s *story) node(wal string, reclaim base.NodeID) meta.NodeRef {
 func (s *story) next() byte { s.mu.n++; return s.mu.n + 100 }
 
 func (s *story) be(self meta.NodeRef) {
-	s.m = &machine{self: self, parallel: 2, local: func(url string) bool { return strings.HasPrefix(url, "local") }, retryMin: time.Second, tasks: map[meta.NodeRef]*task{}}
+	s.m = newMachine(self, 2, time.Second, func(url string) bool { return strings.HasPrefix(url, "local") })
 }
 
 func (s *story) fence(v meta.NodeRef) { do[meta.Done](s.t, s, &meta.FenceNode{Node: v}) }
@@ -58,6 +58,18 @@ func (s *story) step(want string) {
 	}
 	if text != want {
 		s.t.Fatalf("got %q, want %q", text, want)
+	}
+}
+
+// open checks which rescues the machine has yet to do.
+func (s *story) open(want ...meta.NodeRef) {
+	s.t.Helper()
+	var got []meta.NodeRef
+	for _, e := range s.m.open() {
+		got = append(got, e.victim)
+	}
+	if !slices.Equal(got, want) {
+		s.t.Fatalf("open: %v, want %v", got, want)
 	}
 }
 
@@ -96,8 +108,10 @@ func TestMachineVoidGrant(t *testing.T) {
 	s.grant(a, other)
 	s.step("stop 1-1")
 	s.step("")
+	s.open()
 	s.grant(a, self)
 	s.step("")
+	s.open(a)
 	s.m.ended(a, base.Errorf(base.Unavailable, "stopped"), s.now)
 	s.step("rescue 1-1")
 	if got := s.m.tasks[a]; got.job.rescue.Grant != 3 || got.tries != 0 {
@@ -183,14 +197,25 @@ func TestMachineLocal(t *testing.T) {
 	s.step("")
 	s.be(self)
 	s.step("ask 1-1")
+	s.open(first)
 	s.grant(first, other)
+	s.open(first)
 	s.m.ended(first, nil, s.now)
 	s.step("; wake in 1s")
 	s.now = s.now.Add(time.Second)
 	s.step("ask 1-1")
 	s.grant(first, self)
+	s.step("")
+	s.open(first) // also between the jobs
 	s.m.ended(first, nil, s.now)
 	s.step("rescue 1-1")
+	s.open(first)
+	do[meta.Done](s.t, s, &meta.CompleteRescue{Victim: first, Grant: 2})
+	s.step("")
+	s.open()
+	s.m.ended(first, nil, s.now)
+	s.step("clean 1-1")
+	s.open()
 }
 
 // Who cleans up: the rescuer; if it is gone, the controller's node, and for a local WAL its owner.
@@ -218,4 +243,48 @@ func TestMachineClean(t *testing.T) {
 	is(controller, "clean 1-1")
 	is(s.node("local", local.ID), "clean 2-2")
 	is(s.node("s3", rescuer.ID), "")
+}
+
+// A failure is reported once it is one: an answer that did not come is asked for again first. It stays reported for a while when the
+// grant has gone to another, and goes with the rescue.
+func TestMachineFailures(t *testing.T) {
+	s := newStory(t)
+	a, b, self, other := s.node("s3", base.NoNode), s.node("s3", base.NoNode), s.node("s3", base.NoNode), s.node("s3", base.NoNode)
+	s.be(self)
+	failing := func(want ...meta.NodeRef) {
+		t.Helper()
+		for _, v := range want {
+			if _, ok := s.m.failed[v]; !ok {
+				t.Fatalf("%v is missing in %v", v, s.m.failed)
+			}
+		}
+		if len(s.m.failed) != len(want) {
+			t.Fatalf("got %v, want %v", s.m.failed, want)
+		}
+	}
+	for _, v := range []meta.NodeRef{a, b} {
+		s.fence(v)
+		s.grant(v, self)
+	}
+	s.step("rescue 1-1, rescue 2-2")
+	s.m.ended(a, base.Errorf(base.Unavailable, "down"), s.now)
+	s.m.ended(b, base.Errorf(base.NotFound, "no such directory"), s.now)
+	failing(b)
+	s.now = s.now.Add(time.Second)
+	s.step("rescue 1-1, rescue 2-2")
+	s.m.ended(a, base.Errorf(base.Unavailable, "down"), s.now)
+	s.m.ended(b, base.Errorf(base.Fenced, "void"), s.now)
+	failing(a, b)
+	s.grant(a, other)
+	s.grant(b, other)
+	s.step("")
+	failing(a, b)
+	do[meta.Done](t, s, &meta.CompleteRescue{Victim: a, Grant: 3})
+	s.step("")
+	failing(b)
+	s.grant(b, self)
+	s.now = s.now.Add(time.Minute)
+	s.step("rescue 2-2")
+	s.m.ended(b, nil, s.now)
+	failing()
 }

@@ -24,7 +24,7 @@ type Options struct {
 
 	SOBytes  int64 // a stream with so many bytes in a piece gets an object of its own; 8 MiB
 	Parallel int   // rescues at a time; 4
-	// Memory is what the pieces of all rescues together take, in bytes; 128 MiB. Reading ahead takes up to 32 MiB more for each rescue of
+	// Memory is what the pieces of all rescues together take, in bytes; 128 MiB, at least 16 MiB. Reading ahead takes up to 32 MiB more for each rescue of
 	// a WAL of class s3, and 1 MiB for others.
 	Memory int64
 
@@ -32,6 +32,8 @@ type Options struct {
 	Registerer prometheus.Registerer // nil: no metrics
 	Now        func() time.Time      // time.Now; decides when to retry, nothing else
 
+	piece    int64                                      // tests; bytes of a piece
+	stuck    time.Duration                              // tests; stuckAfter
 	retryMin time.Duration                              // tests; retryMin
 	at       func(ctx context.Context, at string) error // tests: called before each step; an error ends the job there
 }
@@ -39,12 +41,16 @@ type Options struct {
 const (
 	defaultParallel = 4
 	defaultMemory   = 128 << 20
+	memoryMin       = 16 << 20
 	pieceBytes      = 16 << 20               // of WAL, at most; large enough that what a request costs does not matter, small enough that several go side by side
 	piecesMin       = 4                      // so many fit into Memory
 	retryMin        = 250 * time.Millisecond // pause after a failed attempt; doubles
 	retryMax        = 10 * time.Second
-	retryPerson     = time.Minute     // pause after one that a person has to look at
-	closeWait       = 5 * time.Second // Close waits so long for jobs that hang
+	retryPerson     = time.Minute      // pause after one that a person has to look at
+	reachKeep       = 30 * time.Second // a failure is reported for so long after it was seen,
+	personKeep      = 10 * time.Minute // one that a person has to look at for so long
+	stuckAfter      = 30 * time.Second // a job without progress is reported
+	closeWait       = 5 * time.Second  // Close waits so long for jobs that hang
 )
 
 func (o Options) withDefaults() Options {
@@ -53,6 +59,10 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Memory <= 0 {
 		o.Memory = defaultMemory
+	}
+	o.Memory = max(o.Memory, memoryMin)
+	if o.piece <= 0 {
+		o.piece = min(pieceBytes, o.Memory/piecesMin)
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
@@ -63,13 +73,17 @@ func (o Options) withDefaults() Options {
 	if o.retryMin <= 0 {
 		o.retryMin = retryMin
 	}
+	if o.stuck <= 0 {
+		o.stuck = stuckAfter
+	}
 	if o.at == nil {
 		o.at = func(ctx context.Context, _ string) error { return ctx.Err() }
 	}
 	return o
 }
 
-// Failure is a grant that this node cannot carry out at present. It goes on trying, unless the grant goes to another.
+// Failure is a grant that this node could not carry out: the WAL is out of its reach or damaged, or nothing has happened for long (the
+// bucket may be out of its reach). It goes on trying, unless the grant goes to another.
 type Failure struct {
 	Victim meta.NodeRef
 	Grant  uint64

@@ -2,6 +2,7 @@ package rescue
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -81,20 +82,20 @@ func TestOutOfReach(t *testing.T) {
 	b := newBroker(w, w.formatted("s3"), base.NoNode, 1, 1<<30)
 	b.produce(10, 1000)
 	b.crash()
-	self := w.register("s3", base.NoNode)
-	b.fence()
+	self := w.register("s3", b.ref.ID)
 	w.store.SetRules(fault.Rule{Op: fault.Put, Prefix: "wal/", Effect: fault.Refuse, Kind: base.NotFound})
 	r := w.rescuer(self, nil)
 	defer r.Close()
 	grant := w.grant(b.ref, self).Grant
-	must(t, r.WaitAll(context.Background()))
+	must(t, r.WaitOwn(context.Background()))
+	r.until(t, "the failure is reported", func() bool { return len(r.mu.failed) > 0 })
 	failing := r.Failing()
 	if len(failing) != 1 || failing[0].Victim != b.ref || failing[0].Grant != grant || failing[0].Kind != base.NotFound {
 		t.Fatalf("%+v", failing)
 	}
 	w.store.SetRules()
 	b.rescued(1000)
-	must(t, r.WaitAll(context.Background()))
+	r.until(t, "the failure is forgotten", func() bool { return len(r.mu.failed) == 0 })
 	if failing := r.Failing(); len(failing) != 0 {
 		t.Fatalf("%+v", failing)
 	}
@@ -122,6 +123,7 @@ func TestDamaged(t *testing.T) {
 	if err := r.WaitOwn(context.Background()); !base.IsKind(err, base.Corrupt) {
 		t.Fatalf("got %v", err)
 	}
+	r.until(t, "the damage is reported", func() bool { return len(r.mu.failed) > 0 })
 	if failing := r.Failing(); len(failing) != 1 || failing[0].Kind != base.Corrupt {
 		t.Fatalf("%+v", failing)
 	}
@@ -164,4 +166,41 @@ func TestWaitEnds(t *testing.T) {
 	if err := <-waited; !base.IsKind(err, base.Closed) {
 		t.Fatalf("got %v", err)
 	}
+}
+
+// A rescue that hangs is reported, so that the controller grants it to another node, and stays reported after that.
+func TestStuck(t *testing.T) {
+	w := newWorld(t)
+	b := newBroker(w, w.formatted("s3"), base.NoNode, 1, 1<<30)
+	b.produce(10, 1000)
+	b.crash()
+	b.fence()
+	first, second := w.register("s3", base.NoNode), w.register("s3", base.NoNode)
+	hangs := make(chan struct{}, 1)
+	w.store.SetRules(fault.Rule{Op: fault.Put, Prefix: "wal/", Times: 1, Effect: fault.Hang, Before: func(fault.Op, string) { hangs <- struct{}{} }})
+	var now atomic.Int64
+	now.Store(time.Now().UnixNano())
+	r := w.rescuer(first, func(o *Options) { o.Now = func() time.Time { return time.Unix(0, now.Load()) } })
+	defer r.Close()
+	grant := w.grant(b.ref, first).Grant
+	<-hangs
+	if failing := r.Failing(); len(failing) != 0 {
+		t.Fatalf("%+v", failing)
+	}
+	now.Add(int64(stuckAfter))
+	if failing := r.Failing(); len(failing) != 1 || failing[0].Victim != b.ref || failing[0].Grant != grant {
+		t.Fatalf("%+v", failing)
+	}
+	w.grant(b.ref, second)
+	r.until(t, "the job is stopped", func() bool { return len(r.mu.running) == 0 })
+	if failing := r.Failing(); len(failing) != 1 {
+		t.Fatalf("%+v", failing)
+	}
+	now.Add(int64(reachKeep))
+	if failing := r.Failing(); len(failing) != 0 {
+		t.Fatalf("%+v", failing)
+	}
+	next := w.rescuer(second, nil)
+	defer next.Close()
+	b.rescued(1000)
 }
