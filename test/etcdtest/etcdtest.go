@@ -119,7 +119,7 @@ func (s *Server) launch() error {
 	if err != nil {
 		return err
 	}
-	args := append([]string{"--name", s.name, "--data-dir", s.dir, "--initial-cluster", s.initial, "--initial-cluster-token", s.dir,
+	args := append([]string{"--name", s.name, "--data-dir", s.dir, "--initial-cluster", s.initial, "--initial-cluster-token", filepath.Dir(s.dir),
 		"--listen-client-urls", "http://" + s.Client, "--advertise-client-urls", "http://" + s.Client,
 		"--listen-peer-urls", "http://" + s.peer, "--initial-advertise-peer-urls", "http://" + s.peer}, s.args...)
 	cmd := exec.Command(binary, args...)

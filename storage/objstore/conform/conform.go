@@ -17,9 +17,10 @@ import (
 
 // Options fit the suite to a store's speed.
 type Options struct {
-	Many      int // objects in the listing tests; 0: 1100, more than one page of S3
-	BigBytes  int // size of the biggest object; 0: 40 MiB, more than two parts of a multipart upload
-	RaceRound int // rounds of the put-if-absent race; 0: 20
+	Many      int      // objects in the listing tests; 0: 1100, more than one page of S3
+	BigBytes  int      // size of the biggest object; 0: 40 MiB, more than two parts of a multipart upload
+	RaceRound int      // rounds of the put-if-absent race; 0: 20
+	Only      []string // the tests to run; nil: all
 }
 
 // Run runs the suite with defaults. open is called once per test and returns an empty store.
@@ -58,6 +59,9 @@ func RunWith(t *testing.T, opt Options, open func(t *testing.T) driver.Store) {
 		{"AtomicReplace", (*suite).atomicReplace},
 		{"CancelledContext", (*suite).cancelled},
 	} {
+		if opt.Only != nil && !slices.Contains(opt.Only, test.name) {
+			continue
+		}
 		t.Run(test.name, func(t *testing.T) {
 			test.run(&suite{T: t, Store: open(t), opt: opt, rng: rand.New(rand.NewPCG(1, 2))})
 		})

@@ -117,7 +117,10 @@ func (s *Store) post(ctx context.Context, at uint32, path string, token *string,
 	if err := ctx.Err(); err != nil {
 		return base.Wrap(base.Unavailable, err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout+time.Duration(float64(len(body))/minBytesPerSecond*float64(time.Second)))
+	timeout := requestTimeout << min(max(int(s.slow.Load())-len(s.endpoints), 0), timeoutDoublings) // once around first
+	timeout += time.Duration(float64(len(body)) / minBytesPerSecond * float64(time.Second))
+	caller := ctx
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var connected atomic.Bool
 	trace := &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected.Store(true) }}
@@ -132,6 +135,9 @@ func (s *Store) post(ctx context.Context, at uint32, path string, token *string,
 	}
 	resp, err := s.client.Do(req)
 	if err != nil {
+		if ctx.Err() != nil && caller.Err() == nil {
+			s.slow.Add(1)
+		}
 		if connected.Load() {
 			return base.Errorf(base.Undetermined, "etcd: %w", err)
 		}
@@ -142,6 +148,7 @@ func (s *Store) post(ctx context.Context, at uint32, path string, token *string,
 	if err != nil {
 		return base.Errorf(base.Undetermined, "etcd: the answer of %s broke off: %w", endpoint, err)
 	}
+	s.slow.Store(0)
 	if resp.StatusCode != http.StatusOK {
 		return refusal(endpoint, resp.StatusCode, text, token)
 	}

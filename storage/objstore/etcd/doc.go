@@ -23,7 +23,9 @@
 //     before proposing it that it would not. All else that is no refusal is Undetermined: a timeout, a lost connection, a lost
 //     leader, "database space exceeded", which etcd may say of what it has done.
 //  5. Reads are linearizable: etcd asks a majority of its members before it answers.
-//  6. Every request has a deadline. A member that does not answer is left for the next one of the URL.
+//  6. Every request has a deadline. It is short, because a request that reached a member without a leader is not answered when there is one
+//     again, but grows while it is run into, so that a slow etcd gets its requests done. A member that does not answer is left for the
+//     next one of the URL.
 //  7. All members must answer for one etcd cluster; the id of the first answer decides.
 //
 // The package starts no goroutine of its own; net/http has two per open connection.

@@ -18,9 +18,10 @@ import (
 )
 
 const (
-	partBytes         = 1 << 20 // of a value; etcd refuses requests above 1.5 MiB unless told otherwise
-	partsMax          = 120     // of an object; etcd refuses transactions of more than 128 operations unless told otherwise
-	requestTimeout    = 10 * time.Second
+	partBytes         = 1 << 20         // of a value; etcd refuses requests above 1.5 MiB unless told otherwise
+	partsMax          = 120             // of an object; etcd refuses transactions of more than 128 operations unless told otherwise
+	requestTimeout    = 2 * time.Second // an election of etcd takes about one; well below the session of a node
+	timeoutDoublings  = 3               // of requestTimeout at most, while requests run into it: to 16 s
 	minBytesPerSecond = 256 << 10
 	answerMax         = 16 << 20 // bytes of an answer; a page of a listing has at most 1.5 MiB, a part 1.4 MiB in base64
 	listPage          = 1000     // keys per request of a listing
@@ -37,6 +38,7 @@ type Store struct {
 	user      *url.Userinfo // nil: none
 
 	at      atomic.Uint32          // index of the endpoint in use
+	slow    atomic.Int32           // requests that ran into their deadline since the last answer
 	token   atomic.Pointer[string] // of the user; nil: authenticate first
 	cluster atomic.Pointer[string] // id of the etcd cluster, once it has answered
 }
