@@ -158,18 +158,19 @@ func (m *Member) seek(ctx context.Context, refused bool) {
 	}
 }
 
-// alone reports whether no node lives but the one this process is, or was: then there is nobody to wait for.
+// alone reports whether no node lives but the one this process is, or was: then there is nobody to wait for. Where no node has ever
+// registered, somebody is about to.
 func (m *Member) alone(img *meta.Image) bool {
-	me := m.opt.Former
+	me, some := m.opt.Former, false
 	if self := m.self.Load(); self != nil {
 		me = self.ID
 	}
 	for n := range img.Nodes() {
-		if !n.Fenced && n.ID != me {
+		if some = true; !n.Fenced && n.ID != me {
 			return false
 		}
 	}
-	return true
+	return some
 }
 
 // rank says how many live nodes come before this one when the controller is gone.

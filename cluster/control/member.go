@@ -109,20 +109,10 @@ func Join(ctx context.Context, opt MemberOptions) (*Member, error) {
 	m.contact.Store(-1)
 	m.mu.turn = make(chan struct{})
 	m.life, m.cancel = context.WithCancel(context.Background())
-	mo := opt.Controller.metalog()
-	r, err := metalog.OpenReader(ctx, mo)
-	var log *metalog.Log
-	var img *meta.Image
 	began := time.Now()
-	switch {
-	case base.IsKind(err, base.NotFound):
-		if log, img, err = metalog.Open(ctx, mo); err != nil {
-			return nil, fmt.Errorf("create the cluster: %w", err)
-		}
-	case err != nil:
-		return nil, fmt.Errorf("join the cluster: %w", err)
-	default:
-		m.reader, img = r, r.Image()
+	log, img, err := m.enter(ctx)
+	if err != nil {
+		return nil, err
 	}
 	m.view = newView(img, newMetrics(opt.Controller.Registerer))
 	m.client = peer.NewClient(peer.ClientOptions{Cluster: img.ClusterID(), Secret: img.Secret(), Dial: opt.Dial, Logger: m.log, Registerer: opt.Controller.Registerer})
@@ -132,6 +122,28 @@ func Join(ctx context.Context, opt MemberOptions) (*Member, error) {
 	m.wg.Go(m.view.notify.run)
 	m.wg.Go(m.run)
 	return m, nil
+}
+
+// enter finds the cluster, or creates it; then there is a log.
+func (m *Member) enter(ctx context.Context) (*metalog.Log, *meta.Image, error) {
+	mo := m.opt.Controller.metalog()
+	for {
+		r, err := metalog.OpenReader(ctx, mo)
+		if err == nil {
+			m.reader = r
+			return nil, r.Image(), nil
+		}
+		if !base.IsKind(err, base.NotFound) {
+			return nil, nil, fmt.Errorf("join the cluster: %w", err)
+		}
+		log, img, err := metalog.Create(ctx, mo)
+		if err == nil {
+			return log, img, nil
+		}
+		if !base.IsKind(err, base.Fenced) { // somebody else was faster
+			return nil, nil, fmt.Errorf("create the cluster: %w", err)
+		}
+	}
 }
 
 // Serve answers other members on ln until Close.

@@ -44,6 +44,12 @@ func (r *Reader) Take(e Entry) error {
 	return nil
 }
 
+// Create creates the cluster in an empty store. The error is Fenced when somebody else has.
+func Create(ctx context.Context, opt Options) (*Log, *meta.Image, error) {
+	opt = opt.withDefaults()
+	return takeOver(ctx, opt, newCluster(opt))
+}
+
 // TakeOver begins the epoch after what r has read, as the controller. The error is Fenced when somebody else has begun it, or when r
 // is behind; then r should be polled. r must not be used after a success.
 func TakeOver(ctx context.Context, opt Options, r *Reader) (*Log, *meta.Image, error) {
