@@ -1,6 +1,7 @@
 package explore
 
 import (
+	"context"
 	"fmt"
 	"hash/fnv"
 	"io"
@@ -35,13 +36,15 @@ type Replay struct {
 type Run struct {
 	State any // the model's own
 
+	ctx   context.Context
 	began chan struct{} // closed when points begin to stop
 	last  []func()
 	mu    struct {
 		sync.Mutex
 		on      bool
 		waiting []*point
-		said    map[string][]byte // by actor: what it has asked and been answered
+		said    map[string][]byte   // by actor: what it has asked and been answered
+		fresh   map[string][]string // the same since its last point, in no order
 		running int
 		failed  error
 	}
@@ -50,9 +53,13 @@ type Run struct {
 // point is an actor that has stopped.
 type point struct {
 	actor, name string
+	group       bool // goes together with the actor's other points of that kind
 	ways        []string
 	way         chan int
 }
+
+// Context is what actors work under; it ends when the run is over, wherever they are.
+func (r *Run) Context() context.Context { return r.ctx }
 
 // AtEnd has f called when everything else of the run has been let go, the last one first: it ends goroutines.
 func (r *Run) AtEnd(f func()) { r.last = append(r.last, f) }
@@ -73,12 +80,21 @@ func (r *Run) Go(f func()) {
 
 // Point stops the actor before what it is about to do and returns which of the ways (of which there is at least one) it is to go.
 func (r *Run) Point(actor, name string, ways ...string) int {
+	return r.stop(&point{actor: actor, name: name, ways: ways, way: make(chan int)})
+}
+
+// Together is a Point that goes at the same moment as the actor's other ones which wait at such: for reads in parallel, in whatever
+// order, where only what lies before and behind all of them matters.
+func (r *Run) Together(actor, name string) {
+	r.stop(&point{actor: actor, name: name, ways: []string{""}, group: true, way: make(chan int)})
+}
+
+func (r *Run) stop(p *point) int {
 	r.mu.Lock()
 	if !r.mu.on {
 		r.mu.Unlock()
 		return 0
 	}
-	p := &point{actor, name, ways, make(chan int)}
 	r.mu.waiting = append(r.mu.waiting, p)
 	r.mu.Unlock()
 	return <-p.way
@@ -88,7 +104,25 @@ func (r *Run) Point(actor, name string, ways ...string) int {
 func (r *Run) Say(actor, format string, args ...any) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.mu.said[actor] = fmt.Appendf(r.mu.said[actor], format+";", args...)
+	r.mu.fresh[actor] = append(r.mu.fresh[actor], fmt.Sprintf(format, args...))
+}
+
+// Forget replaces all that an actor was answered so far by what it has made of it: what it says is all its future depends on. Worlds that an
+// actor has come to in different ways are then one.
+func (r *Run) Forget(actor, format string, args ...any) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	delete(r.mu.fresh, actor)
+	r.mu.said[actor] = fmt.Appendf(nil, format, args...)
+}
+
+// gatherLocked puts what an actor was answered since its last point in an order that does not depend on that of its goroutines.
+func (r *Run) gatherLocked(actor string) {
+	slices.Sort(r.mu.fresh[actor])
+	for _, s := range r.mu.fresh[actor] {
+		r.mu.said[actor] = append(append(r.mu.said[actor], s...), ';')
+	}
+	delete(r.mu.fresh, actor)
 }
 
 // Fail notes a violation that an actor has seen itself.
@@ -114,7 +148,10 @@ func (r *Run) choices() (points []*point, ways []int, names []string) {
 	slices.SortFunc(r.mu.waiting, func(a, b *point) int {
 		return strings.Compare(a.actor+"\x00"+a.name, b.actor+"\x00"+b.name)
 	})
-	for _, p := range r.mu.waiting {
+	for i, p := range r.mu.waiting {
+		if p.group && slices.ContainsFunc(r.mu.waiting[:i], func(q *point) bool { return q.group && q.actor == p.actor }) {
+			continue
+		}
 		for w, name := range p.ways {
 			points, ways, names = append(points, p), append(ways, w), append(names, p.actor+": "+p.name+name)
 		}
@@ -124,10 +161,23 @@ func (r *Run) choices() (points []*point, ways []int, names []string) {
 
 func (r *Run) release(p *point, way int) {
 	r.mu.Lock()
-	r.mu.waiting = slices.DeleteFunc(r.mu.waiting, func(q *point) bool { return q == p })
-	r.mu.said[p.actor] = fmt.Appendf(r.mu.said[p.actor], "%s/%d:", p.name, way)
+	let := []*point{p}
+	r.mu.waiting = slices.DeleteFunc(r.mu.waiting, func(q *point) bool {
+		if q != p && p.group && q.group && q.actor == p.actor {
+			let = append(let, q)
+			return true
+		}
+		return q == p
+	})
+	r.gatherLocked(p.actor)
+	slices.SortFunc(let, func(a, b *point) int { return strings.Compare(a.name, b.name) })
+	for _, q := range let {
+		r.mu.said[q.actor] = fmt.Appendf(r.mu.said[q.actor], "%s/%d:", q.name, way)
+	}
 	r.mu.Unlock()
-	p.way <- way
+	for _, q := range let {
+		q.way <- way
+	}
 }
 
 // settle waits until everybody has stopped.
@@ -199,8 +249,9 @@ func (w *replayed) execute() {
 	}
 	w.known = true
 	synctest.Test(w.t, func(*testing.T) {
-		r := &Run{began: make(chan struct{})}
-		r.mu.said = map[string][]byte{}
+		ctx, cancel := context.WithCancel(context.Background())
+		r := &Run{ctx: ctx, began: make(chan struct{})}
+		r.mu.said, r.mu.fresh = map[string][]byte{}, map[string][]string{}
 		w.m.Start(r)
 		r.mu.Lock()
 		r.mu.on = true
@@ -217,7 +268,11 @@ func (w *replayed) execute() {
 		}
 		_, _, w.names = r.choices()
 		w.look(r)
+		cancel()
 		r.drain()
+		for i := 0; i < 1000 && !r.Idle(); i++ {
+			time.Sleep(time.Second) // virtual
+		}
 		for _, f := range slices.Backward(r.last) {
 			f()
 		}
@@ -227,6 +282,9 @@ func (w *replayed) execute() {
 // look takes down what there is to know of a world.
 func (w *replayed) look(r *Run) {
 	r.mu.Lock()
+	for a := range r.mu.fresh {
+		r.gatherLocked(a)
+	}
 	h := fnv.New128a()
 	actors := make([]string, 0, len(r.mu.said))
 	for a := range r.mu.said {
