@@ -1,21 +1,10 @@
 #!/usr/bin/env bash
 # Checks of a Kafka broker with Apache Kafka's own command line tools. Usage: check.sh HOST:PORT
 # Prints one line a check, `ok NAME` or `not ok NAME: why`; exits with 1 if any failed.
+source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 set -u
 broker=$1
-kafka=$(cd "$(dirname "${BASH_SOURCE[0]}")/../../kafka" && pwd)/kafka
 run=$(date +%s%N)
-tmp=$(mktemp -d)
-trap 'rm -rf "$tmp"' EXIT
-failed=0
-# `set -e` works only where the outcome is not tested at once, hence the two steps; and it ignores `!`, hence not().
-check() { # NAME FUNCTION
-  why=$(set -eo pipefail; "$2" 2>&1)
-  if [ $? = 0 ]; then echo "ok $1"; else echo "not ok $1: $(printf '%s' "$why" | tail -n 5 | tr '\n' ' ')"; failed=1; fi
-}
-not() { if "$@"; then return 1; fi; }
-has() { grep "$@" >/dev/null; } # reads to the end, unlike grep -q, so that the writer is not cut off
-t() { local tool=$1; shift; "$kafka" "$tool" --bootstrap-server "$broker" "$@"; }
 
 topics() {
   t kafka-topics --create --topic "java-$run" --partitions 3 --replication-factor 1 --config retention.ms=123456
