@@ -2,6 +2,7 @@ package balance
 
 import (
 	"math"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -220,19 +221,21 @@ func TestStaleHistory(t *testing.T) {
 func TestRoundsBackOff(t *testing.T) {
 	s := newSim(t, Options{Rest: time.Second}, nil)
 	a, b := s.join("z1"), s.join("z2")
-	s.topic("t", times(40, a, b)...)
-	s.rate = func(p meta.PartitionID, at int) amount {
-		if int(p.Index)%2 == at/30%2 {
+	s.topic("t", times(12, a, b)...)
+	s.rate = func(p meta.PartitionID, at int) amount { // every two minutes another half of them, by lot
+		if rand.New(rand.NewPCG(uint64(at/120), uint64(p.Index))).IntN(2) == 0 {
 			return amount{5e6, 500}
 		}
 		return amount{100e3, 10}
 	}
-	first, last := s.pass(10*time.Minute), 0
-	for range 5 {
-		last = s.pass(10 * time.Minute)
+	moves, rounds := s.pass(2*time.Hour), 0
+	for i, p := range s.plans[1:] {
+		if len(p.Moves) > 0 && len(s.plans[i].Moves) == 0 {
+			rounds++
+		}
 	}
-	t.Logf("%d moves in the first ten minutes, %d in the last ten of an hour", first, last)
-	if last > first/2 {
-		t.Fatalf("%d moves in the first ten minutes, %d in the last ten of an hour", first, last)
+	t.Logf("%d moves in %d rounds, of 60 occasions", moves, rounds)
+	if rounds == 0 || rounds > 16 {
+		t.Fatalf("%d moves in %d rounds, of 60 occasions", moves, rounds)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -219,6 +220,15 @@ func TestWhatCannotBeHelpedIsLeft(t *testing.T) {
 			t.Fatalf("partition %v moved %d times", p, n)
 		}
 	}
+	rounds := 0
+	for _, p := range s.plans {
+		if strings.HasPrefix(p.Idle, "the round is over") {
+			rounds++
+		}
+	}
+	if rounds == 0 || rounds > 4 {
+		t.Fatalf("what cannot be helped was tried in %d rounds", rounds)
+	}
 	t.Logf("%d moves, led %v", first, s.led())
 }
 
@@ -310,6 +320,18 @@ func TestNoiseCausesNoChurn(t *testing.T) {
 				return amount{300e3, 30}
 			}
 		}, 120},
+		"each node's load jumps about every second": {func(s *sim) func(meta.PartitionID, int) amount {
+			var f [3]float64
+			last := 0
+			return func(p meta.PartitionID, at int) amount {
+				for ; last < at; last++ {
+					for i := range f {
+						f[i] = math.Exp(s.rnd.NormFloat64() * 0.35)
+					}
+				}
+				return amount{1e6 * f[p.Index%3], 100 * f[p.Index%3]}
+			}
+		}, 10},
 		"each node's load walks about by itself": {func(s *sim) func(meta.PartitionID, int) amount {
 			f := [3]float64{1, 1, 1}
 			last := 0
