@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"sluice/base"
@@ -55,13 +56,30 @@ func (n *Node) leave(ctx context.Context) {
 	if !n.othersLive() {
 		return
 	}
+	led := slices.Collect(n.member.Image().PartitionsLedBy(n.self.ID))
 	if _, err := n.member.Submit(ctx, &meta.DrainNode{Node: n.self, Drain: true, Why: "shutdown"}); err != nil {
 		n.log.Warn("cannot drain; partitions will be taken over after the shutdown", "error", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(ctx, n.opt.Config.ShutdownTimeout/2)
 	defer cancel()
-	began, news := time.Now(), make(chan struct{}, 1)
+	began, left := time.Now(), n.drained(ctx, led)
+	n.log.Info("drained", "partitions", len(led), "left", left, "took", time.Since(began).Round(time.Millisecond))
+	if left == 0 { // clients that ask the wrong node are told the right one, which is quicker than finding a closed connection
+		select {
+		case <-time.After(lingerTime):
+		case <-ctx.Done():
+		case <-n.failed:
+		}
+	}
+}
+
+// lingerTime is how long a drained node goes on to answer.
+const lingerTime = time.Second
+
+// drained waits until this node leads nothing and all that it led is served by others, and returns what is left when that does not happen in time.
+func (n *Node) drained(ctx context.Context, led []meta.Partition) (left int) {
+	news := make(chan struct{}, 1)
 	unsubscribe := n.member.Subscribe(func(_, _ *meta.Image) {
 		select {
 		case news <- struct{}{}:
@@ -69,11 +87,14 @@ func (n *Node) leave(ctx context.Context) {
 		}
 	})
 	defer unsubscribe()
-	for said := began; ; {
-		left := n.member.Image().Led(n.self.ID)
-		if left == 0 || !n.othersLive() {
-			n.log.Info("drained", "left", left, "took", time.Since(began).Round(time.Millisecond))
-			return
+	for said := time.Now(); ; {
+		img := n.member.Image()
+		led = slices.DeleteFunc(led, func(was meta.Partition) bool {
+			p, ok := img.Partition(was.Topic, was.Index)
+			return !ok || p.Leader != n.self.ID && p.State == meta.Serving
+		})
+		if left = max(len(led), img.Led(n.self.ID)); left == 0 || !n.othersLive() {
+			return left
 		}
 		if time.Since(said) > time.Second {
 			said = time.Now()
@@ -83,10 +104,9 @@ func (n *Node) leave(ctx context.Context) {
 		case <-news:
 		case <-time.After(time.Second):
 		case <-ctx.Done():
-			n.log.Warn("not all partitions have moved in time; they will be taken over after the shutdown", "left", left)
-			return
+			return left
 		case <-n.failed:
-			return
+			return left
 		}
 	}
 }
