@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity crash fuzz bench cluster deps clean
+.PHONY: help run build release test lint unit race integration parity crash model fuzz bench cluster deps clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -45,6 +45,10 @@ parity: deps ## the same requests to sluice and to Apache Kafka 4.3, answers com
 
 crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash
+
+model: ## the explorers with their large bounds: ten minutes or so
+	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \
+	  ./test/explore ./storage/wal/file ./cluster/metalog ./storage/slotlog
 
 fuzz: ## run every fuzz target for FUZZTIME=30s
 	@for p in $$($(GO) list ./...); do \

@@ -1,10 +1,13 @@
 package slotlog
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"testing"
+
+	"sluice/test/explore"
 )
 
 // The explorer runs the machines of writers and sealers against a store that is a few lines long and walks through every
@@ -24,8 +27,12 @@ type world struct {
 	faults  int        // left
 	trim    uint64     // the committed trim; frozen once a sealer has read it
 	frozen  bool
+	dirty   bool // what a late put stores are other bytes under the same nonce: its body was reused too early
 	bug     bug
 }
+
+// dirtied is added to the owner of such bytes.
+const dirtied owner = 50
 
 // bug is a seeded mistake that the explorer must find.
 type bug string
@@ -35,6 +42,7 @@ const (
 	takenIsSuccess   bug = "a taken slot counts as stored"
 	skipUndetermined bug = "an undetermined put counts as stored"
 	anyDataIsOurs    bug = "whatever data a slot holds counts as ours"
+	nonceIsEnough    bug = "a slot with our nonce counts as ours, whatever its bytes"
 	sealerSkips      bug = "the sealer goes on from an undetermined put"
 	trimNotFrozen    bug = "the trim moves on after the sealer read it"
 	sealDeleted      bug = "the seal is deleted"
@@ -220,7 +228,11 @@ func (w *world) flightSteps(add func(string, func(*world)), i int, slot uint64, 
 			tell("put, answer lost", func(w *world) event { w.faults--; put(w); return lost })
 			tell("put later", func(w *world) event {
 				w.faults--
-				w.late = append(w.late, lateSlot{slot, who})
+				l := lateSlot{slot, who}
+				if w.dirty {
+					l.who += dirtied
+				}
+				w.late = append(w.late, l)
 				return lost
 			})
 		}
@@ -232,7 +244,7 @@ func (w *world) flightSteps(add func(string, func(*world)), i int, slot uint64, 
 			case 0:
 				return unknown // trimmed or swept meanwhile
 			default:
-				if w.bug == anyDataIsOurs && w.slots[slot] < sealOwner {
+				if w.bug == anyDataIsOurs && w.slots[slot] < sealOwner || w.bug == nonceIsEnough && w.slots[slot] == who+dirtied {
 					return readOurs
 				}
 				return readForeign
@@ -371,75 +383,85 @@ func newWorld(window, appends, writers, sealers, faults int) *world {
 	return w
 }
 
-type explorer struct {
-	seen map[string]bool
-	path []string
-}
-
 // violation is what a check panics with.
 type violation string
 
 func violated(format string, args ...any) { panic(violation(fmt.Sprintf(format, args...))) }
 
-// run explores everything and returns the first violation, with the steps that lead to it.
-func (e *explorer) run(w *world) (found string) {
-	defer func() {
-		if v, ok := recover().(violation); ok {
-			found = string(v) + ", after:\n" + strings.Join(e.path, "\n")
-		}
-	}()
-	e.seen = map[string]bool{}
-	e.explore(w)
-	return ""
+// caught turns a violation into an error.
+func caught(err *error) {
+	switch v := recover().(type) {
+	case nil:
+	case violation:
+		*err = errors.New(string(v))
+	default:
+		panic(v)
+	}
 }
 
-func (e *explorer) explore(w *world) {
-	key := w.key()
-	if e.seen[key] {
-		return
+// Clone implements explore.World, as what follows does.
+func (w *world) Clone() *world { return w.clone() }
+
+func (w *world) AppendKey(dst []byte) []byte { return append(dst, w.key()...) }
+
+func (w *world) Steps(add explore.Add[*world]) {
+	for _, s := range w.steps() {
+		add(func(w *world) (err error) {
+			defer caught(&err)
+			s.do(w)
+			return nil
+		}, "%s", s.name)
 	}
-	e.seen[key] = true
+}
+
+func (w *world) Check() (err error) {
+	defer caught(&err)
 	w.check()
-	steps := w.steps()
-	if len(steps) == 0 {
-		w.checkEnd()
-	}
-	for _, s := range steps {
-		next := w.clone()
-		e.path = append(e.path, s.name)
-		s.do(next)
-		e.explore(next)
-		e.path = e.path[:len(e.path)-1]
-	}
+	return nil
+}
+
+func (w *world) End() (err error) {
+	defer caught(&err)
+	w.checkEnd()
+	return nil
 }
 
 func TestEveryInterleaving(t *testing.T) {
-	for _, c := range []struct{ window, appends, writers, sealers, faults int }{
-		{1, 2, 1, 1, 3},
-		{2, 3, 1, 1, 2},
-		{2, 2, 1, 2, 2},
-		{2, 2, 2, 1, 1},
-		{1, 1, 2, 1, 3},
-		{3, 3, 1, 0, 3},
+	for _, c := range []struct {
+		window, appends, writers, sealers, faults int
+		dirty                                     bool
+	}{
+		{1, 2, 1, 1, 3, false},
+		{2, 3, 1, 1, 2, false},
+		{2, 2, 1, 2, 2, false},
+		{2, 2, 2, 1, 1, false},
+		{1, 1, 2, 1, 3, false},
+		{3, 3, 1, 0, 3, false},
+		{2, 2, 1, 1, 2, true},
+		{2, 2, 2, 2, 1, false}, // deep
 	} {
-		var e explorer
-		if found := e.run(newWorld(c.window, c.appends, c.writers, c.sealers, c.faults)); found != "" {
-			t.Errorf("%+v: %s", c, found)
+		if c.writers+c.sealers == 4 && !explore.Deep() {
+			continue
 		}
-		t.Logf("%+v: %d states", c, len(e.seen))
+		w := newWorld(c.window, c.appends, c.writers, c.sealers, c.faults)
+		w.dirty = c.dirty
+		res := explore.Walk(w, explore.Limit{})
+		if res.Found != nil {
+			t.Errorf("%+v: %v", c, res.Found)
+		}
+		t.Logf("%+v: %v", c, res)
 	}
 }
 
 // TestTheExplorerFindsBugs: an explorer that finds nothing must be able to find something.
 func TestTheExplorerFindsBugs(t *testing.T) {
-	for _, b := range []bug{takenIsSuccess, skipUndetermined, anyDataIsOurs, sealerSkips, trimNotFrozen, sealDeleted} {
-		var e explorer
+	for _, b := range []bug{takenIsSuccess, skipUndetermined, anyDataIsOurs, nonceIsEnough, sealerSkips, trimNotFrozen, sealDeleted} {
 		w := newWorld(2, 3, 2, 1, 2)
-		w.bug = b
-		found := e.run(w)
-		if found == "" {
-			t.Errorf("%s: not found in %d states", b, len(e.seen))
+		w.bug, w.dirty = b, b == nonceIsEnough
+		res := explore.Walk(w, explore.Limit{})
+		if res.Found == nil {
+			t.Errorf("%s: not found in %v", b, res)
 		}
-		t.Logf("%s: %s", b, found)
+		t.Logf("%s: found in %v: %v", b, res, res.Found)
 	}
 }
