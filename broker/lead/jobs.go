@@ -36,8 +36,13 @@ func (l *Leader) start(open []meta.OpenPartition) {
 	}
 }
 
+// warmMax bounds the wait for what is read for many partitions together; each can read for itself.
+const warmMax = 5 * time.Second
+
 // adopt begins the jobs of partitions whose streams are open for this node already.
 func (l *Leader) adopt(given []taken) {
+	var jobs []*job
+	var snapshots []partition.Log
 	for _, g := range given {
 		p := g.partition
 		id := meta.PartitionID{Topic: p.Topic, Index: p.Index}
@@ -47,12 +52,25 @@ func (l *Leader) adopt(given []taken) {
 		}
 		t, _ := l.m.img.TopicByID(p.Topic)
 		j := &job{id: id, name: t.Name, open: p, data: l.attach(g.data), meta: l.attach(g.meta)}
-		l.loading.Add(1)
-		l.goDo(l.takes, func() {
-			l.load(j)
-			l.loading.Add(-1)
-		})
+		jobs, snapshots = append(jobs, j), append(snapshots, j.meta)
 	}
+	if len(jobs) == 0 {
+		return
+	}
+	l.loading.Add(int32(len(jobs)))
+	l.wg.Go(func() {
+		if len(jobs) > 1 {
+			ctx, cancel := context.WithTimeout(l.ctx, warmMax)
+			l.opt.Engine.Warm(ctx, snapshots)
+			cancel()
+		}
+		for _, j := range jobs {
+			l.goDo(l.takes, func() {
+				defer l.loading.Add(-1)
+				l.load(j)
+			})
+		}
+	})
 }
 
 func (l *Leader) names(batch []meta.OpenPartition) []string {

@@ -153,6 +153,8 @@ func (e *memEngine) Close(_ context.Context, streams []partition.Log) []error {
 
 func (e *memEngine) Flush(context.Context, []partition.Log) error { return nil }
 
+func (e *memEngine) Warm(context.Context, []partition.Log) {}
+
 func (e *memEngine) Reserve(context.Context) error { return nil }
 
 func (e *memEngine) Retire(s partition.Log) (base.Offset, bool) { return s.Next(), true }

@@ -12,7 +12,8 @@ import (
 )
 
 // BenchmarkMove moves partitions under load to and fro, with a bucket, for data and metadata, that takes 50 ms for every put and get. pause-ms is
-// what the nodes measured; gap-ms the longest time that a producer waited for an acknowledgement while its partition moved.
+// what the nodes measured; gap-ms the longest time between two acknowledgements of a producer, of which 50 ms are its pace; stall-max-ms how
+// late a goroutine woke up that did nothing but sleep: where it is large, the machine had no time for us.
 func BenchmarkMove(b *testing.B) {
 	for _, parts := range []int32{1, 100, 1000} {
 		b.Run(fmt.Sprint(parts), func(b *testing.B) {
@@ -22,6 +23,7 @@ func BenchmarkMove(b *testing.B) {
 			p.bucket.SetRules(slow)
 			p.slots.SetRules(slow)
 			var gaps []time.Duration
+			stalled := watchStalls()
 			for i := 0; b.Loop(); i++ {
 				to := p.sides[(i+1)%2].node.ID
 				g := watchGaps(ws)
@@ -30,6 +32,7 @@ func BenchmarkMove(b *testing.B) {
 				progress(b, ws, 1)
 				gaps = append(gaps, g()...)
 			}
+			b.ReportMetric(float64(stalled().Milliseconds()), "stall-max-ms")
 			slices.Sort(gaps)
 			b.ReportMetric(float64(gaps[len(gaps)/2].Milliseconds()), "gap-p50-ms")
 			b.ReportMetric(float64(gaps[len(gaps)*99/100].Milliseconds()), "gap-p99-ms")
@@ -95,4 +98,26 @@ func (g *gap) end() time.Duration {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.longest
+}
+
+// watchStalls notes how late a sleeper wakes, until the function it returns is called.
+func watchStalls() (end func() time.Duration) {
+	stop, worst := make(chan struct{}), make(chan time.Duration)
+	go func() {
+		longest := time.Duration(0)
+		for {
+			began := time.Now()
+			select {
+			case <-time.After(5 * time.Millisecond):
+				longest = max(longest, time.Since(began)-5*time.Millisecond)
+			case <-stop:
+				worst <- longest
+				return
+			}
+		}
+	}()
+	return func() time.Duration {
+		close(stop)
+		return <-worst
+	}
 }

@@ -24,6 +24,8 @@ type Engine interface {
 	Detach(streams []partition.Log)
 	// Flush uploads what is durable of streams that go on taking appends, and returns when it is committed.
 	Flush(ctx context.Context, streams []partition.Log) error
+	// Warm begins to read the last records of streams that have just been attached, which lie together.
+	Warm(ctx context.Context, streams []partition.Log)
 	// Reserve makes sure that the next upload needs not ask for object ids.
 	Reserve(ctx context.Context) error
 	// Retire ends a stream's appends for good, and returns its end. It does nothing, and returns false, unless all of it is committed.
@@ -55,6 +57,8 @@ func (e engine) Flush(ctx context.Context, streams []partition.Log) error {
 	return e.e.FlushStreams(ctx, streamsOf(streams))
 }
 
+func (e engine) Warm(ctx context.Context, streams []partition.Log) { e.e.Warm(ctx, streamsOf(streams)) }
+
 func (e engine) Reserve(ctx context.Context) error { return e.e.ReserveObjects(ctx) }
 
 func (e engine) Retire(s partition.Log) (base.Offset, bool) { return s.(*stream.Stream).Retire() }
@@ -85,7 +89,7 @@ type Options struct {
 	RetryMax      time.Duration // 10 s
 	CallTimeout   time.Duration // of one command; 30 s
 	SnapshotBytes int64         // see partition.Options
-	MoveBatch     int           // partitions moved away together; 250
+	MoveBatch     int           // partitions moved away together; 100
 	Takes         int           // partitions that were handed over loaded at the same time; 128
 	MoveAhead     time.Duration // for the upload ahead of a move, while all is served; 60 s
 	MoveTimeout   time.Duration // for what a paused partition waits for before HandOver; then it serves again; 10 s
@@ -100,7 +104,7 @@ func (o Options) withDefaults() Options {
 	o.BatchMax, o.Openers, o.Loads, o.Closers = or(o.BatchMax, 1000), or(o.Openers, 4), or(o.Loads, 32), or(o.Closers, 4)
 	o.RetryMin, o.RetryMax = or(o.RetryMin, 100*time.Millisecond), or(o.RetryMax, 10*time.Second)
 	o.CallTimeout = or(o.CallTimeout, 30*time.Second)
-	o.MoveBatch, o.MoveAhead = or(o.MoveBatch, 250), or(o.MoveAhead, time.Minute)
+	o.MoveBatch, o.MoveAhead = or(o.MoveBatch, 100), or(o.MoveAhead, time.Minute)
 	o.MoveTimeout, o.HandOverRetry = or(o.MoveTimeout, 10*time.Second), or(o.HandOverRetry, 5*time.Second)
 	o.Takes = or(o.Takes, 128)
 	if o.OnServing == nil {
