@@ -116,7 +116,7 @@ func (c *cluster) readPiece(i int8) error {
 		return nil
 	}
 	r.to = min(r.end, r.at+c.env.piece)
-	if c.env.mistake == piecesVary && r.again {
+	if c.env.vary && r.again {
 		r.to = min(r.end, r.at+c.env.piece+1)
 	}
 	for slot := r.at; slot < r.to; slot++ {
@@ -160,6 +160,11 @@ func (c *cluster) pieceSteps(add Add[*cluster], i int8) {
 			n := &c.procs[i].rescue
 			switch a.code {
 			case meta.None:
+				// as cluster/rescue does: the number says nothing of the piece's end
+				if open, ok := c.meta.img.Rescue(c.env.nodes[r.victim]); c.env.mistake != duplicateTrusted && (!ok || open.LastUpload != uint64(r.last+1) || int8(open.WALTrim) != r.to) {
+					*n = rescue{again: true}
+					return nil
+				}
 				n.at, n.last, n.phase, n.piece, n.object = r.to, r.last+1, reading, content{}, 0
 			case meta.ObjectNotPrepared:
 				n.phase = preparing

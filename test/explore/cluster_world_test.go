@@ -33,6 +33,7 @@ type bounds struct {
 	uploads    int8           // uploads a process has under way at a time
 	uploadsAll int8           // uploads of one process together; 0: as many as it likes
 	piece      int8           // blocks a rescuer uploads at a time
+	vary       bool           // one more, if it has started over
 	fences     [procsMax]bool // node epochs that may be fenced
 	rescuers   [procsMax]bool
 	grants     int8 // new grants
@@ -57,7 +58,7 @@ const (
 	appendAfterSent  mistake = "the owner goes on appending when no answer to its hand-over or close came"
 	handOverEarly    mistake = "a partition is handed over before its rest is uploaded, and its ends are not checked"
 	takenEarly       mistake = "the target takes the partition when the move is wanted, not when it is handed over"
-	piecesVary       mistake = "a rescue that starts over cuts its pieces differently"
+	duplicateTrusted mistake = "a rescue that starts over, and cuts its pieces differently, takes the answer to another piece for its own"
 )
 
 // record is what a slot of a WAL or an object holds; value tells records apart.
