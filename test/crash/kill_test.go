@@ -71,10 +71,10 @@ func TestZombie(t *testing.T) {
 			zombie.Signal(syscall.SIGCONT)
 			time.Sleep(2 * time.Second) // for it to do harm
 			for _, p := range zombies {
-				p.abandon()
+				p.Abandon()
 			}
 			for _, o := range others {
-				o.halt()
+				o.Halt()
 			}
 			w.settle()
 			zombie.AwaitReady(readyWithin)

@@ -78,20 +78,19 @@ func change(t *testing.T, file string, off int64, b []byte) {
 // the history does not count it as acknowledged.
 func (w *world) sacrifice() blockAt {
 	w.t.Helper()
-	p, err := w.produce(w.rnd.Uint64())
+	p, err := w.Produce(w.rnd.Uint64())
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	close(p.stop)
-	<-p.done
-	if err := p.client.Flush(w.t.Context()); err != nil {
+	p.StopSending()
+	if err := p.Flush(w.t.Context()); err != nil {
 		w.t.Fatal(err)
 	}
 	acked := make(chan struct{})
-	v := p.sendUncounted(func() { close(acked) })
+	v := p.SendUncounted(func() { close(acked) })
 	<-acked
 	w.kill()
-	p.client.Close()
+	p.Close()
 	w.rec.Unclear(v)
 	all := blocks(w.t.(*testing.T), w.opt.Dir)
 	return all[len(all)-1]

@@ -13,10 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kgo"
-
 	"sluice/test/broker"
+	"sluice/test/clients"
 	"sluice/test/history"
 )
 
@@ -61,12 +59,12 @@ type world struct {
 	rec    *history.Recorder
 	broker *broker.Process
 	opt    broker.Options
-	clients
+	clients.Set
 
 	mu         sync.Mutex
 	complaints []string
-	producers  []*producer
-	others     []*tail
+	producers  []*clients.Producer
+	others     []*clients.Reader
 }
 
 // quick are settings that make everything happen often.
@@ -88,7 +86,7 @@ func newWorld(t testing.TB, opt broker.Options, partitions int32) *world {
 	}
 	w.opt = opt
 	w.broker = broker.New(t, opt)
-	w.clients = clients{addr: w.broker.Addr, topic: "crash", partitions: partitions, rec: w.rec, complain: w.complainf}
+	w.Set = clients.Set{Addrs: []string{w.broker.Addr}, Topic: "crash", Partitions: partitions, Rec: w.rec, Complain: w.complainf}
 	w.broker.Launch()
 	w.broker.AwaitReady(readyWithin)
 	w.createTopic()
@@ -106,19 +104,10 @@ func (w *world) complainf(format string, args ...any) {
 
 func (w *world) createTopic() {
 	w.t.Helper()
-	client, err := kgo.NewClient(w.options()...)
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	defer client.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), readyWithin)
 	defer cancel()
-	res, err := kadm.NewClient(client).CreateTopic(ctx, w.partitions, 1, nil, w.topic)
-	if err == nil {
-		err = res.Err
-	}
-	if err != nil {
-		w.t.Fatalf("create topic: %v", err)
+	if err := w.CreateTopic(ctx); err != nil {
+		w.t.Fatal(err)
 	}
 }
 
@@ -128,11 +117,11 @@ func (w *world) load(producers int) {
 	for range producers {
 		w.addProducer()
 	}
-	for _, fn := range []func() (*tail, error){
-		w.tail,
-		func() (*tail, error) { return w.member("crash-group") },
-		func() (*tail, error) { return w.member("crash-group") },
-		func() (*tail, error) { return w.committer("crash-offsets") },
+	for _, fn := range []func() (*clients.Reader, error){
+		w.Tail,
+		func() (*clients.Reader, error) { return w.Member("crash-group") },
+		func() (*clients.Reader, error) { return w.Member("crash-group") },
+		func() (*clients.Reader, error) { return w.Commit("crash-offsets") },
 	} {
 		other, err := fn()
 		if err != nil {
@@ -144,7 +133,7 @@ func (w *world) load(producers int) {
 
 func (w *world) addProducer() {
 	w.t.Helper()
-	p, err := w.produce(w.rnd.Uint64())
+	p, err := w.Produce(w.rnd.Uint64())
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -154,8 +143,8 @@ func (w *world) addProducer() {
 // replaceProducer abandons a producer, as a client does that crashes, and starts another.
 func (w *world) replaceProducer() {
 	i := w.rnd.IntN(len(w.producers))
-	w.producers[i].abandon()
-	w.rec.Crashed(w.producers[i].process)
+	w.producers[i].Abandon()
+	w.rec.Crashed(w.producers[i].Process())
 	w.rec.Fault("client crash")
 	w.producers = append(w.producers[:i], w.producers[i+1:]...)
 	w.addProducer()
@@ -197,11 +186,11 @@ func (w *world) restart() {
 // stopClients ends whatever still runs.
 func (w *world) stopClients() {
 	for _, p := range w.producers {
-		p.abandon()
+		p.Abandon()
 	}
 	w.producers = nil
 	for _, o := range w.others {
-		o.halt()
+		o.Halt()
 	}
 	w.others = nil
 }
@@ -212,7 +201,7 @@ func (w *world) quiesce() {
 	producers := w.producers
 	w.producers = nil
 	for _, p := range producers {
-		if err := p.halt(finishWithin); err != nil {
+		if err := p.Halt(finishWithin); err != nil {
 			w.t.Errorf("liveness: %v", err)
 			w.dump()
 		}
@@ -228,7 +217,7 @@ func (w *world) moveTo(opt broker.Options) {
 	}
 	w.opt = opt
 	w.broker = broker.New(w.t, opt)
-	w.addr = w.broker.Addr
+	w.Addrs = []string{w.broker.Addr}
 	w.broker.Launch()
 	w.broker.AwaitReady(readyWithin)
 }
@@ -244,7 +233,7 @@ func (w *world) readFinally() {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
-	if err := w.readAll(ctx); err != nil {
+	if err := w.ReadAll(ctx); err != nil {
 		w.t.Errorf("liveness: %v", err)
 	}
 }

@@ -1,0 +1,422 @@
+package clients
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/test/history"
+)
+
+// Set is what the clients of a test have in common. Its fields do not change while clients run.
+type Set struct {
+	Addrs      []string // brokers to start with, HOST:PORT
+	Topic      string
+	Partitions int32
+	Rec        *history.Recorder
+	Complain   func(format string, args ...any) // about what must not happen; keeps going
+	Burst      int                              // the most records that a producer sends at once; 0: 40
+	Pause      time.Duration                    // the longest pause between two bursts; 0: 12 ms
+	Acked      func(took time.Duration)         // called for every acknowledged record, if not nil; must be quick
+
+	processes atomic.Int32
+}
+
+func (c *Set) process() history.Process { return history.Process(c.processes.Add(1)) }
+
+func (c *Set) tp(partition int32) history.TopicPartition {
+	return history.TopicPartition{Topic: c.Topic, Index: partition}
+}
+
+// Options are what all clients have in common: they find a broker that is back quickly.
+func (c *Set) Options(more ...kgo.Opt) []kgo.Opt {
+	return append([]kgo.Opt{
+		kgo.SeedBrokers(c.Addrs...),
+		kgo.DialTimeout(2 * time.Second),
+		kgo.RetryBackoffFn(func(int) time.Duration { return 30 * time.Millisecond }),
+		kgo.MetadataMinAge(50 * time.Millisecond),
+		kgo.RetryTimeout(time.Hour),
+	}, more...)
+}
+
+// Producer sends values without end and without giving one up.
+type Producer struct {
+	c       *Set
+	client  *kgo.Client
+	process history.Process
+	stop    chan struct{}
+	done    chan struct{}
+}
+
+// unfinishedMax bounds the sends of one producer that are not acknowledged.
+const unfinishedMax = 2000
+
+// codecs are what producers compress with; every second one does not.
+var codecs = []kgo.CompressionCodec{kgo.GzipCompression(), kgo.SnappyCompression(), kgo.Lz4Compression(), kgo.ZstdCompression()}
+
+// Produce starts a producer, whose choices the seed fixes. The caller ends it with Halt or Abandon.
+func (c *Set) Produce(seed uint64) (*Producer, error) {
+	p, err := c.idle(seed)
+	if err == nil {
+		go p.run(rand.New(rand.NewPCG(seed, 2)))
+	}
+	return p, err
+}
+
+// idle makes a producer that sends nothing by itself.
+func (c *Set) idle(seed uint64) (*Producer, error) {
+	codec := kgo.NoCompression()
+	if seed%2 == 0 {
+		codec = codecs[seed/2%uint64(len(codecs))]
+	}
+	client, err := kgo.NewClient(c.Options(
+		kgo.ProducerBatchCompression(codec),
+		kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.RequiredAcks(kgo.AllISRAcks()),
+		kgo.ProducerBatchMaxBytes(16<<10),
+		kgo.ProducerLinger(0),
+		kgo.StopProducerOnDataLossDetected(),
+		kgo.RecordRetries(math.MaxInt),
+		kgo.UnknownTopicRetries(-1),
+		kgo.ProduceRequestTimeout(10*time.Second),
+	)...)
+	if err != nil {
+		return nil, err
+	}
+	return &Producer{c: c, client: client, process: c.process(), stop: make(chan struct{}), done: make(chan struct{})}, nil
+}
+
+func (p *Producer) run(rnd *rand.Rand) {
+	defer close(p.done)
+	room := make(chan struct{}, unfinishedMax)
+	burst, pause := cmp.Or(p.c.Burst, 40), cmp.Or(p.c.Pause, 12*time.Millisecond)
+	for {
+		for range 1 + rnd.IntN(burst) {
+			select {
+			case room <- struct{}{}:
+			case <-p.stop:
+				return
+			}
+			p.send(int32(rnd.IntN(int(p.c.Partitions))), rnd.IntN(1500), func() { <-room })
+		}
+		select {
+		case <-time.After(time.Duration(rnd.Int64N(int64(pause)))):
+		case <-p.stop:
+			return
+		}
+	}
+}
+
+func (p *Producer) send(partition int32, padding int, done func()) history.Value {
+	v := p.c.Rec.Invoke(p.process, p.c.tp(partition))
+	r := &kgo.Record{Topic: p.c.Topic, Partition: partition, Value: encode(v, padding)}
+	sent := time.Now()
+	p.client.Produce(context.Background(), r, func(r *kgo.Record, err error) {
+		defer done()
+		if err == nil {
+			if p.c.Acked != nil {
+				p.c.Acked(time.Since(sent))
+			}
+			p.c.Rec.Acknowledged(v, r.Offset)
+			return
+		}
+		p.c.Rec.Unclear(v)
+		if !errors.Is(err, kgo.ErrClientClosed) {
+			p.c.Complain("producer %d: value %d: %v", p.process, v, err)
+		}
+	})
+	return v
+}
+
+// SendUncounted sends a value whose acknowledgement is not recorded: the caller says how it ended.
+func (p *Producer) SendUncounted(acked func()) history.Value {
+	v := p.c.Rec.Invoke(p.process, p.c.tp(0))
+	p.client.Produce(context.Background(), &kgo.Record{Topic: p.c.Topic, Partition: 0, Value: encode(v, 9000)}, func(_ *kgo.Record, err error) {
+		if err != nil {
+			p.c.Complain("producer %d: value %d: %v", p.process, v, err)
+		}
+		acked()
+	})
+	return v
+}
+
+// StopSending has it send nothing more by itself. What is on its way stays so.
+func (p *Producer) StopSending() {
+	close(p.stop)
+	<-p.done
+}
+
+// Flush waits until everything that was sent is acknowledged.
+func (p *Producer) Flush(ctx context.Context) error { return p.client.Flush(ctx) }
+
+// Close ends a producer that has stopped sending.
+func (p *Producer) Close() { p.client.Close() }
+
+// Process is who it is in the history.
+func (p *Producer) Process() history.Process { return p.process }
+
+// Halt stops sending, waits until everything that was sent is acknowledged, and closes; an error if that takes longer than within.
+func (p *Producer) Halt(within time.Duration) error {
+	p.StopSending()
+	ctx, cancel := context.WithTimeout(context.Background(), within)
+	defer cancel()
+	err := p.client.Flush(ctx)
+	if err != nil {
+		err = fmt.Errorf("producer %d still has %d records that are not acknowledged after %v: %w", p.process, p.client.BufferedProduceRecords(), within, err)
+	}
+	p.client.Close()
+	return err
+}
+
+// Abandon stops at once; what is in flight may have happened or not.
+func (p *Producer) Abandon() {
+	p.StopSending()
+	p.client.Close()
+}
+
+func encode(v history.Value, padding int) []byte {
+	return append(strconv.AppendInt(nil, int64(v), 10), strings.Repeat(".", padding+1)...)
+}
+
+func decode(b []byte) (history.Value, error) {
+	digits, _, _ := strings.Cut(string(b), ".")
+	n, err := strconv.ParseInt(digits, 10, 64)
+	return history.Value(n), err
+}
+
+func (c *Set) records(fetches kgo.Fetches) []history.Record {
+	recs := make([]history.Record, 0, fetches.NumRecords())
+	fetches.EachRecord(func(r *kgo.Record) {
+		v, err := decode(r.Value)
+		if err != nil {
+			c.Complain("record at %s-%d@%d is not one of ours: %.40q", r.Topic, r.Partition, r.Offset, r.Value)
+			v = -1
+		}
+		recs = append(recs, history.Record{Partition: c.tp(r.Partition), Offset: r.Offset, Value: v})
+	})
+	return recs
+}
+
+// fetchErrors complains of what retries cannot mend; a broker that is away is no news.
+func (c *Set) fetchErrors(who history.Process, fetches kgo.Fetches) {
+	fetches.EachError(func(topic string, partition int32, err error) {
+		var lost *kgo.ErrDataLoss
+		switch {
+		case errors.As(err, &lost):
+			c.Complain("consumer %d: %s-%d: %v", who, topic, partition, err)
+		case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), kerr.IsRetriable(err), kgo.IsRetryableBrokerErr(err):
+		case errors.Is(err, kerr.OffsetOutOfRange):
+			c.Complain("consumer %d: %s-%d: %v", who, topic, partition, err)
+		}
+	})
+}
+
+// Reader is a client that reads, or commits offsets, until Halt.
+type Reader struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+func (c *Set) fromStart() kgo.Opt {
+	all := map[int32]kgo.Offset{}
+	for i := range c.Partitions {
+		all[i] = kgo.NewOffset().At(0)
+	}
+	return kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.Topic: all})
+}
+
+// Tail reads all partitions from the start, for ever.
+func (c *Set) Tail() (*Reader, error) {
+	client, err := kgo.NewClient(c.Options(c.fromStart(), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond))...)
+	if err != nil {
+		return nil, err
+	}
+	process := c.process()
+	return start(func(ctx context.Context) {
+		defer client.Close()
+		for ctx.Err() == nil {
+			fetches := client.PollFetches(ctx)
+			c.fetchErrors(process, fetches)
+			if recs := c.records(fetches); len(recs) > 0 {
+				c.Rec.Polled(process, recs)
+			}
+		}
+	}), nil
+}
+
+// Member reads as a member of a group that commits now and then.
+func (c *Set) Member(group string) (*Reader, error) {
+	process := c.process()
+	jump := func(context.Context, *kgo.Client, map[string][]int32) { c.Rec.Assigned(process) }
+	client, err := kgo.NewClient(c.Options(
+		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(200*time.Millisecond),
+		kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second),
+		kgo.OnPartitionsAssigned(jump), kgo.OnPartitionsRevoked(jump), kgo.OnPartitionsLost(jump),
+	)...)
+	if err != nil {
+		return nil, err
+	}
+	return start(func(ctx context.Context) {
+		defer client.CloseAllowingRebalance()
+		for ctx.Err() == nil {
+			fetches := client.PollFetches(ctx)
+			c.fetchErrors(process, fetches)
+			if recs := c.records(fetches); len(recs) > 0 {
+				c.Rec.Polled(process, recs)
+			}
+			client.AllowRebalance()
+		}
+	}), nil
+}
+
+// Commit commits a number that grows, and reads it back: what is read is never below what was acknowledged, nor above what was tried.
+func (c *Set) Commit(group string) (*Reader, error) {
+	client, err := kgo.NewClient(c.Options()...)
+	if err != nil {
+		return nil, err
+	}
+	var mu sync.Mutex
+	var acked, tried int64
+	return start(func(ctx context.Context) {
+		defer client.Close()
+		adm := kadm.NewClient(client)
+		for n := int64(1); ctx.Err() == nil; n++ {
+			mu.Lock()
+			tried = n
+			mu.Unlock()
+			var o kadm.Offsets
+			o.Add(kadm.Offset{Topic: c.Topic, Partition: 0, At: n, LeaderEpoch: -1})
+			if res, err := adm.CommitOffsets(ctx, group, o); err == nil && res.Error() == nil {
+				mu.Lock()
+				acked = n
+				mu.Unlock()
+			}
+			c.readBack(ctx, adm, group, &mu, &acked, &tried)
+			select {
+			case <-time.After(10 * time.Millisecond):
+			case <-ctx.Done():
+			}
+		}
+	}), nil
+}
+
+func (c *Set) readBack(ctx context.Context, adm *kadm.Client, group string, mu *sync.Mutex, acked, tried *int64) {
+	mu.Lock()
+	low := *acked
+	mu.Unlock()
+	res, err := adm.FetchOffsets(ctx, group)
+	if err != nil || res.Error() != nil {
+		return
+	}
+	mu.Lock()
+	defer mu.Unlock()
+	got := int64(-1)
+	if o, ok := res.Lookup(c.Topic, 0); ok {
+		got = o.At
+	}
+	if low > 0 && got < low || got > *tried {
+		c.Complain("group %s: offset %d was acknowledged and %d was tried, %d is read", group, low, *tried, got)
+	}
+}
+
+func start(run func(ctx context.Context)) *Reader {
+	ctx, cancel := context.WithCancel(context.Background())
+	t := &Reader{cancel: cancel, done: make(chan struct{})}
+	go func() {
+		defer close(t.done)
+		run(ctx)
+	}()
+	return t
+}
+
+// Halt ends it and waits for that.
+func (r *Reader) Halt() {
+	r.cancel()
+	<-r.done
+}
+
+// CreateTopic creates the topic.
+func (c *Set) CreateTopic(ctx context.Context) error {
+	client, err := kgo.NewClient(c.Options()...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	res, err := kadm.NewClient(client).CreateTopic(ctx, c.Partitions, 1, nil, c.Topic)
+	if err == nil {
+		err = res.Err
+	}
+	if err != nil {
+		return fmt.Errorf("create topic %s: %w", c.Topic, err)
+	}
+	return nil
+}
+
+// Probe writes a record to every partition and returns when all are acknowledged.
+func (c *Set) Probe(ctx context.Context) error {
+	p, err := c.idle(0)
+	if err != nil {
+		return err
+	}
+	defer p.client.Close()
+	for i := range c.Partitions {
+		p.send(i, 0, func() {})
+	}
+	if err := p.client.Flush(ctx); err != nil {
+		return fmt.Errorf("%d of %d partitions do not take a record: %w", p.client.BufferedProduceRecords(), c.Partitions, err)
+	}
+	return nil
+}
+
+// ReadAll reads every partition from the start to its end, as the final read.
+func (c *Set) ReadAll(ctx context.Context) error {
+	client, err := kgo.NewClient(c.Options(c.fromStart(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	if err != nil {
+		return err
+	}
+	defer client.Close()
+	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, c.Topic)
+	if err != nil {
+		return fmt.Errorf("list end offsets: %w", err)
+	}
+	ends := map[int32]int64{}
+	for i := range c.Partitions {
+		o, ok := listed.Lookup(c.Topic, i)
+		if !ok || o.Err != nil {
+			return fmt.Errorf("end offset of %s-%d: %w", c.Topic, i, o.Err)
+		}
+		if o.Offset > 0 {
+			ends[i] = o.Offset
+		}
+	}
+	process := c.process()
+	c.Rec.PolledFinally(process, nil)
+	for len(ends) > 0 {
+		fetches := client.PollFetches(ctx)
+		if ctx.Err() != nil {
+			return fmt.Errorf("the final read does not come to an end, these are missing: %v", ends)
+		}
+		c.fetchErrors(process, fetches)
+		recs := c.records(fetches)
+		c.Rec.PolledFinally(process, recs)
+		for _, r := range recs {
+			if r.Offset+1 >= ends[r.Partition.Index] {
+				delete(ends, r.Partition.Index)
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,11 @@
+// Package clients runs Kafka clients that never give up and writes down what they did and saw, for package history to check: idempotent
+// producers with several requests in flight, consumers that read everything from the start, members of a group, and one that commits
+// offsets and reads them back.
+//
+// Invariants:
+//
+//  1. A send ends in the history exactly once: acknowledged, or unclear.
+//  2. What retries can mend is no complaint; an error that a producer gives up on is one.
+//
+// Every client has a goroutine of its own, and those of its kgo.Client, until it is halted.
+package clients
