@@ -114,7 +114,7 @@ type result struct {
 
 func newClientConn(c *Client, addr string, nc net.Conn, maxOut int) *clientConn {
 	lim := c.opt.limits
-	conn := &clientConn{client: c, addr: addr, link: newLink(nc, maxFrameDefault, maxOut, lim.silence, lim.stall, c.metrics)}
+	conn := &clientConn{client: c, addr: addr, link: newLink(nc, maxFrameDefault, maxOut, lim.silence, lim, c.metrics)}
 	conn.mu.calls = map[uint64]chan<- result{}
 	conn.mu.idleSince = time.Now()
 	return conn
@@ -201,12 +201,12 @@ func (conn *clientConn) writeLoop() {
 	defer conn.client.all.Done()
 	ticker := time.NewTicker(conn.client.opt.limits.ping)
 	defer ticker.Stop()
-	conn.link.writeLoop(ticker.C, func() {
+	conn.link.writeLoop(ticker.C, func() []byte {
 		if conn.idle() {
 			conn.link.fail(errIdle)
-			return
+			return nil
 		}
-		conn.link.enqueue(&outFrame{buf: encode(framePing, 0, 0, nil)})
+		return encode(framePing, 0, 0, nil)
 	})
 }
 

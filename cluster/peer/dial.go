@@ -156,8 +156,7 @@ func (c *Client) handshake(ctx context.Context, addr string) (*clientConn, error
 
 // timedOut says so of an error that means that the handshake took too long.
 func timedOut(err error, limit time.Duration) error {
-	var timeout net.Error
-	if errors.As(err, &timeout) && timeout.Timeout() || errors.Is(err, net.ErrClosed) {
+	if isTimeout(err) || errors.Is(err, net.ErrClosed) {
 		return base.Errorf(base.Unavailable, "connected, but no handshake within %v: %w", limit, err)
 	}
 	return err

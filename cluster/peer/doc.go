@@ -15,8 +15,8 @@
 //  4. Nothing of a handler runs for a connection that has not proved the secret, and no call is written to a server that has not.
 //     A proof is good for one connection and one role.
 //  5. The context of a handler ends when nobody can receive its answer any more.
-//  6. A connection on which nothing was heard for the silence limit, or nothing could be written for the stall limit, ends. Clients ping, so
-//     an idle connection in order is never silent.
+//  6. A connection on which nothing was heard and not much written for the silence limit, or nothing could be written for the stall limit,
+//     ends. Clients ping, so an idle connection in order is never silent.
 //  7. Bounded are: bodies, by what both sides say in their hellos; calls and queued bytes per connection, beyond which calls are shed;
 //     connections and handshakes per server; the time of a handshake; the attempts on an address that does not answer; the memory
 //     that a header alone can cause to be allocated.

@@ -61,6 +61,7 @@ type limits struct {
 	backoffMin  time.Duration // after the first failed dial; doubled with each further one
 	backoffMax  time.Duration
 	calls       int    // of one connection in flight, as the client counts them; the server allows twice that
+	queuedBytes int    // of one connection, not yet written: a client with more sheds calls, a server stops reading; 128 MiB
 	handshakes  int    // connections in their handshake at once, of a server
 	connections int    // of a server, in all
 	versionMin  uint16 // of the protocol
@@ -69,12 +70,12 @@ type limits struct {
 
 const (
 	maxFrameDefault = 64 << 20
-	maxFrameLimit   = 1 << 30             // what a hello may say
-	queuedBytesMax  = 2 * maxFrameDefault // of one connection, not yet written: a client then sheds calls, a server stops reading
-	pieceBytes      = 256 << 10           // written under one deadline
-	bufferBytes     = 32 << 10            // of a connection's reads, and of its writes
-	messageBytesMax = 4 << 10             // of an error's text; what is longer is cut
-	targetsMax      = 1024                // addresses remembered by a client before the unused ones are forgotten
+	maxFrameLimit   = 1 << 30   // what a hello may say
+	pieceBytes      = 256 << 10 // written under one deadline
+	batchBytes      = 64 << 10  // taken by the writer at once, or one frame if that is more
+	bufferBytes     = 32 << 10  // of a connection's reads, and of its writes
+	messageBytesMax = 4 << 10   // of an error's text; what is longer is cut
+	targetsMax      = 1024      // addresses remembered by a client before the unused ones are forgotten
 )
 
 func (l limits) withDefaults() limits {
@@ -92,6 +93,9 @@ func (l limits) withDefaults() limits {
 	or(&l.backoffMax, time.Second)
 	if l.calls <= 0 {
 		l.calls = 1024
+	}
+	if l.queuedBytes <= 0 {
+		l.queuedBytes = 2 * maxFrameDefault
 	}
 	if l.handshakes <= 0 {
 		l.handshakes = 256

@@ -308,19 +308,24 @@ func TestCallsAreShed(t *testing.T) {
 		server limits
 		client limits
 		room   int
-	}{{"by the client", limits{}, limits{calls: 3}, 3}, {"by the server", limits{calls: 2}, limits{}, 4}} {
+		bytes  int
+	}{
+		{"by the client", limits{}, limits{calls: 3}, 3, 0},
+		{"by the server for their number", limits{calls: 2}, limits{}, 4, 0},
+		{"by the server for their bytes", limits{}, limits{}, 2, 1000},
+	} {
 		t.Run(tc.name, func(t *testing.T) {
-			_, addr := serve(t, ServerOptions{limits: tc.server, Handlers: handlers(started, nil)})
+			_, addr := serve(t, ServerOptions{limits: tc.server, MaxFrame: 1000, Handlers: handlers(started, nil)})
 			c := client(t, ClientOptions{limits: tc.client})
 			ctx, cancel := context.WithCancel(testContext(t))
 			var polls sync.WaitGroup
 			for range tc.room {
-				polls.Go(func() { c.Call(ctx, addr, block, nil) })
+				polls.Go(func() { c.Call(ctx, addr, block, make([]byte, tc.bytes)) })
 			}
 			for range tc.room {
 				receiveOne(t, started, "the start of a poll")
 			}
-			_, err := c.Call(ctx, addr, block, nil)
+			_, err := c.Call(ctx, addr, block, make([]byte, tc.bytes))
 			wantKind(t, err, base.Unavailable)
 			if !strings.Contains(err.Error(), "shed") || len(started) != 0 {
 				t.Errorf("%v, %d more handlers ran", err, len(started))

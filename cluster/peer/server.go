@@ -133,7 +133,7 @@ func (s *Server) serve(nc net.Conn, full bool) {
 		s.opt.Logger.Log(s.ctx, level, "no handshake on the listener for other brokers", "peer", nc.RemoteAddr(), "error", err)
 		return
 	}
-	l := newLink(nc, s.opt.MaxFrame, int(other.maxFrame), 2*lim.silence, lim.stall, s.metrics)
+	l := newLink(nc, s.opt.MaxFrame, int(other.maxFrame), 2*lim.silence, lim, s.metrics)
 	c := &serverConn{srv: s, link: l}
 	c.ctx, c.cancel = context.WithCancel(s.ctx)
 	c.mu.calls = map[uint64]context.CancelFunc{}

@@ -1,12 +1,15 @@
 package peer
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -319,12 +322,93 @@ func TestOneAttemptForAllCallers(t *testing.T) {
 	})
 }
 
+func TestAFullQueueShedsCalls(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		b.client = NewClient(ClientOptions{Cluster: testCluster, Secret: testSecret, Dial: b.net.dial, limits: limits{queuedBytes: 10_000}})
+		defer b.client.Close()
+		b.member("a", func(nc net.Conn) { time.Sleep(time.Hour) })
+		var all sync.WaitGroup
+		var shed atomic.Int32
+		for range 100 {
+			all.Go(func() {
+				took, err := b.timed(within(time.Second), "a", echo)
+				if base.IsKind(err, base.Unavailable) && strings.Contains(err.Error(), "shed") {
+					if shed.Add(1); took != 0 {
+						t.Errorf("a call was shed after %v", took)
+					}
+				}
+			})
+			synctest.Wait()
+		}
+		if shed.Load() != 0 {
+			t.Errorf("%d small calls were shed", shed.Load())
+		}
+		for range 15 {
+			all.Go(func() {
+				if _, err := b.client.Call(within(time.Second), "a", echo, make([]byte, 1000)); strings.Contains(err.Error(), "shed") {
+					shed.Add(1)
+				}
+			})
+			synctest.Wait()
+		}
+		all.Wait()
+		if n := shed.Load(); n < 5 || n > 14 {
+			t.Errorf("%d of 15 larger calls were shed", n)
+		}
+	})
+}
+
+// TestAServerDoesNotReadFromWhoDoesNotListen: answers that nobody takes are bounded, and so are the handlers that make them.
+func TestAServerDoesNotReadFromWhoDoesNotListen(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		ran := 0
+		s := Serve(b.net.listen("a"), ServerOptions{Cluster: testCluster, Secret: testSecret, limits: limits{queuedBytes: 10_000},
+			Handlers: map[Method]Handler{echo: func(_ context.Context, body []byte) ([]byte, error) {
+				ran++ // one after the other, by the Wait below
+				return body, nil
+			}}})
+		defer s.Close()
+		nc, err := b.net.dial(context.Background(), "a")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer nc.Close()
+		if _, err := greet(nc, newHello(testCluster, version, version, maxFrameDefault), testSecret, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		begun := time.Now()
+		for n := uint64(1); err == nil; n++ {
+			_, err = nc.Write(encode(frameCall, uint8(echo), n, make([]byte, 1000)))
+			synctest.Wait()
+		}
+		if took := time.Since(begun); took != defaults.stall {
+			t.Errorf("the server ended it after %v, want %v", took, defaults.stall)
+		}
+		if ran < 10 || ran > 60 { // the queue, and what fits into the buffer of reads
+			t.Errorf("%d handlers ran", ran)
+		}
+	})
+}
+
+func TestUselessAddressesAreForgotten(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		for i := range 3 * targetsMax {
+			_, err := b.timed(within(time.Hour), fmt.Sprint("host", i), echo)
+			wantKind(t, err, base.Unavailable)
+			time.Sleep(time.Millisecond)
+			if n := len(b.client.mu.targets); n > targetsMax {
+				t.Fatalf("%d addresses are remembered", n)
+			}
+		}
+	})
+}
+
 // TestASlowLargeFrameIsProgress: limits of silence and stall are about bytes, not about frames.
 func TestASlowLargeFrameIsProgress(t *testing.T) {
 	inBubble(t, func(b *bubble) {
 		const size = 4 << 20
 		b.member("a", func(nc net.Conn) {
-			h, body, err := readFrame(&slowReader{nc}, size)
+			h, body, err := readFrame(&slowReader{nc, 128 << 10}, size)
 			if err != nil || h.size != size {
 				t.Errorf("%+v: %v", h, err)
 				return
@@ -354,15 +438,55 @@ func TestASlowLargeFrameIsProgress(t *testing.T) {
 	})
 }
 
-// slowReader takes 128 KiB a second, and in between says that it is there.
-type slowReader struct{ nc net.Conn }
+// slowReader takes some bytes a second, and says nothing meanwhile.
+type slowReader struct {
+	nc   net.Conn
+	most int
+}
 
 func (r *slowReader) Read(p []byte) (int, error) {
 	time.Sleep(time.Second)
-	if _, err := r.nc.Write(encode(framePong, 0, 0, nil)); err != nil {
-		return 0, err
-	}
-	return io.ReadFull(r.nc, p[:min(len(p), 128<<10)])
+	return r.nc.Read(p[:min(len(p), r.most)])
+}
+
+// TestPingsPassWhatIsQueued: a link that is always behind, and too slow for what was written to be a sign of life.
+func TestPingsPassWhatIsQueued(t *testing.T) {
+	inBubble(t, func(b *bubble) {
+		ctx, cancel := context.WithCancel(context.Background())
+		var received atomic.Int32
+		b.member("a", func(nc net.Conn) {
+			r := bufio.NewReaderSize(&slowReader{nc, 40 << 10}, 40<<10)
+			for {
+				h, _, err := readFrame(r, 1<<20)
+				if err != nil {
+					return
+				}
+				switch h.typ {
+				case frameCall:
+					received.Add(1)
+				case framePing:
+					nc.Write(encode(framePong, 0, 0, nil))
+				}
+			}
+		})
+		var all sync.WaitGroup
+		for range 600 {
+			all.Go(func() {
+				if _, err := b.client.Call(ctx, "a", echo, make([]byte, 10<<10)); !errors.Is(err, context.Canceled) {
+					t.Errorf("it was not the caller who ended it: %v", err)
+				}
+			})
+			time.Sleep(100 * time.Millisecond)
+		}
+		cancel()
+		all.Wait()
+		if n := b.net.dialed(); n != 1 {
+			t.Errorf("%d connections", n)
+		}
+		if n := received.Load(); n < 100 {
+			t.Errorf("%d calls got through", n)
+		}
+	})
 }
 
 func TestCloseWaitsForHandlers(t *testing.T) {
