@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity crash model fuzz bench cluster deps clean
+.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench cluster deps clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,10 +32,10 @@ lint: ## vet, formatting, layers, sizes, docs
 	@$(GO) test -count=1 ./test/lint
 
 unit: ## unit and property tests
-	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash)
+	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash -e /test/cluster)
 
 race: ## the same under the race detector
-	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash -e /test/lint)
+	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash -e /test/cluster -e /test/lint)
 
 integration: deps ## real clients against the built binary
 	@$(GO) test -count=1 -timeout 30m -v ./test/compat
@@ -45,6 +45,9 @@ parity: deps ## the same requests to sluice and to Apache Kafka 4.3, answers com
 
 crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash
+
+chaos: ## a cluster under faults, ROUNDS=8 rounds for each WAL class
+	@SLUICE_CHAOS_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 6h -v ./test/cluster
 
 model: ## the explorers with their large bounds: ten minutes or so
 	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \
