@@ -219,7 +219,8 @@ func (m *Member) othersHaveContact(ctx context.Context) bool {
 func (m *Member) takeOver(why string) error {
 	ctx, cancel := context.WithTimeout(m.life, takeOverLimit)
 	defer cancel()
-	began := time.Now()
+	began, lost := time.Now(), m.vote
+	before := m.reader.Image().Controller().Node
 	log, img, err := metalog.TakeOver(ctx, m.metalog(), m.reader)
 	if err != nil {
 		m.poll()
@@ -228,7 +229,10 @@ func (m *Member) takeOver(why string) error {
 	m.log.Info("taking over as the controller", "why", why, "epoch", log.Epoch(), "took", time.Since(began).Round(time.Millisecond))
 	m.view.publish(img)
 	m.vote.changed()
-	m.elected(log, began)
+	l := m.elected(log, began)
+	if n, ok := img.Node(before); ok && !lost.refused.IsZero() {
+		l.missed(n.Ref(), lost.missing, lost.refused)
+	}
 	return nil
 }
 

@@ -35,7 +35,7 @@ const (
 )
 
 // elected begins the leadership on a log that was just taken over.
-func (m *Member) elected(log *metalog.Log, began time.Time) {
+func (m *Member) elected(log *metalog.Log, began time.Time) *leadership {
 	opt := m.opt.Controller
 	l := &leadership{m: m}
 	l.mu.sessions = newSessions(m.opt.Session, m.opt.Session/6)
@@ -47,6 +47,17 @@ func (m *Member) elected(log *metalog.Log, began time.Time) {
 	l.wg.Go(l.place)
 	l.wg.Go(l.announce)
 	m.setLead(l)
+	return l
+}
+
+// missed takes what this process knew of the controller before it took over: since when it was missed, and since when its process was gone.
+// That node need not be given the time that the others get.
+func (l *leadership) missed(ref meta.NodeRef, since, gone time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.mu.sessions.nodes[ref]; s != nil {
+		s.heard, s.gone = since, gone
+	}
 }
 
 // close ends the leadership.
