@@ -159,25 +159,28 @@ func (n *Node) dataDir() string {
 
 // openStore opens and probes the bucket and the place of the metadata log.
 func (n *Node) openStore(ctx context.Context) (err error) {
-	if n.store, err = n.open(ctx, "bucket", n.places.bucket, n.opt.Store); err != nil {
+	repeat := retry.Options{Logger: n.log, Registerer: n.opt.Registry}
+	if n.store, err = n.open(ctx, "bucket", n.places.bucket, n.opt.Store, repeat); err != nil {
 		return err
 	}
 	n.meta = n.store
 	if n.places.meta != "" {
-		n.meta, err = n.open(ctx, "place of the metadata log", n.places.meta, nil)
+		repeat.Name, repeat.Metrics = "place of the metadata log", "sluice_metastore"
+		repeat.Max = time.Second // the whole cluster waits for it
+		n.meta, err = n.open(ctx, repeat.Name, n.places.meta, nil, repeat)
 	}
 	return err
 }
 
 // open opens the store at url, unless there is one, and probes it. The one that it returns repeats requests.
-func (n *Node) open(ctx context.Context, what, url string, store objstore.Store) (objstore.Store, error) {
+func (n *Node) open(ctx context.Context, what, url string, store objstore.Store, repeat retry.Options) (objstore.Store, error) {
 	if store == nil {
 		var err error
 		if store, err = objstore.Open(ctx, url, objstore.Options{}); err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	store = retry.New(store, retry.Options{Logger: n.log, Registerer: n.opt.Registry})
+	store = retry.New(store, repeat)
 	probe, cancel := context.WithTimeout(ctx, n.opt.Config.StoreTimeout)
 	defer cancel()
 	for {

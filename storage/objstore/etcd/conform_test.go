@@ -28,7 +28,9 @@ func opener(servers ...*etcdtest.Server) func(t *testing.T) driver.Store {
 	}
 }
 
-func TestConform(t *testing.T) { conform.Run(t, opener(etcdtest.Start(t))) }
+func TestConform(t *testing.T) {
+	conform.RunWith(t, conform.Options{BigBytes: 12 << 20}, opener(etcdtest.Start(t)))
+}
 
 // The retry store in front is what the metadata log uses.
 func TestProbe(t *testing.T) {

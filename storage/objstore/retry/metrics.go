@@ -33,15 +33,16 @@ type metrics struct {
 	ok       [opEnd]prometheus.Counter
 }
 
-func newMetrics(r prometheus.Registerer) *metrics {
+func newMetrics(opt Options) *metrics {
+	r := opt.Registerer
 	requests := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sluice_objstore_requests_total", Help: "Requests to the bucket, each attempt counted, by operation and outcome.",
+		Name: opt.Metrics + "_requests_total", Help: "Requests to the " + opt.Name + ", each attempt counted, by operation and outcome.",
 	}, []string{"op", "outcome"}))
 	bytes := register(r, prometheus.NewCounterVec(prometheus.CounterOpts{
-		Name: "sluice_objstore_bytes_total", Help: "Bytes of successful puts and gets.",
+		Name: opt.Metrics + "_bytes_total", Help: "Bytes of successful puts and gets.",
 	}, []string{"op"}))
 	seconds := register(r, prometheus.NewHistogramVec(prometheus.HistogramOpts{
-		Name: "sluice_objstore_request_seconds", Help: "Duration of requests to the bucket, failed ones too.",
+		Name: opt.Metrics + "_request_seconds", Help: "Duration of requests to the " + opt.Name + ", failed ones too.",
 		Buckets: prometheus.ExponentialBuckets(0.0005, 2, 17),
 	}, []string{"op"}))
 	m := &metrics{requests: requests}

@@ -17,6 +17,8 @@ import (
 type Options struct {
 	// Min and Max bound the pause between attempts. 0: 50 ms, 10 s.
 	Min, Max   time.Duration
+	Name       string                // of the store in log lines; "bucket"
+	Metrics    string                // how the names of the metrics begin; "sluice_objstore"
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -38,10 +40,16 @@ func New(inner driver.Store, opt Options) *Store {
 	if opt.Max <= 0 {
 		opt.Max = 10 * time.Second
 	}
+	if opt.Name == "" {
+		opt.Name = "bucket"
+	}
+	if opt.Metrics == "" {
+		opt.Metrics = "sluice_objstore"
+	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &Store{inner: inner, opt: opt, metrics: newMetrics(opt.Registerer)}
+	return &Store{inner: inner, opt: opt, metrics: newMetrics(opt)}
 }
 
 func (s *Store) String() string { return s.inner.String() }
@@ -119,7 +127,7 @@ func (s *Store) try(ctx context.Context, op op, key string, repeatable bool, att
 		if kind != base.Unavailable && !(kind == base.Undetermined && repeatable) || ctx.Err() != nil {
 			return err
 		}
-		s.opt.Logger.Log(ctx, level(n), "bucket: trying again", "op", op.String(), "key", key, "attempt", n, "error", err)
+		s.opt.Logger.Log(ctx, level(n), s.opt.Name+": trying again", "op", op.String(), "key", key, "attempt", n, "error", err)
 		if !s.pause(ctx, n) {
 			return err
 		}
