@@ -24,6 +24,13 @@ var troubles = map[string]submitHook{
 		submit()
 		return nil, base.Errorf(base.Undetermined, "the answer was lost")
 	},
+	"late": func(_ context.Context, _ meta.Command, submit func() (meta.Result, error)) (meta.Result, error) {
+		go func() {
+			time.Sleep(30 * time.Millisecond)
+			submit()
+		}()
+		return nil, base.Errorf(base.Undetermined, "it may yet take effect")
+	},
 	"hangs": func(ctx context.Context, _ meta.Command, _ func() (meta.Result, error)) (meta.Result, error) {
 		select {
 		case <-ctx.Done():
@@ -55,7 +62,10 @@ func TestMoveWithTroubledCommands(t *testing.T) {
 	} {
 		for how, do := range troubles {
 			t.Run(fmt.Sprint(meta.CommandName(c.command), " ", how), func(t *testing.T) {
-				p := newPair(t, func(o *Options) { o.HandOverRetry, o.CallTimeout = 50*time.Millisecond, 50*time.Millisecond })
+				p := newPair(t, func(o *Options) {
+					o.HandOverRetry, o.CallTimeout = 50*time.Millisecond, 50*time.Millisecond
+					o.RetryMin, o.RetryMax = 100*time.Millisecond, 200*time.Millisecond // longer than late ones are late
+				})
 				defer p.end()
 				topic, ws := p.load(2)
 				hook, hits := troubled(c.command, 3, do)

@@ -58,7 +58,12 @@ type flaky struct {
 }
 
 func (f *flaky) Submit(ctx context.Context, c meta.Command) (meta.Result, error) {
-	submit := func() (meta.Result, error) { return f.Client.Submit(ctx, c) }
+	submit := func() (meta.Result, error) {
+		if ctx.Err() != nil { // a command that is late has left its sender
+			ctx = context.WithoutCancel(ctx)
+		}
+		return f.Client.Submit(ctx, c)
+	}
 	if hook := f.hook.Load(); hook != nil {
 		return (*hook)(ctx, c, submit)
 	}
