@@ -11,7 +11,7 @@
 //  1. Nothing is placed on a node that is fenced, draining, or not registered. Without any other node nothing is placed.
 //  2. The same image, loads, time and history give the same plan.
 //  3. Every planned move lowers the cost, by a margin that grows with the partition's size. With loads that stand still a [Balancer]
-//     therefore comes to an end, and it never takes a move back.
+//     therefore comes to an end, and never comes back to an assignment that it left.
 //  4. Partitions on their way (with a Target, or planned and not yet seen in the image) count where they are going, and there are never
 //     more of them than the bound.
 //  5. Wrong or old loads cost efficiency, never safety: what is planned here is checked again by the commands.
