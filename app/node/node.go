@@ -57,7 +57,6 @@ type Node struct {
 	lead    *lead.Leader
 	groups  *group.Coordinator
 	cleaner *clean.Cleaner
-	serving handle.Signal
 	server  *kafka.Server
 	served  sync.WaitGroup
 	unwatch func() // of the image
@@ -231,11 +230,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.lead = lead.Start(lead.Options{
 		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.engine), Logger: n.log, Registerer: reg,
-		OnServing: func(p *partition.Partition) {
-			n.groups.OnServing(p)
-			n.serving.Wake()
-		},
-		OnClosed: n.groups.OnClosed,
+		OnServing: n.groups.OnServing, OnClosed: n.groups.OnClosed,
 	})
 	directory := n.lead.Directory() // n.lead goes before the heartbeats do
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
@@ -247,7 +242,7 @@ func (n *Node) serve(ctx context.Context) error {
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
-		Serving: &n.serving, Contact: n.member.Contact, LogDir: n.store.String(), Logger: n.log,
+		Contact: n.member.Contact, LogDir: n.store.String(), Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{
 		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,

@@ -4,7 +4,6 @@ import (
 	"context"
 	"iter"
 	"log/slog"
-	stdsync "sync"
 
 	"sluice/base"
 	"sluice/base/config"
@@ -23,7 +22,6 @@ type Options struct {
 	Admit     func(ctx context.Context, bytes int) error // waits for room for records that are to be appended
 	Fetcher   *fetch.Fetcher
 	Groups    *group.Coordinator
-	Serving   *Signal // woken when a partition has come into Directory
 	// Contact says why this node may be out of date; nothing is handed out then that another leader might know better. Nil means never. It must
 	// not block. The Fetcher and the Groups have their own.
 	Contact func() error
@@ -43,30 +41,4 @@ type Directory interface {
 	ComingByName(topic string, index int32) bool
 	Changed() <-chan struct{}
 	All() iter.Seq[*partition.Partition]
-}
-
-// Signal wakes everybody who waits for something to happen. The zero value is ready to use.
-type Signal struct {
-	mu stdsync.Mutex
-	ch chan struct{}
-}
-
-// Wait returns a channel that is closed by the next Wake.
-func (s *Signal) Wait() <-chan struct{} {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch == nil {
-		s.ch = make(chan struct{})
-	}
-	return s.ch
-}
-
-// Wake wakes everybody who waits. It does not block.
-func (s *Signal) Wake() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.ch != nil {
-		close(s.ch)
-		s.ch = nil
-	}
 }
