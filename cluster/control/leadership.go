@@ -24,11 +24,18 @@ type leadership struct {
 	mu struct {
 		sync.Mutex
 		sessions *sessions
-		told     map[meta.NodeRef]heartbeat // newest of each node
+		told     map[meta.NodeRef]told // newest heartbeat of each node
 	}
 }
 
+// told is a heartbeat and when it came.
+type told struct {
+	heartbeat
+	at time.Time
+}
+
 const (
+	toldKeep     = time.Minute // after a node was fenced: what it did tells where its partitions fit
 	watchTick    = 250 * time.Millisecond
 	probeTimeout = time.Second
 	fenceTimeout = 30 * time.Second
@@ -39,7 +46,7 @@ func (m *Member) elected(log *metalog.Log, began time.Time) *leadership {
 	opt := m.opt.Controller
 	l := &leadership{m: m}
 	l.mu.sessions = newSessions(m.opt.Session, m.opt.Session/6)
-	l.mu.told = map[meta.NodeRef]heartbeat{}
+	l.mu.told = map[meta.NodeRef]told{}
 	opt.Positions = l.positions
 	l.ctl = begin(opt, m.view, log, began)
 	l.observe(time.Now())
@@ -83,8 +90,8 @@ func (l *leadership) observe(now time.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.sessions.observe(refs, now)
-	for ref := range l.mu.told {
-		if !l.ctl.Image().Current(ref) {
+	for ref, h := range l.mu.told {
+		if !l.ctl.Image().Current(ref) && now.Sub(h.at) > toldKeep {
 			delete(l.mu.told, ref)
 		}
 	}
@@ -94,8 +101,9 @@ func (l *leadership) observe(now time.Time) {
 func (l *leadership) heard(h heartbeat) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.sessions.heard(h.node, time.Now())
-	l.mu.told[h.node] = h
+	now := time.Now()
+	l.mu.sessions.heard(h.node, now)
+	l.mu.told[h.node] = told{h, now}
 }
 
 func (l *leadership) positions() map[meta.NodeRef]base.MetaPos {
@@ -108,13 +116,15 @@ func (l *leadership) positions() map[meta.NodeRef]base.MetaPos {
 	return m
 }
 
-// loads returns what the nodes last told about themselves.
+// loads returns what the nodes last told about themselves, those that were fenced lately included.
 func (l *leadership) loads() balance.Loads {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	loads := make(balance.Loads, len(l.mu.told))
 	for ref, h := range l.mu.told {
-		loads[ref.ID] = h.load
+		if _, ok := loads[ref.ID]; !ok || l.ctl.Image().Current(ref) {
+			loads[ref.ID] = h.load
+		}
 	}
 	return loads
 }

@@ -14,14 +14,15 @@ import (
 const (
 	placeTick    = time.Second // between looks when nothing has changed
 	placeTimeout = 30 * time.Second
-	placeBatch   = 10_000 // partitions in one command
-	balanceEvery = 2 * time.Second
+	placeBatch   = 10_000                 // partitions in one command
+	balanceEvery = 2 * time.Second        // between looks whether the load is even
+	balanceAgain = 200 * time.Millisecond // while it is being evened out
 )
 
 // place gives rescues, orphaned partitions and what is to leave its node to nodes that live, until the leadership ends.
 func (l *leadership) place() {
 	var last *meta.Image
-	var balanced time.Time
+	balanceAt := time.Now()
 	for l.ctl.life.Err() == nil {
 		changed := l.ctl.view.notify.changed()
 		img := l.ctl.Image()
@@ -31,13 +32,15 @@ func (l *leadership) place() {
 			l.drain(img)
 		}
 		last = img
-		if now := time.Now(); l.m.opt.Balance != nil && now.Sub(balanced) >= balanceEvery {
-			balanced = now
-			l.balance(img, now)
+		if now := time.Now(); l.m.opt.Balance != nil && !now.Before(balanceAt) {
+			balanceAt = now.Add(balanceEvery)
+			if l.balance(img, now) {
+				balanceAt = now.Add(balanceAgain)
+			}
 		}
 		select {
 		case <-changed:
-		case <-time.After(placeTick):
+		case <-time.After(min(placeTick, max(time.Until(balanceAt), balanceAgain))):
 			last = nil // failures to rescue come by heartbeats, not by the image
 		case <-l.ctl.life.Done():
 		}
@@ -134,12 +137,13 @@ func (l *leadership) drain(img *meta.Image) {
 	}
 }
 
-// balance evens the load out.
-func (l *leadership) balance(img *meta.Image, now time.Time) {
+// balance evens the load out, and reports whether there was anything to do.
+func (l *leadership) balance(img *meta.Image, now time.Time) bool {
 	moves, why := l.m.opt.Balance(img, l.loads(), now)
 	if len(moves) == 0 {
-		return
+		return false
 	}
 	l.submit("evening the load out", &meta.MovePartitions{Partitions: moves})
 	l.m.log.Info("moving partitions to even the load out", "partitions", len(moves), "why", why)
+	return true
 }
