@@ -19,11 +19,31 @@
 //     a position at or past the mark. Marks are final, so a deletion by a controller that has been fenced meanwhile, or is done
 //     twice, is harmless. Deletions are bounded in number per second.
 //  7. Timers hold no state: what is due follows from the image.
-//  8. An idle cluster writes nothing and asks the store nothing.
+//  8. An idle controller writes nothing and asks the store nothing, but for the look at the log that proves its role (Options.VerifyEvery).
 //
-// Taking over: starting a controller takes the role from whoever has it; see package metalog. Two that start at once go on until the
-// one that was slower has the role, and the other's OnFenced is called.
+// # Members
 //
-// Goroutines: the loop (owns the log and the draft), the notifier (calls subscribers), the life cycle (timers, deletes), and for the
-// time of one snapshot its writer. Close ends them all.
+// Every process is a [Member]. It reads the metadata log, or creates it; follows the controller by RPC, each answer bringing whole
+// acknowledged slots, and the log in the store when there is no controller to ask; sends heartbeats; takes commands to the controller;
+// and becomes the controller when the one there was does not answer.
+//
+//  9. Who is the controller is decided by the log alone. Clocks, heartbeats and what members tell each other decide only when somebody
+//     tries, so two that both think they are cost a command its slot, never its meaning.
+//  10. A follower's image is that of a prefix of acknowledged slots, whoever it was told by: a controller that was replaced long ago can only
+//     be behind.
+//  11. A member that has contact with the controller does not help another to replace it: who misses the controller asks the others first, and
+//     waits if one of them reaches it.
+//  12. Contact is a proof: a follower has it for a session from the time at which the controller that answered its heartbeat began to prove (by an
+//     append, or by a look at the log) that nobody had replaced it. A new controller gives every node a whole session before it fences
+//     it, from the take-over on, so a node without contact has stopped answering reads before anybody else answers them.
+//  13. Only silence is a reason to fence a node, and the controller's own pauses do not count as silence. When more than half of the nodes fall
+//     silent together they get a session more. A process that is certainly gone (its address refuses, or another answers there) gets
+//     a third of a session.
+//  14. Placement (grants of rescues, orphaned partitions, drains, balancing) follows from the image and from what heartbeats told; a controller
+//     that has just taken over needs nothing from the one before.
+//  15. A command is repeated only if that has the effect of once; for others an answer that was lost is an Undetermined error.
+//
+// Goroutines of a controller: the loop (owns the log and the draft), the life cycle (timers, deletes), and for the time of one snapshot its writer.
+// Of a member: run (owns the reader and the election; waits while this process leads), the notifier (calls subscribers), the heartbeats,
+// and while it leads the watch (sessions, with a probe for each silent node), the placement and the announcement. Close ends them all.
 package control
