@@ -34,6 +34,23 @@ func TestMetadataHasItsOwnPlace(t *testing.T) {
 	}
 }
 
+// counter returns the sum of a counter of a broker over all labels.
+func counter(t *testing.T, n *Node, name string) (sum float64) {
+	t.Helper()
+	families, err := n.opt.Registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range families {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
+}
+
 // testMetaPlace runs a cluster through its ends with the metadata log in the place that url names.
 func testMetaPlace(t *testing.T, url string) {
 	c := newCluster(t, "meta="+url, "data="+t.TempDir())
@@ -41,6 +58,9 @@ func testMetaPlace(t *testing.T, url string) {
 		t.Fatalf("%+v", info)
 	}
 	c.createTopic("kept", 3)
+	if n := counter(t, c.node, "sluice_metastore_requests_total"); n == 0 {
+		t.Error("no requests to the place of the metadata log are counted")
+	}
 	for round, end := range []func(){c.crash, c.stop, c.crash} {
 		c.produce(c.client(), "kept", round*200, 200)
 		end()

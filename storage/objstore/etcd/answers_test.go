@@ -2,10 +2,17 @@ package etcd
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/pem"
 	"fmt"
+	"io"
+	"log"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -219,4 +226,48 @@ func FuzzDecodeHead(f *testing.F) {
 			t.Fatalf("%x became %+v", b, h)
 		}
 	})
+}
+
+// With tls=true the server is verified against ca, and cert and key are shown to it.
+func TestTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) == 0 {
+			http.Error(w, `{"message":"no certificate","code":7}`, http.StatusForbidden)
+			return
+		}
+		_, _ = w.Write([]byte(done))
+	}))
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.TLS = &tls.Config{ClientAuth: tls.RequestClientCert}
+	server.StartTLS()
+	t.Cleanup(server.Close)
+	pair := server.TLS.Certificates[0]
+	key, err := x509.MarshalPKCS8PrivateKey(pair.PrivateKey)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	for name, block := range map[string]*pem.Block{"cert": {Type: "CERTIFICATE", Bytes: pair.Certificate[0]}, "key": {Type: "PRIVATE KEY", Bytes: key}} {
+		if err := os.WriteFile(filepath.Join(dir, name), pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	url := "etcd://" + strings.TrimPrefix(server.URL, "https://") + "/p?tls=true"
+	for _, c := range []struct {
+		query string
+		want  base.Kind
+	}{
+		{"", base.Unavailable},                 // nobody vouches for the server
+		{"&ca=" + dir + "/cert", base.Invalid}, // the server does not know us
+		{"&ca=" + dir + "/cert&cert=" + dir + "/cert&key=" + dir + "/key", base.Unknown},
+	} {
+		s, err := Open(url + c.query)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(s.client.CloseIdleConnections)
+		if err := put(t.Context(), s); base.KindOf(err) != c.want || c.want == base.Unknown && err != nil {
+			t.Errorf("%q: %v, want %v", c.query, err, c.want)
+		}
+	}
 }
