@@ -48,6 +48,7 @@ func (c *Set) Options(more ...kgo.Opt) []kgo.Opt {
 		kgo.RetryBackoffFn(func(int) time.Duration { return 30 * time.Millisecond }),
 		kgo.MetadataMinAge(50 * time.Millisecond),
 		kgo.RetryTimeout(time.Hour),
+		kgo.AlwaysRetryEOF(), // a broker that is killed is not one that wants SASL
 	}, more...)
 }
 
@@ -76,22 +77,22 @@ func (c *Set) Produce(seed uint64) (*Producer, error) {
 }
 
 // idle makes a producer that sends nothing by itself.
-func (c *Set) idle(seed uint64) (*Producer, error) {
+func (c *Set) idle(seed uint64, more ...kgo.Opt) (*Producer, error) {
 	codec := kgo.NoCompression()
 	if seed%2 == 0 {
 		codec = codecs[seed/2%uint64(len(codecs))]
 	}
-	client, err := kgo.NewClient(c.Options(
+	client, err := kgo.NewClient(c.Options(append([]kgo.Opt{
 		kgo.ProducerBatchCompression(codec),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(kgo.AllISRAcks()),
-		kgo.ProducerBatchMaxBytes(16<<10),
+		kgo.ProducerBatchMaxBytes(16 << 10),
 		kgo.ProducerLinger(0),
 		kgo.StopProducerOnDataLossDetected(),
 		kgo.RecordRetries(math.MaxInt),
 		kgo.UnknownTopicRetries(-1),
-		kgo.ProduceRequestTimeout(10*time.Second),
-	)...)
+		kgo.ProduceRequestTimeout(10 * time.Second),
+	}, more...)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -244,7 +245,7 @@ func (c *Set) Tail() (*Reader, error) {
 		return nil, err
 	}
 	process := c.process()
-	return start(func(ctx context.Context) {
+	return Go(func(ctx context.Context) {
 		defer client.Close()
 		for ctx.Err() == nil {
 			fetches := client.PollFetches(ctx)
@@ -269,7 +270,7 @@ func (c *Set) Member(group string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return start(func(ctx context.Context) {
+	return Go(func(ctx context.Context) {
 		defer client.CloseAllowingRebalance()
 		for ctx.Err() == nil {
 			fetches := client.PollFetches(ctx)
@@ -290,7 +291,7 @@ func (c *Set) Commit(group string) (*Reader, error) {
 	}
 	var mu sync.Mutex
 	var acked, tried int64
-	return start(func(ctx context.Context) {
+	return Go(func(ctx context.Context) {
 		defer client.Close()
 		adm := kadm.NewClient(client)
 		for n := int64(1); ctx.Err() == nil; n++ {
@@ -332,7 +333,8 @@ func (c *Set) readBack(ctx context.Context, adm *kadm.Client, group string, mu *
 	}
 }
 
-func start(run func(ctx context.Context)) *Reader {
+// Go runs something else beside the clients; run returns soon after ctx ends.
+func Go(run func(ctx context.Context)) *Reader {
 	ctx, cancel := context.WithCancel(context.Background())
 	t := &Reader{cancel: cancel, done: make(chan struct{})}
 	go func() {
@@ -365,9 +367,10 @@ func (c *Set) CreateTopic(ctx context.Context) error {
 	return nil
 }
 
-// Probe writes a record to every partition and returns when all are acknowledged.
-func (c *Set) Probe(ctx context.Context) error {
-	p, err := c.idle(0)
+// Probe writes a record to every partition and returns when all are acknowledged. It starts with the brokers at addrs, so that it need not
+// find out first which others do not answer.
+func (c *Set) Probe(ctx context.Context, addrs []string) error {
+	p, err := c.idle(0, kgo.SeedBrokers(addrs...), kgo.RequestTimeoutOverhead(2*time.Second), kgo.ProduceRequestTimeout(2*time.Second))
 	if err != nil {
 		return err
 	}
@@ -381,6 +384,33 @@ func (c *Set) Probe(ctx context.Context) error {
 	return nil
 }
 
+// ends asks for the ends of all partitions that are not empty, until it gets them: whom the client takes for a leader may not be it any more.
+func (c *Set) ends(ctx context.Context, adm *kadm.Client) (map[int32]int64, error) {
+	for {
+		listed, err := adm.ListEndOffsets(ctx, c.Topic)
+		if err == nil {
+			err = listed.Error()
+		}
+		if err == nil && len(listed[c.Topic]) != int(c.Partitions) {
+			err = fmt.Errorf("%d of %d partitions are listed", len(listed[c.Topic]), c.Partitions)
+		}
+		if err == nil {
+			ends := map[int32]int64{}
+			for i, o := range listed[c.Topic] {
+				if o.Offset > 0 {
+					ends[i] = o.Offset
+				}
+			}
+			return ends, nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, fmt.Errorf("list end offsets: %w", err)
+		}
+	}
+}
+
 // ReadAll reads every partition from the start to its end, as the final read.
 func (c *Set) ReadAll(ctx context.Context) error {
 	client, err := kgo.NewClient(c.Options(c.fromStart(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
@@ -388,19 +418,9 @@ func (c *Set) ReadAll(ctx context.Context) error {
 		return err
 	}
 	defer client.Close()
-	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, c.Topic)
+	ends, err := c.ends(ctx, kadm.NewClient(client))
 	if err != nil {
-		return fmt.Errorf("list end offsets: %w", err)
-	}
-	ends := map[int32]int64{}
-	for i := range c.Partitions {
-		o, ok := listed.Lookup(c.Topic, i)
-		if !ok || o.Err != nil {
-			return fmt.Errorf("end offset of %s-%d: %w", c.Topic, i, o.Err)
-		}
-		if o.Offset > 0 {
-			ends[i] = o.Offset
-		}
+		return err
 	}
 	process := c.process()
 	c.Rec.PolledFinally(process, nil)

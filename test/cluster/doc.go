@@ -8,7 +8,7 @@
 //
 // Parameters, from the environment:
 //
-//	SLUICE_CHAOS_ROUNDS  rounds of faults per WAL class; default 4
+//	SLUICE_CHAOS_ROUNDS  rounds of faults per WAL class; default 6
 //	SLUICE_CHAOS_SEED    seed of all random choices; printed, default from the clock
 //	SLUICE_CHAOS_KEEP    directory for the history, and logs, goroutines and metrics of the brokers when a test fails; default: none
 //

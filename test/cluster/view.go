@@ -128,6 +128,8 @@ func (w *world) unhealthy() string {
 // awaitHealthy waits until all brokers that run describe the same healthy cluster. One that has ended by itself fails the test.
 func (w *world) awaitHealthy() {
 	w.t.Helper()
+	w.calm.Lock()
+	defer w.calm.Unlock()
 	deadline := time.Now().Add(servedWithin)
 	for {
 		wrong := w.unhealthy()

@@ -43,7 +43,7 @@ func number(t testing.TB, name string, standard uint64) uint64 {
 }
 
 // rounds is how many rounds of faults a test does.
-func rounds(t testing.TB) int { return max(1, int(number(t, "SLUICE_CHAOS_ROUNDS", 4))) }
+func rounds(t testing.TB) int { return max(1, int(number(t, "SLUICE_CHAOS_ROUNDS", 6))) }
 
 func newSeed(t testing.TB) uint64 {
 	seed := number(t, "SLUICE_CHAOS_SEED", uint64(time.Now().UnixNano()))
@@ -76,6 +76,9 @@ type world struct {
 	nodes []*node
 	clients.Set
 
+	calm   sync.Mutex // held while nobody shall move partitions
+	topics topics
+
 	mu         sync.Mutex
 	complaints []string
 	producers  []*clients.Producer
@@ -94,12 +97,19 @@ var zones = []string{"a", "b", "c"}
 // newWorld starts n brokers at once, and makes a topic when they serve.
 func newWorld(t testing.TB, p places, n int, partitions int32) *world {
 	t.Helper()
+	return newWorldWith(t, p, n, partitions, func(*world) {})
+}
+
+// newWorldWith is newWorld with something to change before any client runs.
+func newWorldWith(t testing.TB, p places, n int, partitions int32, change func(*world)) *world {
+	t.Helper()
 	w := &world{t: t, seed: newSeed(t), rec: history.NewRecorder()}
 	w.rnd = rand.New(rand.NewPCG(w.seed, 0))
 	for i := range n {
 		w.nodes = append(w.nodes, w.prepare(p, i))
 	}
 	w.begin(partitions)
+	change(w)
 	return w
 }
 
@@ -162,6 +172,7 @@ func (w *world) load(producers int) {
 		}
 		w.readers = append(w.readers, r)
 	}
+	w.readers = append(w.readers, w.makeTopics())
 }
 
 func (w *world) addProducer() {
@@ -176,6 +187,16 @@ func (w *world) addProducer() {
 // random pauses for a time drawn from the seed.
 func (w *world) random(lo, hi time.Duration) {
 	time.Sleep(lo + time.Duration(w.rnd.Int64N(int64(hi-lo))))
+}
+
+// replaceProducer abandons a producer, as a client does that crashes, and starts another.
+func (w *world) replaceProducer() {
+	w.t.Helper()
+	i := w.rnd.IntN(len(w.producers))
+	w.producers[i].Abandon()
+	w.rec.Crashed(w.producers[i].Process())
+	w.producers = append(w.producers[:i], w.producers[i+1:]...)
+	w.addProducer()
 }
 
 // in returns the brokers in a state, in random order.
@@ -233,7 +254,11 @@ func (w *world) awaitServed(after string) {
 	began := time.Now()
 	ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
 	defer cancel()
-	if err := w.Probe(ctx); err != nil {
+	var running []string
+	for _, n := range w.in(up) {
+		running = append(running, n.Addr)
+	}
+	if err := w.Probe(ctx, running); err != nil {
 		w.t.Errorf("liveness after %s: %v", after, err)
 		w.dump()
 		w.judge(history.Want{NoFinalRead: true})
@@ -278,6 +303,8 @@ func (w *world) settle() {
 		}
 	}
 	w.stopClients()
+	w.awaitHealthy()
+	w.checkTopics()
 	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
 	if err := w.ReadAll(ctx); err != nil {
