@@ -242,7 +242,7 @@ func (n *Node) serve(ctx context.Context) error {
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
-		Contact: n.member.Contact, LogDir: n.store.String(), Logger: n.log,
+		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{
 		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
@@ -262,6 +262,16 @@ func (n *Node) serve(ctx context.Context) error {
 		}
 	})
 	return nil
+}
+
+// follower says how far another node has followed the metadata log, as far as this node is told.
+func (n *Node) follower(id base.NodeID) (f handle.Follower, ok bool) {
+	pos, at, ok := n.member.Heard(id)
+	f = handle.Follower{Pos: pos, FetchMS: at.UnixMilli(), CaughtUpMS: -1}
+	if pos >= n.member.Image().Pos() {
+		f.CaughtUpMS = f.FetchMS
+	}
+	return f, ok
 }
 
 func groupConfig(c *config.Config) group.Config {

@@ -262,7 +262,7 @@ func (m *Member) becomeController(ctx context.Context) error {
 	}
 }
 
-// Transfer makes a node the controller; base.NoNode chooses one, not this one. It returns when the node is.
+// Transfer makes a node the controller; base.NoNode chooses one that is neither this one nor the controller. It returns when the node is.
 func (m *Member) Transfer(ctx context.Context, to base.NodeID) error {
 	self := m.self.Load()
 	if self != nil && to == self.ID {
@@ -271,12 +271,13 @@ func (m *Member) Transfer(ctx context.Context, to base.NodeID) error {
 	img := m.Image()
 	if to == base.NoNode {
 		for n := range img.Nodes() {
-			if !n.Fenced && !n.Draining && (self == nil || n.ID != self.ID) && (to == base.NoNode || n.ID == img.Controller().Node) {
+			if !n.Fenced && !n.Draining && n.ID != img.Controller().Node && (self == nil || n.ID != self.ID) {
 				to = n.ID
+				break
 			}
 		}
 		if to == base.NoNode {
-			return base.Errorf(base.Unavailable, "no other node lives")
+			return base.Errorf(base.Unavailable, "there is no other node to become the controller")
 		}
 	}
 	addr, ok := peerAddr(img, to)

@@ -252,6 +252,22 @@ func (m *Member) leading() *leadership {
 // IsController reports whether this process is the controller, as far as it knows.
 func (m *Member) IsController() bool { return m.leading() != nil }
 
+// Heard returns how far a node has applied the metadata log and when it said so. Only the controller is told.
+func (m *Member) Heard(id base.NodeID) (pos base.MetaPos, at time.Time, ok bool) {
+	l := m.leading()
+	if l == nil {
+		return 0, at, false
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ref, h := range l.mu.told {
+		if ref.ID == id && l.ctl.Image().Current(ref) {
+			return h.pos, h.at, true
+		}
+	}
+	return 0, at, false
+}
+
 // setLead notes who leads and wakes those who wait for a controller.
 func (m *Member) setLead(l *leadership) {
 	m.mu.Lock()
