@@ -19,6 +19,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -69,6 +70,9 @@ type Options struct {
 	WAL    string   // --wal; default: sluice's own default
 	Args   []string // further arguments of `sluice start`
 	Env    []string // further environment, KEY=VALUE
+	Wrap   []string // a command that becomes the broker, such as nsenter with its arguments; default: none
+	Addr   string   // Kafka listener, HOST:PORT; default: a free port of 127.0.0.1
+	Admin  string   // HTTP listener, HOST:PORT; default: a free port of 127.0.0.1
 }
 
 // Process is one broker, over any number of starts.
@@ -93,7 +97,13 @@ func New(t testing.TB, opt Options) *Process {
 	if opt.Bucket == "" {
 		opt.Bucket = "file://" + filepath.Join(opt.Dir, "bucket")
 	}
-	p := &Process{Addr: freeAddr(t), Admin: freeAddr(t), t: t, opt: opt}
+	p := &Process{Addr: opt.Addr, Admin: opt.Admin, t: t, opt: opt}
+	if p.Addr == "" {
+		p.Addr = freeAddr(t)
+	}
+	if p.Admin == "" {
+		p.Admin = freeAddr(t)
+	}
 	t.Cleanup(func() {
 		p.Kill()
 		if t.Failed() {
@@ -119,7 +129,8 @@ func (p *Process) Launch() {
 	if p.opt.WAL != "" {
 		args = append(args, "--wal", p.opt.WAL)
 	}
-	p.cmd = exec.Command(Binary(p.t), append(args, p.opt.Args...)...)
+	args = slices.Concat(p.opt.Wrap, []string{Binary(p.t)}, args, p.opt.Args)
+	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Env = append(os.Environ(), p.opt.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
 	p.cmd.SysProcAttr = childAttributes()

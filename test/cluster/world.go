@@ -89,6 +89,7 @@ type world struct {
 type places struct {
 	bucket, wal string // URLs
 	args        []string
+	host        func(i int, o *broker.Options) // says where the broker with an index runs; nil: on this machine
 }
 
 // zones are where the brokers are, round and round.
@@ -123,7 +124,11 @@ func (w *world) prepare(p places, i int) *node {
 	}, p.args...) {
 		args = append(args, "--set", s)
 	}
-	return &node{Process: broker.New(w.t, broker.Options{Dir: w.t.TempDir(), Bucket: p.bucket, WAL: p.wal, Args: args}), name: name}
+	opt := broker.Options{Dir: w.t.TempDir(), Bucket: p.bucket, WAL: p.wal, Args: args}
+	if p.host != nil {
+		p.host(i, &opt)
+	}
+	return &node{Process: broker.New(w.t, opt), name: name}
 }
 
 // begin starts all brokers at once, waits for them, and makes the topic.
