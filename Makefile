@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench cluster deps clean
+.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench scale cluster deps clean
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -62,6 +62,9 @@ fuzz: ## run every fuzz target for FUZZTIME=30s
 bench: build ## sluice and Apache Kafka side by side: the table of docs/performance.md
 	@test/kafka/kafka fetch
 	@$(GO) run ./test/bench
+
+scale: ## what the metadata of 100 brokers and 100,000 partitions cost: a table of docs/performance.md
+	@$(GO) run ./test/scale
 
 deps: ## install what the tests need: kcat, Python and npm packages, Apache Kafka
 	@./test/deps
