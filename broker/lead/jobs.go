@@ -51,7 +51,7 @@ func (l *Leader) adopt(given []taken) {
 			l.drop([]*job{old})
 		}
 		t, _ := l.m.img.TopicByID(p.Topic)
-		j := &job{id: id, name: t.Name, open: p, data: l.attach(g.data), meta: l.attach(g.meta)}
+		j := &job{id: id, name: t.Name, open: p, began: time.Now(), data: l.attach(g.data), meta: l.attach(g.meta)}
 		jobs, snapshots = append(jobs, j), append(snapshots, j.meta)
 	}
 	if len(jobs) == 0 {
@@ -100,11 +100,12 @@ func (l *Leader) goDo(sem chan struct{}, f func()) {
 func (l *Leader) openBatch(batch []meta.OpenPartition, names []string) {
 	ctx, cancel := context.WithTimeout(l.ctx, l.opt.CallTimeout)
 	defer cancel()
+	began := time.Now()
 	cmd := &meta.OpenPartitions{Node: l.opt.Node, Partitions: batch, ServeEmpty: true}
 	res, err := control.Do[meta.PartitionsOpened](ctx, l.opt.Client, cmd)
 	failed := make([]result, 0)
 	for i, o := range batch {
-		j := &job{id: o.Partition, name: names[i]}
+		j := &job{id: o.Partition, name: names[i], began: began}
 		switch {
 		case err != nil:
 			failed = append(failed, result{j, err})

@@ -58,6 +58,7 @@ type job struct {
 	open       meta.Partition // as opened
 	data, meta partition.Log
 	p          *partition.Partition // nil until loaded
+	began      time.Time            // of the open
 
 	told     bool      // the loop's: OnServing was called after the last OnClosed
 	pausedAt time.Time // the loop's: when a move stopped appends
@@ -235,6 +236,7 @@ func (l *Leader) take(results []result, a *actions) {
 		case l.m.served(j.id, j.epoch(), a):
 			l.attached[j.id] = j
 			j.p.SetConfig(l.config(j.id.Topic))
+			l.metrics.open.Observe(time.Since(j.began).Seconds())
 			come = append(come, change{j.p, true})
 		default:
 			late = append(late, j)

@@ -5,19 +5,33 @@ import "time"
 // election decides when a member has waited long enough for the controller and asks the others whether to take over. It is about when, never
 // about whether that is safe: the log decides. Times are arguments.
 type election struct {
-	silence time.Duration // without a sign of the controller
-	refusal time.Duration // while its address refuses connections: its process is gone
-	patient time.Time     // nobody is missed before
-	missing time.Time     // since when the controller is missed; zero: it is not
-	refused time.Time     // since when its address refuses; zero: it does not
-	hold    time.Time     // others say that it lives: do not ask again before
+	silence  time.Duration // without a sign of the controller
+	refusal  time.Duration // while its address refuses connections: its process is gone
+	missing  time.Time     // since when the controller is missed; zero: it is not
+	refused  time.Time     // since when its address refuses; zero: it does not
+	hold     time.Time     // others say that it lives: do not ask again before
+	unheeded int           // leaderships of this member, one after the other, in which it heard nobody and lost the role
 }
 
+// unheededMax bounds how often the silence is doubled: to 16 sessions, as it is half a session.
+const unheededMax = 5
+
 // heard says that the controller answered.
-func (e *election) heard() { e.missing, e.refused = time.Time{}, time.Time{} }
+func (e *election) heard() { e.missing, e.refused, e.unheeded = time.Time{}, time.Time{}, 0 }
 
 // changed says that there is another controller, which gets its time.
-func (e *election) changed() { *e = election{silence: e.silence, refusal: e.refusal} }
+func (e *election) changed() {
+	*e = election{silence: e.silence, refusal: e.refusal, unheeded: e.unheeded}
+}
+
+// deposed says that this member was the controller and another one is now, and whether anybody had heeded it. Where nobody does, this member
+// is the one that is cut off, though it reaches the log: each time it waits twice as long before it disturbs the others again.
+func (e *election) deposed(heeded bool) {
+	e.changed()
+	if e.unheeded++; heeded {
+		e.unheeded = 0
+	}
+}
 
 // missed says that the controller did not answer, and whether its address refused the connection.
 func (e *election) missed(now time.Time, refused bool) {
@@ -44,5 +58,5 @@ func (e *election) due(now time.Time, rank int) bool {
 	case !e.refused.IsZero() && now.Sub(e.refused) >= e.refusal+later:
 		return true
 	}
-	return now.Sub(e.missing) >= e.silence+later
+	return now.Sub(e.missing) >= e.silence<<min(e.unheeded, unheededMax)+later
 }

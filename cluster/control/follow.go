@@ -68,10 +68,23 @@ func (m *Member) lead(l *leadership) {
 	}
 	l.close()
 	m.reader = metalog.ReaderAt(m.opt.Controller.metalog(), m.Image(), l.ctl.position())
-	m.vote.changed()
+	m.vote.deposed(l.heeded())
 	m.log.Info("this process is not the controller any more", "reason", l.ctl.reason())
 	m.setLead(nil)
 	m.poll()
+}
+
+// heeded reports whether another node was heard of in this leadership.
+func (l *leadership) heeded() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	self := l.m.self.Load()
+	for ref := range l.mu.told {
+		if self == nil || ref.ID != self.ID {
+			return true
+		}
+	}
+	return false
 }
 
 // follow asks the controller for news once, or looks for a controller. Interrupting it is harmless.

@@ -49,6 +49,7 @@ func (m *Member) elected(log *metalog.Log, began time.Time) *leadership {
 	l.mu.told = map[meta.NodeRef]told{}
 	opt.Positions = l.positions
 	l.ctl = begin(opt, m.view, log, began)
+	l.ctl.metrics.elections.Inc()
 	l.observe(time.Now())
 	l.wg.Go(l.watch)
 	l.wg.Go(l.place)
@@ -211,6 +212,16 @@ func (m *Member) gone(ctx context.Context, addr string, ref meta.NodeRef) bool {
 	return r.Err() == nil && who != ref
 }
 
+// silence returns how long ago a node was heard of.
+func (l *leadership) silence(ref meta.NodeRef) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if s := l.mu.sessions.nodes[ref]; s != nil {
+		return time.Since(s.heard)
+	}
+	return 0
+}
+
 func (l *leadership) fence(over map[meta.NodeRef]string) {
 	ctx, cancel := context.WithTimeout(l.ctl.life, fenceTimeout)
 	defer cancel()
@@ -221,7 +232,9 @@ func (l *leadership) fence(over map[meta.NodeRef]string) {
 				l.m.log.Warn("cannot fence a node; will be tried again", "node", ref.ID, "epoch", ref.Epoch, "error", err)
 				return
 			}
-			l.m.log.Warn("fenced a node", "node", ref.ID, "epoch", ref.Epoch, "why", why)
+			silence := l.silence(ref)
+			l.ctl.metrics.silence.Observe(silence.Seconds())
+			l.m.log.Warn("fenced a node", "node", ref.ID, "epoch", ref.Epoch, "why", why, "silent_for", silence.Round(time.Millisecond))
 		})
 	}
 	wg.Wait()

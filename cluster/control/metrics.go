@@ -24,6 +24,9 @@ type metrics struct {
 	partitions    prometheus.Gauge
 	objects       *prometheus.GaugeVec
 	rescues       prometheus.Gauge
+	elections     prometheus.Counter
+	silence       prometheus.Observer
+	orphans       prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -54,7 +57,10 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		partitions:    gauge("partitions", "Partitions in the image, those of deleted topics included until they are reaped."),
 		objects: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_control_objects", Help: "Objects in the image, by state."},
 			[]string{"state"})),
-		rescues: gauge("rescues", "Fenced node epochs whose WAL still exists."),
+		elections: counter("elections_total", "Times this process became the controller."),
+		silence:   histogram("fenced_silence_seconds", "How long a node had not been heard of when it was fenced: the part of a failover that detects.", prometheus.ExponentialBuckets(0.25, 1.5, 12)),
+		orphans:   counter("adopted_partitions_total", "Partitions without a leader that were given to a node."),
+		rescues:   gauge("rescues", "Fenced node epochs whose WAL still exists."),
 	}
 }
 

@@ -125,6 +125,7 @@ func (l *leadership) adopt(img *meta.Image) {
 	moves := balance.Spread(img, l.loads(), balance.Orphans(img))
 	for chunk := range slices.Chunk(moves, placeBatch) {
 		if l.submit("assigning partitions", &meta.AssignPartitions{Partitions: chunk}) != nil {
+			l.ctl.metrics.orphans.Add(float64(len(chunk)))
 			l.m.log.Info("assigned partitions that had no leader", "partitions", len(chunk))
 		}
 	}
