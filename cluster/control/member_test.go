@@ -278,6 +278,45 @@ func TestElection(t *testing.T) {
 	}
 }
 
+// A member that takes over and is heeded by nobody is the one that is cut off: it disturbs the others less and less.
+func TestElectionUnheeded(t *testing.T) {
+	e := election{silence: 3 * time.Second, refusal: time.Second}
+	now := time.UnixMilli(1_000_000)
+	takeOver := func() (waited time.Duration) {
+		t.Helper()
+		for e.missed(now, false); !e.due(now.Add(waited), 0); waited += time.Second {
+			if waited > time.Hour {
+				t.Fatal("it never tries again")
+			}
+		}
+		now = now.Add(waited)
+		e.changed()
+		return waited
+	}
+	for _, want := range []time.Duration{3, 6, 12, 24, 48, 96, 96} {
+		if got := takeOver(); got != want*time.Second {
+			t.Fatalf("waited %v, want %d s", got, want)
+		}
+		e.deposed(false)
+		e.changed()
+	}
+	e.missed(now, true)
+	if !e.due(now.Add(time.Second), 0) {
+		t.Fatal("a process that is gone is not waited for")
+	}
+	e.changed()
+	takeOver()
+	e.deposed(true)
+	if got := takeOver(); got != 3*time.Second {
+		t.Fatalf("after it was heeded it waited %v", got)
+	}
+	e.deposed(false)
+	e.heard()
+	if got := takeOver(); got != 3*time.Second {
+		t.Fatalf("after it heard a controller it waited %v", got)
+	}
+}
+
 func TestSessions(t *testing.T) {
 	at := func(d time.Duration) time.Time { return time.UnixMilli(1_000_000).Add(d) }
 	refs := []meta.NodeRef{{ID: 1, Epoch: 1}, {ID: 2, Epoch: 2}, {ID: 3, Epoch: 3}}
