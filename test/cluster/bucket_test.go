@@ -34,7 +34,7 @@ func TestThrottling(t *testing.T) {
 			proxy, bucket := proxied(t, newSeed(t))
 			p := class.at(t.TempDir())
 			p.bucket = bucket
-			w := newWorld(t, p, 3, 9)
+			w := newWorld(t, p, brokers(t), 9)
 			w.load(2)
 			w.awaitServed("start")
 			before := w.view()
@@ -77,7 +77,7 @@ func TestLostAnswers(t *testing.T) {
 			proxy, bucket := proxied(t, newSeed(t))
 			p := class.at(t.TempDir())
 			p.bucket = bucket
-			w := newWorld(t, p, 3, 9)
+			w := newWorld(t, p, brokers(t), 9)
 			w.load(2)
 			w.moves()
 			proxy.LoseAnswers(0.2)

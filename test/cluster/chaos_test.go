@@ -90,7 +90,7 @@ func (w *world) sleep(n *node) {
 func TestChaos(t *testing.T) {
 	for _, class := range walClasses {
 		t.Run(class.name, func(t *testing.T) {
-			w := newWorld(t, class.at(t.TempDir()), 3, 9)
+			w := newWorld(t, class.at(t.TempDir()), brokers(t), 9)
 			w.load(3)
 			w.moves()
 			var deck []int

@@ -8,9 +8,14 @@
 //
 // Parameters, from the environment:
 //
-//	SLUICE_CHAOS_ROUNDS  rounds of faults per WAL class; default 6
+//	SLUICE_CHAOS_ROUNDS  rounds of faults per WAL class; default 4
+//	SLUICE_CHAOS_BROKERS brokers of a world, 3 to 6; default 3
 //	SLUICE_CHAOS_SEED    seed of all random choices; printed, default from the clock
 //	SLUICE_CHAOS_KEEP    directory for the history, and logs, goroutines and metrics of the brokers when a test fails; default: none
+//
+// Partitions of the network are made with Linux network namespaces: the test runs itself again in one of its own, where it is root, so that
+// nothing outside is touched and nothing is left behind; rules of the routing policy drop what comes in. Where namespaces are not permitted those
+// tests are skipped.
 //
 // What the seed fixes is what the test does, not the order in which processes run; a failure is repeated by repeating rounds.
 package cluster

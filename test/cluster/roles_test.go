@@ -34,7 +34,7 @@ func (w *world) await(what string, ok func(*admin.ClusterView) bool) *admin.Clus
 func TestTwoControllers(t *testing.T) {
 	for _, class := range walClasses {
 		t.Run(class.name, func(t *testing.T) {
-			w := newWorld(t, class.at(t.TempDir()), 3, 9)
+			w := newWorld(t, class.at(t.TempDir()), brokers(t), 9)
 			w.load(2)
 			w.moves()
 			for range 1 + rounds(t)/6 {
@@ -88,7 +88,7 @@ func TestRollingRestart(t *testing.T) {
 	for _, class := range walClasses {
 		t.Run(class.name, func(t *testing.T) {
 			var waited latencies
-			w := newWorldWith(t, class.at(t.TempDir()), 3, 9, func(w *world) { w.Acked = waited.add })
+			w := newWorldWith(t, class.at(t.TempDir()), brokers(t), 9, func(w *world) { w.Acked = waited.add })
 			w.load(3)
 			for range 1 + rounds(t)/12 {
 				for _, n := range w.nodes {

@@ -43,7 +43,16 @@ func number(t testing.TB, name string, standard uint64) uint64 {
 }
 
 // rounds is how many rounds of faults a test does.
-func rounds(t testing.TB) int { return max(1, int(number(t, "SLUICE_CHAOS_ROUNDS", 6))) }
+func rounds(t testing.TB) int { return max(1, int(number(t, "SLUICE_CHAOS_ROUNDS", 4))) }
+
+// brokers is how many brokers a world has.
+func brokers(t testing.TB) int {
+	n := int(number(t, "SLUICE_CHAOS_BROKERS", 3))
+	if n < 3 || n > 6 {
+		t.Fatalf("SLUICE_CHAOS_BROKERS is %d, want 3 to 6", n)
+	}
+	return n
+}
 
 func newSeed(t testing.TB) uint64 {
 	seed := number(t, "SLUICE_CHAOS_SEED", uint64(time.Now().UnixNano()))
