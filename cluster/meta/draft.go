@@ -7,21 +7,22 @@ import (
 // Draft is an image under construction. It belongs to one goroutine.
 type Draft struct {
 	img   *Image
+	past  []*Delta // of the image it started from
 	delta *Delta
 	out   []Record // of the command being executed
 }
 
 // Draft starts a draft from img, which stays as it is.
 func (img *Image) Draft() *Draft {
-	return &Draft{img: img.fork(), delta: newDelta(img.pos)}
+	return &Draft{img: img.fork(), past: img.deltas, delta: newDelta(img.pos)}
 }
 
-// Image finishes the draft and returns the image, which knows its delta from the one that the draft started from. The draft must
-// not be used any more.
+// Image finishes the draft and returns the image, which knows its delta from the one that the draft started from, and from some before
+// that. The draft must not be used any more.
 func (d *Draft) Image() *Image {
 	img := d.img
 	d.delta.To = img.pos
-	img.delta = d.delta
+	img.deltas = history(d.past, d.delta)
 	d.img = nil
 	return img
 }

@@ -28,7 +28,8 @@ type Image struct {
 	configs    tree[string, *ConfigResource] // by configKey
 	led        tree[base.NodeID, int]        // partitions each node leads; derived, no zeros
 	open       tree[base.NodeEpoch, opened]  // streams each node epoch has open; derived, no zeros
-	delta      *Delta
+	deltas     []*Delta                      // what led here, newest last; see history
+	merged     bool                          // by MergedWith: the oldest delta is that of the first image that was skipped
 }
 
 // scalars are the parts of an image that are plain values, the counters above all. Each counter is the next value to hand out.

@@ -29,6 +29,7 @@ type driver struct {
 	ends     map[base.StreamID]base.Offset // what committed ends were once seen, and starts
 	starts   map[base.StreamID]base.Offset
 	accepted map[string]int
+	past     []*Image // those before img whose deltas it should know
 }
 
 func newDriver(t *rapid.T) *driver {
@@ -50,6 +51,7 @@ func (d *driver) newUUID() base.UUID {
 }
 
 func (d *driver) apply(recs []Record) {
+	d.past = append(d.past[max(0, len(d.past)-deltasMax+1):], d.img)
 	next, err := d.img.Apply(d.img.Pos(), recs)
 	if err != nil {
 		d.t.Fatalf("apply: %v", err)
@@ -80,6 +82,7 @@ func (d *driver) submit(cmd Command) (Result, error) {
 	}
 	d.apply(recs)
 	d.checkDelta(CommandName(cmd), before)
+	d.checkDelta(CommandName(cmd)+" and what was before it", d.past[int(d.now)%len(d.past)])
 	if beforeDump != "" && dump(before) != beforeDump {
 		d.t.Fatalf("%s changed the image it was decided against", CommandName(cmd))
 	}
