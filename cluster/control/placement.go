@@ -22,11 +22,12 @@ const (
 // place gives rescues, orphaned partitions and what is to leave its node to nodes that live, until the leadership ends.
 func (l *leadership) place() {
 	var last *meta.Image
-	balanceAt := time.Now()
+	lookAt, balanceAt := time.Now(), time.Now()
 	for l.ctl.life.Err() == nil {
 		changed := l.ctl.view.notify.changed()
 		img := l.ctl.Image()
-		if placementChanged(last, img) {
+		if placementChanged(last, img) || !time.Now().Before(lookAt) { // failures to rescue come by heartbeats, not by the image
+			lookAt = time.Now().Add(placeTick)
 			l.grant(img)
 			l.adopt(img)
 			l.drain(img)
@@ -40,8 +41,7 @@ func (l *leadership) place() {
 		}
 		select {
 		case <-changed:
-		case <-time.After(min(placeTick, max(time.Until(balanceAt), balanceAgain))):
-			last = nil // failures to rescue come by heartbeats, not by the image
+		case <-time.After(max(0, min(time.Until(lookAt), max(time.Until(balanceAt), balanceAgain)))):
 		case <-l.ctl.life.Done():
 		}
 	}
