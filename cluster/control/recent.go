@@ -1,6 +1,8 @@
 package control
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 
 	"sluice/base"
@@ -39,21 +41,19 @@ func (r *recent) add(e metalog.Entry) {
 func (r *recent) from(pos base.MetaPos, max int) (out []metalog.Entry, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for i, e := range r.entries {
-		if e.From < pos {
-			continue
-		}
-		if e.From > pos {
-			return nil, false
-		}
+	i, ok := slices.BinarySearchFunc(r.entries, pos, func(e metalog.Entry, pos base.MetaPos) int { return cmp.Compare(e.From, pos) })
+	if ok {
 		n, bytes := 0, 0
-		for _, f := range r.entries[i:] {
-			if n > 0 && bytes+len(f.Body) > max {
+		for _, e := range r.entries[i:] {
+			if n > 0 && bytes+len(e.Body) > max {
 				break
 			}
-			n, bytes = n+1, bytes+len(f.Body)
+			n, bytes = n+1, bytes+len(e.Body)
 		}
 		return r.entries[i : i+n : i+n], true
+	}
+	if i < len(r.entries) {
+		return nil, false
 	}
 	if k := len(r.entries); k > 0 {
 		last := r.entries[k-1]
