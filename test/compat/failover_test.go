@@ -3,6 +3,7 @@ package compat
 import (
 	"bufio"
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -36,7 +38,7 @@ import (
 // and ends when its input ends. With `read HOST:PORT,... TOPIC COUNT` it reads a topic from the start: COUNT lines `read PARTITION OFFSET VALUE`.
 const (
 	failoverPartitions = 6
-	failoverPatience   = 2 * time.Minute // for whatever has to come about
+	failoverPatience   = time.Minute // for whatever has to come about
 )
 
 // failoverStacks are the client stacks that are kept running, each with the command of its program.
@@ -173,17 +175,20 @@ func (s *stack) isFlushed() bool {
 	return s.flushed
 }
 
-// missing counts the acknowledged records that the group has not got.
-func (s *stack) missing() int {
+// missing are the acknowledged records that the group has not got.
+func (s *stack) missing() []recordID {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := 0
+	var ids []recordID
 	for id := range s.acked {
 		if !s.consumed[id] {
-			n++
+			ids = append(ids, id)
 		}
 	}
-	return n
+	slices.SortFunc(ids, func(a, b recordID) int {
+		return cmp.Or(cmp.Compare(a.partition, b.partition), cmp.Compare(a.offset, b.offset))
+	})
+	return ids
 }
 
 // within waits until a condition holds and returns whether it came to that.
@@ -465,8 +470,9 @@ func (s *stack) finish(t *testing.T) {
 	if !within(failoverPatience, s.isFlushed) {
 		t.Errorf("the producer did not come to an end")
 	}
-	if !within(failoverPatience, func() bool { return s.missing() == 0 }) {
-		t.Errorf("the group did not get %d of %d acknowledged records", s.missing(), len(s.acked))
+	if !within(failoverPatience, func() bool { return len(s.missing()) == 0 }) {
+		m := s.missing()
+		t.Errorf("the group did not get %d of %d acknowledged records: partitions and offsets from %v to %v", len(m), len(s.acked), m[:min(len(m), 10)], m[len(m)-1])
 	}
 	s.stdin.Close()
 	select {

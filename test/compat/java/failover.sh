@@ -6,12 +6,18 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 set -eu
 mode=$1 broker=$2 topic=$3 last=$4
 
-words() { # words EVENT WORD FIELD...: of the JSON lines of an event, a line WORD and the values of the fields
-  awk -v event="\"name\":\"$1\"" -v word="$2" -v fields="${*:3}" '
-    function value(name) { match($0, "\"" name "\":\"?[0-9]+"); v = substr($0, RSTART, RLENGTH); sub(/.*:"?/, "", v); return v }
-    BEGIN { n = split(fields, f, " ") }
-    index($0, event) { out = word; for (i = 1; i <= n; i++) out = out " " value(f[i]); print out; fflush(); next }
-    /"name":"producer_send_error"/ { print "error " $0; fflush() }'
+# words EVENT WORD FIELD...: of the JSON lines of an event, a line WORD and the values of the fields. Not awk: mawk keeps its input back.
+words() {
+  local event=$1 word=$2 line out name; shift 2
+  while IFS= read -r line; do
+    case "$line" in
+      *'"name":"producer_send_error"'*) echo "error $line" ;;
+      *'"name":"'"$event"'"'*)
+        out=$word
+        for name; do [[ $line =~ \"$name\":\"?([0-9]+) ]] && out+=" ${BASH_REMATCH[1]}"; done
+        echo "$out" ;;
+    esac
+  done
 }
 
 load() {
