@@ -15,6 +15,9 @@ const kafka = new Kafka({
   logCreator: () => ({ log, label }) => process.stderr.write(`${log.timestamp} ${label} ${log.logger}: ${log.message} ${log.error ?? ''}\n`),
   retry: { initialRetryTime: 100, maxRetryTime: 1000, retries: 200 },
 })
+// A consumer whose coordinator is gone looks for another one only when it has used up its retries and starts anew, and one that has nothing to
+// fetch from a broker sleeps for maxWaitTimeInMs whatever moves there meanwhile.
+const patience = { retry: { retries: 5 }, maxWaitTimeInMs: 500 }
 const say = (...words) => process.stdout.write(words.join(' ') + '\n')
 
 // One send for each partition: kafkajs 2.2.4 repeats a send broker by broker, and drops what moved to a broker that has answered its share.
@@ -33,7 +36,7 @@ async function produce(partition, state) {
 async function load(groupId) {
   const state = { finish: false, producer: kafka.producer({ idempotent: true, maxInFlightRequests: 1 }) }
   await state.producer.connect()
-  const consumer = kafka.consumer({ groupId, sessionTimeout: 10000, heartbeatInterval: 500 })
+  const consumer = kafka.consumer({ groupId, sessionTimeout: 10000, heartbeatInterval: 500, ...patience })
   consumer.on(consumer.events.CRASH, ({ payload }) => {
     if (!payload.restart) say('error', `the consumer crashed: ${payload.error.message}`)
   })
@@ -51,7 +54,7 @@ async function load(groupId) {
 }
 
 async function read(count) {
-  const consumer = kafka.consumer({ groupId: `reader-${randomUUID()}` })
+  const consumer = kafka.consumer({ groupId: `reader-${randomUUID()}`, ...patience })
   await consumer.connect()
   await consumer.subscribe({ topic, fromBeginning: true })
   await new Promise((resolve, reject) => {
