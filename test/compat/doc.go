@@ -2,5 +2,7 @@
 // (librdkafka), kafkajs, sarama, franz-go with the broker tests of its own suite, and Apache Kafka's command line tools. Every
 // program also passes against Apache Kafka itself: name a broker in SLUICE_COMPAT_BOOTSTRAP to run them against that.
 //
+// Four of the stacks also run through moves, restarts and the loss of a broker of a cluster: see TestFailover.
+//
 // `make deps` installs what the programs need.
 package compat

@@ -397,6 +397,21 @@ func (c *trio) moveAll() {
 	}
 }
 
+// mustLead fails the test if there is a client that does not need this broker: then nothing is tested.
+func (c *trio) mustLead(b *broker.Process) {
+	c.t.Helper()
+	id := c.awaitWhole(b).AnsweredBy
+	for _, s := range c.stacks {
+		var led admin.PartitionsAnswer
+		if err := ask(b, "/v1/partitions?topic="+s.topic(), nil, &led); err != nil {
+			c.t.Fatal(err)
+		}
+		if !slices.ContainsFunc(led.Partitions, func(p admin.PartitionView) bool { return p.Leader == id }) {
+			c.t.Fatalf("node %v leads no partition of %s", id, s.topic())
+		}
+	}
+}
+
 // transfer has another node become the controller.
 func (c *trio) transfer() {
 	c.t.Helper()
@@ -431,6 +446,7 @@ func TestFailover(t *testing.T) {
 	c.moveAll()
 	c.awaitProgress("move of all partitions")
 
+	c.mustLead(c.brokers[0])
 	if err := c.brokers[0].Stop(failoverPatience); err != nil {
 		t.Errorf("a broker that was asked to stop ended with %v", err)
 	}
@@ -440,6 +456,7 @@ func TestFailover(t *testing.T) {
 	c.awaitWhole(c.brokers[0])
 	c.awaitProgress("its restart")
 
+	c.mustLead(c.brokers[1])
 	c.brokers[1].Kill()
 	c.awaitProgress("kill -9 of a broker")
 	c.brokers[1].Launch()
@@ -452,10 +469,15 @@ func TestFailover(t *testing.T) {
 
 	t.Run("clients", func(t *testing.T) {
 		for _, s := range c.stacks {
+			t.Run(s.name, func(t *testing.T) { t.Parallel(); s.finish(t) })
+		}
+	})
+	t.Run("readers", func(t *testing.T) {
+		for i, s := range c.stacks {
 			t.Run(s.name, func(t *testing.T) {
 				t.Parallel()
-				s.finish(t)
-				s.check(t, adm)
+				s.check(t, adm, s)
+				s.check(t, adm, c.stacks[(i+1)%len(c.stacks)])
 			})
 		}
 	})
@@ -488,27 +510,27 @@ func (s *stack) finish(t *testing.T) {
 	}
 }
 
-// check reads the whole topic with the stack's own reader and compares.
-func (s *stack) check(t *testing.T, adm *kadm.Client) {
+// check reads all of a stack's topic with the reader of this one and compares. The program of the other must have ended.
+func (s *stack) check(t *testing.T, adm *kadm.Client, of *stack) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), failoverPatience)
 	defer cancel()
-	ends, err := adm.ListEndOffsets(ctx, s.topic())
+	ends, err := adm.ListEndOffsets(ctx, of.topic())
 	if err != nil || ends.Error() != nil {
 		t.Fatal(err, ends.Error())
 	}
 	var count int64
 	ends.Each(func(o kadm.ListedOffset) { count += o.Offset })
-	cmd := exec.CommandContext(ctx, s.command[0], append(s.command[1:len(s.command):len(s.command)], "read", s.addrs, s.topic(), strconv.FormatInt(count, 10))...)
+	cmd := exec.CommandContext(ctx, s.command[0], append(s.command[1:len(s.command):len(s.command)], "read", s.addrs, of.topic(), strconv.FormatInt(count, 10))...)
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = 5 * time.Second
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil {
-		t.Errorf("the reader ended with %v, having printed\n%s", err, tail(stderr.Bytes(), 8<<10))
+		t.Errorf("the reader of %s ended with %v, having printed\n%s", of.topic(), err, tail(stderr.Bytes(), 8<<10))
 	}
-	s.compare(t, &stdout)
-	t.Logf("%d records acknowledged, %d in the topic, %d consumed", len(s.acked), count, len(s.consumed))
+	of.compare(t, &stdout)
+	t.Logf("%s: %d records acknowledged, %d in the topic, %d consumed by the group", of.topic(), len(of.acked), count, len(of.consumed))
 }
 
 // compare checks that what was read is what was acknowledged, once each, at the same offsets, and growing within each partition.
