@@ -1,6 +1,7 @@
 package meta
 
 import (
+	"slices"
 	"sort"
 
 	"sluice/base"
@@ -71,8 +72,10 @@ func (c *rangeChunk) at(i int) Range {
 	return Range{OffsetRange: base.OffsetRange{Start: c.starts[i], End: end}, Object: f.object, Bytes: f.bytes, MaxTimestamp: f.maxTS}
 }
 
-// dropBelow returns the list without the ranges that end at or below start, and calls dropped for each of those.
+// dropBelow returns the list without the ranges that end at or below start, and calls dropped for each of those. What is left is copied, for a
+// slice of it would keep the memory of what is not.
 func (l rangeList) dropBelow(start base.Offset, dropped func(Range)) rangeList {
+	before := len(l.chunks)
 	for len(l.chunks) > 0 && l.chunks[0].end <= start {
 		c := l.chunks[0]
 		for i := range c.refs {
@@ -88,11 +91,13 @@ func (l rangeList) dropBelow(start base.Offset, dropped func(Range)) rangeList {
 	for ; c.at(k).End <= start; k++ {
 		dropped(c.at(k))
 	}
-	if k == 0 {
+	if k == 0 && len(l.chunks) == before {
 		return l
 	}
-	chunks := append([]*rangeChunk(nil), l.chunks...)
-	chunks[0] = &rangeChunk{starts: c.starts[k:], refs: c.refs[k:], end: c.end}
+	chunks := slices.Clone(l.chunks)
+	if k > 0 {
+		chunks[0] = &rangeChunk{starts: slices.Clone(c.starts[k:]), refs: slices.Clone(c.refs[k:]), end: c.end}
+	}
 	return rangeList{chunks: chunks, n: l.n - k}
 }
 
