@@ -275,7 +275,7 @@ func (m *Member) becomeController(ctx context.Context) error {
 	}
 }
 
-// Transfer makes a node the controller; base.NoNode chooses one that is neither this one nor the controller. It returns when the node is.
+// Transfer makes a node the controller; base.NoNode chooses one that is neither this one nor the controller. It returns when the node is, and the image says so.
 func (m *Member) Transfer(ctx context.Context, to base.NodeID) error {
 	self := m.self.Load()
 	if self != nil && to == self.ID {
@@ -304,7 +304,24 @@ func (m *Member) Transfer(ctx context.Context, to base.NodeID) error {
 		l.ctl.suspect()
 	}
 	m.interrupt()
-	return nil
+	return m.awaitController(ctx, to, img.Controller().Epoch)
+}
+
+// awaitController waits until the image shows that node, or somebody after it, as the controller.
+func (m *Member) awaitController(ctx context.Context, to base.NodeID, before uint64) error {
+	for {
+		changed := m.view.notify.changed()
+		if c := m.Image().Controller(); c.Node == to || c.Epoch > before+1 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return base.Errorf(base.Undetermined, "node %d has taken over, but the metadata here do not show it yet: %w", to, ctx.Err())
+		case <-m.life.Done():
+			return errClosed()
+		}
+	}
 }
 
 // heartbeats tells the controller that this node lives, until the member ends.

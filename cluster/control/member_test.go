@@ -207,7 +207,7 @@ func TestTransfer(t *testing.T) {
 		if err := from.m.Transfer(t.Context(), to.self.ID); err != nil {
 			t.Fatal(err)
 		}
-		if !to.m.IsController() {
+		if !to.m.IsController() || from.m.Image().Controller().Node != to.self.ID {
 			t.Fatal("transfer returned too early")
 		}
 		from.create(fmt.Sprintf("from%d", i))
