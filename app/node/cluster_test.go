@@ -157,3 +157,40 @@ func TestShutdownHandsOver(t *testing.T) {
 	}
 	c.wantEach(c.consume(c.at(b, reader("going")...), sent), 0, sent)
 }
+
+// Clocks that are years apart, and a controller's role that goes from one to the other: what is uploaded under one clock has expired, or is
+// not yet due, under the other. Nothing is lost, and nothing stands still.
+func TestClocksYearsApart(t *testing.T) {
+	c := newCluster(t, clusterSettings(t, "s3")...)
+	const year = 365 * 24 * time.Hour
+	var nodes []*Node
+	for i, skew := range []time.Duration{year, -year} {
+		c.now = func() time.Time { return time.Now().Add(skew) }
+		if i == 0 {
+			nodes = append(nodes, c.start())
+		} else {
+			nodes = append(nodes, c.another())
+		}
+	}
+	c.createTopic("timeless", 6)
+	producer := c.at(nodes[0])
+	const rounds = 8
+	for round := range rounds {
+		c.produce(producer, "timeless", round*200, 100)
+		to := nodes[(round+1)%2]
+		if err := nodes[round%2].member.Transfer(c.ctx(), to.self.ID); err != nil {
+			t.Fatal(err)
+		}
+		c.produce(producer, "timeless", round*200+100, 100)
+		for _, n := range nodes { // puts are committed, late or anew
+			if err := n.engine.Flush(c.ctx()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	c.wantEach(c.consume(c.at(nodes[1], reader("timeless")...), rounds*200), 0, rounds*200)
+	c.node = nil
+	crash(nodes[0])
+	c.produce(producer, "timeless", rounds*200, 100)
+	c.wantEach(c.consume(c.at(nodes[1], reader("timeless")...), rounds*200+100), 0, rounds*200+100)
+}

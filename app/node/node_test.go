@@ -29,6 +29,7 @@ type cluster struct {
 	t     *testing.T
 	store objstore.Store
 	set   []config.Value
+	now   func() time.Time // of the brokers to start; nil: as it is
 	node  *Node
 }
 
@@ -60,7 +61,7 @@ func (c *cluster) open() (*Node, error) {
 		c.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(testWriter{c.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return Start(c.t.Context(), Options{Config: cfg, Store: c.store, Hostname: "localhost", Logger: log})
+	return Start(c.t.Context(), Options{Config: cfg, Store: c.store, Hostname: "localhost", Now: c.now, Logger: log})
 }
 
 func (c *cluster) start() *Node {

@@ -21,6 +21,8 @@ type Options struct {
 	Store objstore.Store
 	// Listen makes the listeners. Nil is net.Listen.
 	Listen func(network, address string) (net.Listener, error)
+	// Now is the wall clock by which the controller counts the ages of objects. Nil is time.Now.
+	Now func() time.Time
 	// Hostname is this machine's name, advertised where the broker listens on all interfaces; empty is "localhost".
 	Hostname string
 
