@@ -26,16 +26,14 @@ func (n *Node) newBalancer(c *config.Config) (func(*meta.Image, balance.Loads, t
 		for _, m := range plan.Moves {
 			t, _ := img.TopicByID(m.Partition.Topic)
 			n.log.Debug("balance", "topic", t.Name, "partition", m.Partition.Index, "from", m.From, "to", m.To, "why", m.Why)
-			moves = append(moves, meta.PartitionLeader{Partition: m.Partition, Leader: m.To})
 		}
 		switch {
-		case len(moves) == 0:
+		case len(plan.Moves) == 0:
 			return nil, ""
 		case plan.DryRun:
-			n.log.Info("balance: dry run", "moves", len(moves), "first", plan.Moves[0].Why, "before", fmt.Sprint(plan.Before), "after", fmt.Sprint(plan.After))
-			return nil, ""
+			n.log.Info("balance: dry run", "moves", len(plan.Moves), "first", plan.Moves[0].Why, "before", fmt.Sprint(plan.Before), "after", fmt.Sprint(plan.After))
 		}
-		return moves, plan.Moves[0].Why
+		return plan.Leaders(), plan.Moves[0].Why
 	}, nil
 }
 

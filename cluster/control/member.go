@@ -115,7 +115,7 @@ func Join(ctx context.Context, opt MemberOptions) (*Member, error) {
 		return nil, err
 	}
 	m.view = newView(img, newMetrics(opt.Controller.Registerer))
-	m.client = peer.NewClient(peer.ClientOptions{Cluster: img.ClusterID(), Secret: img.Secret(), Dial: opt.Dial, Logger: m.log, Registerer: opt.Controller.Registerer})
+	m.client = peer.NewClient(peer.ClientOptions{Cluster: img.ClusterID(), Secret: img.Secret(), Dial: opt.Dial, Name: methodName, Logger: m.log, Registerer: opt.Controller.Registerer})
 	if log != nil {
 		m.elected(log, began)
 	}
@@ -150,7 +150,7 @@ func (m *Member) enter(ctx context.Context) (*metalog.Log, *meta.Image, error) {
 func (m *Member) Serve(ln net.Listener) {
 	img := m.Image()
 	m.server = peer.Serve(ln, peer.ServerOptions{
-		Cluster: img.ClusterID(), Secret: img.Secret(), Handlers: m.handlers(), Logger: m.log, Registerer: m.opt.Controller.Registerer,
+		Cluster: img.ClusterID(), Secret: img.Secret(), Handlers: m.handlers(), Name: methodName, Logger: m.log, Registerer: m.opt.Controller.Registerer,
 	})
 }
 

@@ -29,6 +29,16 @@ const (
 	methodTakeOver
 )
 
+// methodName names a method for metrics.
+func methodName(m peer.Method) string {
+	names := [...]string{methodPing: "ping", methodHeartbeat: "heartbeat", methodFollow: "follow", methodSubmit: "submit",
+		methodContact: "contact", methodAnnounce: "announce", methodTakeOver: "take-over"}
+	if int(m) < len(names) {
+		return names[m]
+	}
+	return "unknown"
+}
+
 // status is the first byte of an answer.
 type status uint8
 
@@ -38,7 +48,6 @@ const (
 	statusFenced   // the node epoch is over
 	statusBehind   // the slots asked for are not kept any more
 	statusRejected // the command was
-	statusFailed
 )
 
 func appendRef(dst []byte, ref meta.NodeRef) []byte {
