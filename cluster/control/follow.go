@@ -35,7 +35,9 @@ func (m *Member) run() {
 		m.mu.Unlock()
 		select {
 		case r := <-m.leads:
-			r.done <- m.takeOver("asked to")
+			if r.ctx.Err() == nil { // else nobody waits any more
+				r.done <- m.takeOver("asked to")
+			}
 		default:
 			m.follow(ctx)
 		}
@@ -258,20 +260,25 @@ func (m *Member) metalog() metalog.Options {
 	return opt
 }
 
-// becomeController has run take the role over, from whoever has it.
+// becomeController has run take the role over, from whoever has it. One request waits at most; run finds it when it next looks, and what it
+// waits for meanwhile is interrupted.
 func (m *Member) becomeController(ctx context.Context) error {
-	r := request{make(chan error, 1)}
-	for {
-		m.interrupt()
-		select {
-		case m.leads <- r:
-			return <-r.done
-		case <-time.After(10 * time.Millisecond): // run may have begun to wait anew
-		case <-ctx.Done():
-			return base.Wrap(base.Unavailable, ctx.Err())
-		case <-m.life.Done():
-			return errClosed()
-		}
+	r := request{ctx: ctx, done: make(chan error, 1)}
+	select {
+	case m.leads <- r:
+	case <-ctx.Done():
+		return base.Wrap(base.Unavailable, ctx.Err())
+	case <-m.life.Done():
+		return errClosed()
+	}
+	m.interrupt()
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return base.Wrap(base.Undetermined, ctx.Err())
+	case <-m.life.Done():
+		return errClosed()
 	}
 }
 

@@ -98,13 +98,16 @@ type Member struct {
 var _ Client = (*Member)(nil)
 
 // request asks run for something and waits for the answer.
-type request struct{ done chan error }
+type request struct {
+	ctx  context.Context // of who asks
+	done chan error      // has room for the answer
+}
 
 // Join reads the metadata log, or creates the cluster if there is none, and begins to follow it. ctx bounds the start only. Call Serve and
 // Register next.
 func Join(ctx context.Context, opt MemberOptions) (*Member, error) {
 	opt = opt.withDefaults()
-	m := &Member{opt: opt, log: opt.Controller.Logger, leads: make(chan request), began: time.Now()}
+	m := &Member{opt: opt, log: opt.Controller.Logger, leads: make(chan request, 1), began: time.Now()}
 	m.vote = election{silence: opt.Session / 2, refusal: opt.Session / 6}
 	m.contact.Store(-1)
 	m.mu.turn = make(chan struct{})
