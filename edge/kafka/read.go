@@ -39,13 +39,16 @@ func (c *conn) readLoop() {
 // readRequest reads one request and starts it.
 func (c *conn) readRequest() (reason string, err error) {
 	c.extendDeadline()
-	head, err := c.in.Peek(4 + headerBytes)
+	head, err := c.in.Peek(4)
 	if err != nil {
 		return c.readError(err, len(head) == 0)
 	}
 	size := int(int32(binary.BigEndian.Uint32(head)))
-	if size < headerBytes || size > c.srv.opt.MaxFrame {
+	if size < headerBytes || size > c.srv.opt.MaxFrame { // judged before more is waited for, which may never come
 		return reasonFrame, fmt.Errorf("a frame of %d bytes; allowed are %d to %d%s", size, headerBytes, c.srv.opt.MaxFrame, looksLike(head))
+	}
+	if head, err = c.in.Peek(4 + headerBytes); err != nil {
+		return c.readError(err, false)
 	}
 	r := &Request{
 		Key:           int16(binary.BigEndian.Uint16(head[4:])),

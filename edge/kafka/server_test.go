@@ -212,7 +212,7 @@ func TestLargeFramesArriveWhole(t *testing.T) {
 func TestMalformedFramesCloseOnlyTheirConnection(t *testing.T) {
 	f := start(t, Options{MaxFrame: 1 << 20, Handler: handlerFunc(func(r *Request) { r.Reply(reply("ok")) })})
 	good := f.dial()
-	for _, bad := range []string{"\x00\x00\x00\x01aaaaaaaa", "\xff\xff\xff\xffaaaaaaaa", "\x00\x10\x00\x01aaaaaaaa", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x00\xffaaaaaaaaaaa"} {
+	for _, bad := range []string{"\x00\x00\x00\x03\x00\x01\x02", "\x7f\xff\xff\xff\x00\x12\x00", "\x00\x00\x00\x01aaaaaaaa", "\xff\xff\xff\xffaaaaaaaa", "\x00\x10\x00\x01aaaaaaaa", "GET / HTTP/1.1\r\n\r\n", "\x16\x03\x01\x00\xffaaaaaaaaaaa"} {
 		nc := f.dial()
 		send(t, nc, []byte(bad))
 		if _, err := io.ReadAll(nc); err != nil && !errors.Is(err, io.EOF) && !strings.Contains(err.Error(), "reset") {
