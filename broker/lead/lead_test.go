@@ -157,7 +157,12 @@ func (e *memEngine) Warm(context.Context, []partition.Log) {}
 
 func (e *memEngine) Reserve(context.Context) error { return nil }
 
-func (e *memEngine) Retire(s partition.Log) (base.Offset, bool) { return s.Next(), true }
+func (e *memEngine) Retire(_ context.Context, ss []partition.Log) (ends []base.Offset, err error) {
+	for _, s := range ss {
+		ends = append(ends, s.Next())
+	}
+	return ends, nil
+}
 
 func (e *memEngine) Detach(streams []partition.Log) {
 	e.mu.Lock()

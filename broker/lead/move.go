@@ -161,20 +161,16 @@ func (l *Leader) handOver(batch []*job, drained []<-chan struct{}) {
 	var back, sent moved
 	var cmd []meta.HandedOver
 	for i, j := range batch {
-		var h meta.HandedOver
-		ok := false
+		var ends []base.Offset
 		if errs[i] == nil {
-			h, ok, errs[i] = l.retire(j)
+			ends, errs[i] = l.retire(j)
 		}
-		switch {
-		case errs[i] != nil:
+		if errs[i] != nil {
 			back.jobs, back.errs = append(back.jobs, j), append(back.errs, errs[i])
-		case ok:
-			cmd = append(cmd, h)
-			fallthrough
-		default:
-			sent.jobs, sent.errs = append(sent.jobs, j), append(sent.errs, nil)
+			continue
 		}
+		sent.jobs, sent.errs = append(sent.jobs, j), append(sent.errs, nil)
+		cmd = append(cmd, meta.HandedOver{Partition: j.id, Epoch: j.epoch(), DataEnd: ends[0], MetaEnd: ends[1]})
 	}
 	if back.last = len(sent.jobs) == 0; len(back.jobs) > 0 {
 		l.finishMoved(back)
@@ -209,15 +205,11 @@ func (l *Leader) uploadRest(batch []*job, drained []<-chan struct{}) []error {
 	return errs
 }
 
-// retire makes sure that nothing is appended to the partition any more. It returns false, without an error, if one of its streams does not
-// take appends any more and yet cannot be handed over: then it is closed and opened anew.
-func (l *Leader) retire(j *job) (h meta.HandedOver, ok bool, err error) {
-	data, ok := l.opt.Engine.Retire(j.data)
-	if !ok {
-		return h, false, base.Errorf(base.Unavailable, "not all of it is committed")
-	}
-	aux, ok := l.opt.Engine.Retire(j.meta)
-	return meta.HandedOver{Partition: j.id, Epoch: j.epoch(), DataEnd: data, MetaEnd: aux}, ok, nil
+// retire makes sure that nothing is appended to the partition any more, and returns the ends of its data and meta streams.
+func (l *Leader) retire(j *job) (ends []base.Offset, err error) {
+	ctx, cancel := context.WithTimeout(l.ctx, l.opt.MoveTimeout)
+	defer cancel()
+	return l.opt.Engine.Retire(ctx, []partition.Log{j.data, j.meta})
 }
 
 // submit submits HandOver until its answer or the image says what became of it. It gives up only when the leader closes.

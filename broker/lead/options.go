@@ -28,8 +28,8 @@ type Engine interface {
 	Warm(ctx context.Context, streams []partition.Log)
 	// Reserve makes sure that the next upload needs not ask for object ids.
 	Reserve(ctx context.Context) error
-	// Retire ends a stream's appends for good, and returns its end. It does nothing, and returns false, unless all of it is committed.
-	Retire(stream partition.Log) (end base.Offset, ok bool)
+	// Retire ends the appends of streams for good, and returns their ends. It does nothing, and says why, unless everything in all of them is committed.
+	Retire(ctx context.Context, streams []partition.Log) (ends []base.Offset, err error)
 	// CloseAll is Close for all streams.
 	CloseAll(ctx context.Context) error
 }
@@ -61,7 +61,9 @@ func (e engine) Warm(ctx context.Context, streams []partition.Log) { e.e.Warm(ct
 
 func (e engine) Reserve(ctx context.Context) error { return e.e.ReserveObjects(ctx) }
 
-func (e engine) Retire(s partition.Log) (base.Offset, bool) { return s.(*stream.Stream).Retire() }
+func (e engine) Retire(ctx context.Context, streams []partition.Log) ([]base.Offset, error) {
+	return stream.Retire(ctx, streamsOf(streams)...)
+}
 
 func (e engine) Detach(streams []partition.Log) {
 	for _, s := range streams {

@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
@@ -95,18 +96,34 @@ func (e *Engine) FlushStreams(ctx context.Context, ss []*Stream) error {
 	return nil
 }
 
-// Retire makes the stream refuse appends for good if everything in it is committed, and returns its end: there it may be closed, or
-// handed over, by a command of the caller's. It returns false, and changes nothing, if something is not committed.
-func (s *Stream) Retire() (end base.Offset, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.mu.pending.len() > 0 || s.committed.Load() != s.next.Load() {
-		return 0, false
+// Retire makes streams refuse appends for good if everything in all of them is committed, and returns their ends: there they may be closed,
+// or handed over, by a command of the caller's. It waits for completions that are under way. With an error, Unavailable, nothing has
+// changed: something is not committed, or ctx ended.
+func Retire(ctx context.Context, ss ...*Stream) (ends []base.Offset, err error) {
+	for _, s := range ss {
+		select {
+		case <-s.drain():
+		case <-ctx.Done():
+			return nil, base.Errorf(base.Unavailable, "stream %d: appends are under way: %w", s.id, ctx.Err())
+		}
 	}
-	if s.mu.refusal == nil {
-		s.mu.refusal = base.Errorf(base.Closed, "stream %d was given up", s.id)
+	inOrder := slices.SortedFunc(slices.Values(ss), func(a, b *Stream) int { return cmp.Compare(a.id, b.id) })
+	for _, s := range inOrder {
+		s.mu.Lock()
+		defer s.mu.Unlock()
 	}
-	return s.Next(), true
+	for _, s := range ss {
+		if s.mu.pending.len() > 0 || s.committed.Load() != s.next.Load() {
+			return nil, base.Errorf(base.Unavailable, "stream %d ends at %d, and is committed up to %d", s.id, s.Next(), s.Committed())
+		}
+	}
+	for _, s := range ss {
+		if s.mu.refusal == nil {
+			s.mu.refusal = base.Errorf(base.Closed, "stream %d was given up", s.id)
+		}
+		ends = append(ends, s.Next())
+	}
+	return ends, nil
 }
 
 func (e *Engine) forget(s *Stream) {

@@ -423,6 +423,39 @@ func TestCloseRetries(t *testing.T) {
 	}
 }
 
+// TestRetire: streams are retired together or not at all, and a completion that is still running is waited for.
+func TestRetire(t *testing.T) {
+	r := newRig(t, nil)
+	a, b := r.open(1), r.open(2)
+	r.write(a, 1, 100, 1)
+	durable, running := make(chan struct{}), make(chan struct{})
+	b.Append(record(b, 100), func(error) { close(durable); <-running })
+	var wg sync.WaitGroup
+	wg.Go(func() { r.log.Commit() })
+	<-durable
+	must(t, r.Flush(context.Background()))
+	ended, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := stream.Retire(ended, a, b); !base.IsKind(err, base.Unavailable) {
+		t.Fatal(err)
+	}
+	var ends []base.Offset
+	var err error
+	wg.Go(func() { ends, err = stream.Retire(context.Background(), a, b) })
+	close(running)
+	wg.Wait()
+	if must(t, err); len(ends) != 2 || ends[0] != 1 || ends[1] != 1 {
+		t.Fatal(ends)
+	}
+
+	a, b = r.open(3), r.open(4)
+	r.write(b, 1, 100, 1)
+	if _, err := stream.Retire(context.Background(), a, b); !base.IsKind(err, base.Unavailable) {
+		t.Fatal("retired what is not committed: ", err)
+	}
+	r.write(a, 1, 100, 1) // which was not retired either
+}
+
 // TestConcurrent runs writers, tail readers, cold readers, trims and uploads at once, for the race detector.
 func TestConcurrent(t *testing.T) {
 	r := newRig(t, func(o *stream.Options) {
