@@ -61,6 +61,11 @@ type Node struct {
 	served  sync.WaitGroup
 	unwatch func() // of the image
 
+	walStores struct {
+		sync.Mutex
+		known map[string]objstore.Store // by URL
+	}
+
 	ready  atomic.Bool
 	failed chan struct{}
 	mu     struct {
@@ -166,9 +171,45 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	if n.places.meta != "" {
 		repeat.Name, repeat.Metrics = "place of the metadata log", "sluice_metastore"
 		repeat.Max = time.Second // the whole cluster waits for it
-		n.meta, err = n.open(ctx, repeat.Name, n.places.meta, nil, repeat)
+		if n.meta, err = n.open(ctx, repeat.Name, n.places.meta, nil, repeat); err != nil {
+			return err
+		}
+	}
+	return n.openWALStore(ctx)
+}
+
+// openWALStore opens and probes the store that the WAL has to itself, if it has one.
+func (n *Node) openWALStore(ctx context.Context) error {
+	n.walStores.known = map[string]objstore.Store{}
+	url := n.places.walStore()
+	if url == "" {
+		return nil
+	}
+	store, err := n.open(ctx, "store of the WAL", url, nil, n.repeatWAL())
+	if err == nil {
+		n.walStores.known[url] = store
 	}
 	return err
+}
+
+// repeatWAL says how requests to stores that hold only WALs are repeated and counted.
+func (n *Node) repeatWAL() retry.Options {
+	return retry.Options{Name: "store of the WAL", Metrics: "sluice_walstore", Max: time.Second, Logger: n.log, Registerer: n.opt.Registry}
+}
+
+// walStore returns the store that holds the WALs at url: its own, or that of a node it rescues.
+func (n *Node) walStore(ctx context.Context, url string) (objstore.Store, error) {
+	n.walStores.Lock()
+	defer n.walStores.Unlock()
+	if store := n.walStores.known[url]; store != nil {
+		return store, nil
+	}
+	store, err := objstore.Open(ctx, url, objstore.Options{})
+	if err != nil {
+		return nil, fmt.Errorf("store of a WAL: %w", err)
+	}
+	n.walStores.known[url] = retry.New(store, n.repeatWAL())
+	return n.walStores.known[url], nil
 }
 
 // open opens the store at url, unless there is one, and probes it. The one that it returns repeats requests.
@@ -194,7 +235,7 @@ func (n *Node) open(ctx context.Context, what, url string, store objstore.Store,
 }
 
 func (n *Node) walOptions() wal.Options {
-	return wal.Options{Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
+	return wal.Options{Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, OpenStore: n.walStore, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
 }
 
 // openWAL makes the WAL of the new epoch and the engine on it.

@@ -8,6 +8,7 @@ import (
 
 	"sluice/base"
 	"sluice/base/config"
+	"sluice/storage/wal"
 )
 
 // places are the URLs of bucket, WAL and metadata log with everything filled in that the configuration leaves open. Directories are absolute,
@@ -23,7 +24,7 @@ func findPlaces(c *config.Config) (p places, err error) {
 	}
 	if p.wal = c.WAL; p.wal == "" {
 		switch scheme(p.bucket) {
-		case "s3":
+		case "s3", "gs", "az":
 			p.wal = "s3"
 		case "mem":
 			p.wal = p.bucket
@@ -37,10 +38,24 @@ func findPlaces(c *config.Config) (p places, err error) {
 	if p.wal, err = absolute(p.wal); err != nil {
 		return p, err
 	}
+	if p.wal == p.bucket && scheme(p.wal) != "mem" && scheme(p.wal) != "file" {
+		p.wal = "s3" // the same, in fewer words and whatever the others call the bucket
+	}
 	if p.meta, err = absolute(c.Meta); p.meta == p.bucket {
 		p.meta = ""
 	}
 	return p, err
+}
+
+// walStore returns the URL of the store that the WAL has to itself; empty if it is in the bucket or a directory.
+func (p places) walStore() string {
+	switch scheme(p.wal) {
+	case "s3", "gs", "az":
+		if p.wal != "s3" && p.wal != p.bucket {
+			return p.wal
+		}
+	}
+	return ""
 }
 
 func scheme(url string) string {
@@ -50,8 +65,7 @@ func scheme(url string) string {
 
 // ownWAL reports whether the WAL is a directory that belongs to one node alone (mem is a directory in memory).
 func ownWAL(url string) bool {
-	_, query, _ := strings.Cut(url, "?")
-	return scheme(url) != "s3" && url != "s3" && !strings.Contains("&"+query, "&shared=true")
+	return wal.Local(url)
 }
 
 // absolute makes the directory of a file URL absolute and leaves other URLs alone.

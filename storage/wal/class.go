@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	neturl "net/url"
+	"slices"
 	"strings"
 	"sync"
 
@@ -33,14 +34,25 @@ var (
 	_ class = s3.Class{}
 )
 
-const forms = "want file://DIR[?shared=true][&capacity=SIZE], s3, s3://BUCKET[/PREFIX] or mem://NAME"
+const forms = "want file://DIR[?shared=true][&capacity=SIZE], s3, s3://BUCKET[/PREFIX], gs://BUCKET[/PREFIX], az://ACCOUNT/CONTAINER[/PREFIX] or mem://NAME"
+
+// bucketSchemes are those of the stores that can hold a WAL of class s3.
+var bucketSchemes = []string{"s3", "gs", "az"}
+
+// inBucket reports whether a WAL is of class s3: in the bucket, or in another one.
+func inBucket(rawURL string) bool {
+	scheme, _, found := strings.Cut(rawURL, "://")
+	return rawURL == "s3" || found && slices.Contains(bucketSchemes, scheme)
+}
 
 // open finds the class of a URL. The error has kind Invalid.
 func open(rawURL string) (class, error) {
 	scheme, rest, found := strings.Cut(rawURL, "://")
 	switch {
-	case rawURL == "s3", found && scheme == "s3":
+	case rawURL == "s3":
 		return s3.Class{}, nil
+	case inBucket(rawURL):
+		return s3.Class{URL: rawURL}, nil
 	case found && scheme == "file" && rest != "":
 		return openFile(rawURL, rest)
 	case found && scheme == "mem" && rest != "" && !strings.ContainsAny(rest, "?#/"):
@@ -54,7 +66,7 @@ func open(rawURL string) (class, error) {
 func Local(url string) bool {
 	scheme, rest, found := strings.Cut(url, "://")
 	switch {
-	case url == "s3", found && scheme == "s3":
+	case inBucket(url):
 		return false
 	case found && scheme == "file":
 		_, query, _ := strings.Cut(rest, "?")

@@ -22,7 +22,8 @@ type (
 // Create starts the WAL of the node epoch opt.Node, opt.Epoch at url:
 //
 //	file://DIR[?shared=true][&capacity=10GiB][&segment=64MiB]   a directory that was formatted, see Format
-//	s3 or s3://BUCKET[/PREFIX][?…]                              the slot log wal/<node> in opt.Store
+//	s3                                                          the slot log wal/<node> in opt.Store
+//	s3://BUCKET[/PREFIX][?…], or gs, az                         the same in the store that opt.OpenStore gives for the URL
 //	mem://NAME                                                  memory of this process, for tests; to be formatted like a directory
 //
 // Exists: that node epoch has a WAL there already; epochs are never reused.
@@ -70,7 +71,7 @@ func pooled(opt Options) Options {
 }
 
 // Probe checks what a WAL relies on at url: that it can be written and synced there, and that a token written by one file handle
-// is seen by a fresh one (class s3: nothing, see objstore.Probe). It leaves nothing behind.
+// is seen by a fresh one. Class s3: nothing; who gives the store has probed it. It leaves nothing behind.
 func Probe(ctx context.Context, url string, opt Options) error {
 	c, err := open(url)
 	if err != nil {

@@ -77,8 +77,11 @@ type Options struct {
 	// it must not block or call Close. nil: none.
 	OnFull func()
 
-	Store         driver.Store // class s3: the bucket that holds the log
-	PutsPerSecond float64      // class s3: request budget for small blocks; 0: 4
+	Store driver.Store // class s3 without a URL of its own: the bucket that holds the log
+	// OpenStore returns the store at the URL of a class s3 WAL that is not in the bucket, the same one each time; the WAL does not close it. It
+	// does not contact the store. nil: such URLs are refused.
+	OpenStore     func(ctx context.Context, url string) (driver.Store, error)
+	PutsPerSecond float64 // class s3: request budget for small blocks; 0: 4
 
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: no metrics

@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/base"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/slotlog"
 	"sluice/storage/wal/block"
 	"sluice/storage/wal/commit"
@@ -47,16 +48,28 @@ type Log struct {
 
 var _ block.Log = (*Log)(nil)
 
-func slots(opt block.Options, node base.NodeID) (slotlog.Log, error) {
-	if opt.Store == nil {
-		return slotlog.Log{}, base.Errorf(base.Invalid, "a WAL of class s3 needs a bucket")
+// store returns where the log is.
+func (c Class) store(ctx context.Context, opt block.Options) (driver.Store, error) {
+	switch {
+	case c.URL != "" && opt.OpenStore != nil:
+		return opt.OpenStore(ctx, c.URL)
+	case c.URL == "" && opt.Store != nil:
+		return opt.Store, nil
 	}
-	return slotlog.Log{Store: opt.Store, Cluster: opt.Cluster, Name: fmt.Sprintf("wal/%08x", uint32(node))}, nil
+	return nil, base.Errorf(base.Invalid, "a WAL of class s3 needs a bucket")
+}
+
+func (c Class) slots(ctx context.Context, opt block.Options, node base.NodeID) (slotlog.Log, error) {
+	store, err := c.store(ctx, opt)
+	if err != nil {
+		return slotlog.Log{}, err
+	}
+	return slotlog.Log{Store: store, Cluster: opt.Cluster, Name: fmt.Sprintf("wal/%08x", uint32(node))}, nil
 }
 
 // Create starts the WAL of a new node epoch.
-func Create(ctx context.Context, opt block.Options) (*Log, error) {
-	sl, err := slots(opt, opt.Node)
+func (c Class) create(ctx context.Context, opt block.Options) (*Log, error) {
+	sl, err := c.slots(ctx, opt, opt.Node)
 	if err != nil {
 		return nil, err
 	}

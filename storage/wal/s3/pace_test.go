@@ -16,7 +16,7 @@ import (
 // A block that the budget has let go when it woke the writer must not be paid for again by the writer.
 func TestSpentBudget(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		l, err := Create(context.Background(), block.Options{
+		l, err := Class{}.create(context.Background(), block.Options{
 			Cluster: base.UUID{1}, Node: 1, Epoch: 1, Pool: &slab.Pool{}, Store: mem.New(), PutsPerSecond: 4,
 		})
 		if err != nil {

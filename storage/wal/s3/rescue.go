@@ -19,12 +19,14 @@ const (
 	readMax   = 32
 )
 
-// Class has the operations on other node epochs' WALs. It holds no state.
-type Class struct{}
+// Class is WALs in one place. It holds no state.
+type Class struct {
+	URL string // of the store that holds them; empty: they are in the bucket
+}
 
 // Seal ends the victim's log.
-func (Class) Seal(ctx context.Context, opt block.Options, victim block.Victim, from base.WALPos, who string) (base.WALPos, error) {
-	sl, err := slots(opt, victim.Node)
+func (c Class) Seal(ctx context.Context, opt block.Options, victim block.Victim, from base.WALPos, who string) (base.WALPos, error) {
+	sl, err := c.slots(ctx, opt, victim.Node)
 	if err != nil {
 		return 0, err
 	}
@@ -33,9 +35,9 @@ func (Class) Seal(ctx context.Context, opt block.Options, victim block.Victim, f
 }
 
 // Read returns the blocks [from, end).
-func (Class) Read(ctx context.Context, opt block.Options, victim block.Victim, from, end base.WALPos) iter.Seq2[*block.Block, error] {
+func (c Class) Read(ctx context.Context, opt block.Options, victim block.Victim, from, end base.WALPos) iter.Seq2[*block.Block, error] {
 	return func(yield func(*block.Block, error) bool) {
-		sl, err := slots(opt, victim.Node)
+		sl, err := c.slots(ctx, opt, victim.Node)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -127,8 +129,8 @@ func decode(opt block.Options, victim block.Victim, slot slotlog.Slot, prev *blo
 }
 
 // Remove deletes the data slots of a sealed log, slot 0 and the seal excepted.
-func (Class) Remove(ctx context.Context, opt block.Options, victim block.Victim) error {
-	sl, err := slots(opt, victim.Node)
+func (c Class) Remove(ctx context.Context, opt block.Options, victim block.Victim) error {
+	sl, err := c.slots(ctx, opt, victim.Node)
 	if err != nil {
 		return err
 	}
@@ -136,15 +138,15 @@ func (Class) Remove(ctx context.Context, opt block.Options, victim block.Victim)
 }
 
 // Create starts a WAL.
-func (Class) Create(ctx context.Context, opt block.Options) (block.Log, error) {
-	l, err := Create(ctx, opt)
+func (c Class) Create(ctx context.Context, opt block.Options) (block.Log, error) {
+	l, err := c.create(ctx, opt)
 	if err != nil {
 		return nil, err
 	}
 	return l, nil
 }
 
-// Probe has nothing to do: see objstore.Probe.
+// Probe has nothing to do: who gives the store has probed it.
 func (Class) Probe(context.Context) error { return nil }
 
 // Epochs gives none: listing a bucket never decides anything.
