@@ -12,6 +12,7 @@ import (
 	"sluice/broker/partition"
 	"sluice/broker/partition/memlog"
 	"sluice/broker/topicconfig"
+	"sluice/storage/stream"
 	"sluice/wire/batch"
 )
 
@@ -83,6 +84,31 @@ func TestPartitionLog(t *testing.T) {
 	w.Complete(1)
 	if len(ends) != 5 || ends[0] != "0 <nil>" || ends[1] != "2 <nil>" || ends[2] != "3 <nil>" || ends[4][:2] != "-1" {
 		t.Fatalf("appends ended %q", ends)
+	}
+}
+
+// TestReplayOverGaps: what a compaction has removed is stepped over, at the start too, and an emptied batch is no end.
+func TestReplayOverGaps(t *testing.T) {
+	var w memlog.WAL
+	data, meta := w.New(0), w.New(0)
+	l := NewPartitionLog(openPartition(t, data, meta), PartitionLogOptions{})
+	for _, k := range []string{"a", "a", "b", "a", "c", "c"} {
+		l.Append([]Record{{Key: []byte(k), Value: []byte(k)}}, func(base.Offset, error) {})
+	}
+	w.Complete(6)
+	data.Compact(func(r stream.AppendRecord) *stream.AppendRecord {
+		switch r.Base {
+		case 0, 1, 4:
+			return nil
+		case 5:
+			b := batch.NewBuilder(batch.Options{BaseOffset: 5})
+			b.ExtendTo(0)
+			r.Data = b.Bytes()
+		}
+		return &r
+	})
+	if got, want := replayed(t, l), []string{"2 b=b by -1", "3 a=a by -1"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q", got)
 	}
 }
 

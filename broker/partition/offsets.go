@@ -61,7 +61,8 @@ func (p *Partition) findTime(ctx context.Context, ts int64, from, limit base.Off
 }
 
 // findMax finds the first record in [from, limit) that has the largest timestamp. The index may name a range for a record that lies
-// outside of [from, limit); then that range is decoded whole, and the search goes on on both sides of it.
+// outside of [from, limit), or that a compaction has removed since; then that range is decoded whole, and the search goes on on both
+// sides of it.
 func (p *Partition) findMax(ctx context.Context, from, limit base.Offset) (Found, error) {
 	best := Found{-1, -1, NoEpoch}
 	for from < limit {
@@ -76,18 +77,23 @@ func (p *Partition) findMax(ctx context.Context, from, limit base.Offset) (Found
 		if err != nil || f.Offset >= 0 {
 			return f, err
 		}
-		// Only the first range can begin below from, and only the last one end above limit.
 		if f, err = p.scanMax(ctx, max(from, r.Start), min(limit, r.End)); err != nil {
+			return f, err
+		}
+		if f.Timestamp > best.Timestamp || f.Timestamp == best.Timestamp && f.Offset < best.Offset {
+			best = f
+		}
+		if r.Start <= from {
+			from = r.End
+			continue
+		}
+		if f, err = p.findMax(ctx, r.End, limit); err != nil {
 			return f, err
 		}
 		if f.Timestamp > best.Timestamp {
 			best = f
 		}
-		if r.Start <= from {
-			from = r.End
-		} else {
-			limit = r.Start
-		}
+		limit = r.Start
 	}
 	return best, nil
 }

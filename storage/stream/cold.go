@@ -82,7 +82,7 @@ func (r *coldRead) objects(ctx context.Context, objects []ObjectRange) error {
 		if err := r.object(ctx, o); err != nil || r.full || r.cold {
 			return err
 		}
-		r.at = o.Range.End
+		r.at = min(o.Range.End, r.end) // not beyond: what the WAL cache has may lie in a gap of the objects, with more behind it
 	}
 	if r.at == first {
 		return base.Errorf(base.Corrupt, "stream %d: no object covers %d, the durable end is %d", r.s.id, r.at, r.s.Durable())
@@ -107,7 +107,7 @@ func (r *coldRead) object(ctx context.Context, o ObjectRange) error {
 				return gone(o.ID, err)
 			}
 		}
-		r.block(b, min(r.end, o.Range.End))
+		r.block(b, o.Range.End)
 		b.Release()
 		if r.full {
 			return nil
@@ -128,14 +128,18 @@ func (r *coldRead) index(ctx context.Context, o ObjectRange) (*object.Index, err
 	return x, gone(o.ID, err)
 }
 
-// block takes the records of one block that end at or below end.
-func (r *coldRead) block(b *cache.Block, end base.Offset) {
+// block takes the records of one block that lie below rangeEnd, where the metadata's range ends. A record that begins at or above the
+// end of the read makes nothing full: what the WAL cache has may come before it.
+func (r *coldRead) block(b *cache.Block, rangeEnd base.Offset) {
 	for k := range b.Items {
 		it := &b.Items[k]
 		if it.Range.End <= r.at {
 			continue
 		}
-		if it.Range.End > end || !r.c.fits(int(it.Len), r.maxBytes, r.minOne) {
+		if it.Range.Start >= min(r.end, rangeEnd) {
+			return
+		}
+		if it.Range.End > r.end || !r.c.fits(int(it.Len), r.maxBytes, r.minOne) {
 			r.full = true
 			return
 		}

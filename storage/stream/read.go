@@ -13,6 +13,9 @@ import (
 // together; with minOne the first one may be larger. It may return less than there is, and returns an empty chunk when nothing
 // fits or from is at the durable end; it never waits for new data. The caller releases the chunk.
 //
+// Offsets may be without a record, after a key compaction: reading at one gives the next record. An empty chunk that ends above from says that
+// there is no record in between. What a compaction removed may still be returned as long as it is in memory.
+//
 // Errors: OutOfRange when from lies below Start; NotFound when the stream was deleted; Unavailable when the bucket is; Corrupt
 // when committed data cannot be found or verified; Closed.
 func (s *Stream) Read(ctx context.Context, from, to base.Offset, maxBytes int, minOne bool) (*Chunk, error) {

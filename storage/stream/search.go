@@ -95,7 +95,7 @@ func (s *Stream) scanObjects(ctx context.Context, from, to base.Offset, visit fu
 			if stop || err != nil {
 				return from, stop, err
 			}
-			from = o.Range.End
+			from = min(o.Range.End, to) // what lies behind to may be a record of the WAL cache
 		}
 	}
 	return from, false, nil

@@ -288,6 +288,21 @@ func (l *Log) Records() (out []stream.AppendRecord) {
 	return out
 }
 
+// Compact puts, in place of each durable record, what keep returns, as a key compaction would; nil leaves a gap of offsets.
+func (l *Log) Compact(keep func(stream.AppendRecord) *stream.AppendRecord) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var recs []stream.AppendRecord
+	for _, r := range l.recs {
+		if r.Base+base.Offset(r.Count) > l.durable {
+			recs = append(recs, r)
+		} else if k := keep(r); k != nil {
+			recs = append(recs, *k)
+		}
+	}
+	l.recs = recs
+}
+
 // Durable returns the end of what is durable.
 func (l *Log) Durable() base.Offset {
 	l.mu.Lock()

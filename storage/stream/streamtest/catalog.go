@@ -138,6 +138,41 @@ func (c *Catalog) Replace(old, with base.ObjectID, size int64) {
 	}
 }
 
+// NewID hands out an object id that is prepared for nobody.
+func (c *Catalog) NewID() base.ObjectID {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next++
+	return c.next
+}
+
+// Ranges returns the ranges of a stream.
+func (c *Catalog) Ranges(id base.StreamID) []stream.ObjectRange {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.streams[id].ranges)
+}
+
+// Compact puts ranges in place of those of a stream from position first on, n of them, as a key compaction would. It panics when they do
+// not cover the same offsets.
+func (c *Catalog) Compact(id base.StreamID, first, n int, with []stream.ObjectRange) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	s := c.streams[id]
+	at := s.ranges[first].Range.Start
+	for _, r := range with {
+		if r.Range.Start != at || r.Range.Empty() {
+			panic("streamtest: the new ranges do not cover the old ones")
+		}
+		at = r.Range.End
+		c.objects[r.ID] = true
+	}
+	if at != s.ranges[first+n-1].Range.End {
+		panic("streamtest: the new ranges do not cover the old ones")
+	}
+	s.ranges = slices.Replace(s.ranges, first, first+n, with...)
+}
+
 // Trim returns a node's committed WAL trim, and Commits how many uploads were committed.
 func (c *Catalog) Trim(id base.NodeID) base.WALPos {
 	c.mu.Lock()
