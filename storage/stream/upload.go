@@ -175,11 +175,7 @@ func (up *uploader) prepare(ctx context.Context, u *upload) error {
 func (up *uploader) putPart(ctx context.Context, u *upload, p *part) error {
 	return up.retry(ctx, "put object", func() error {
 		body, size := p.writer.Finish(object.Meta{Cluster: up.cluster, ID: p.id, Kind: object.Kind(p.kind), Node: up.node.ID, NodeEpoch: up.node.Epoch, Upload: u.number})
-		key := object.Key(up.cluster, p.id)
-		err := up.store.Put(ctx, key, body, driver.PutOptions{IfAbsent: true})
-		if base.IsKind(err, base.Exists) {
-			err = up.isOurs(ctx, key, body[len(body)-1], size)
-		}
+		err := object.Put(ctx, up.store, up.cluster, p.id, body, size)
 		if base.IsKind(err, base.Exists) {
 			return up.replaceID(ctx, p, err)
 		}
@@ -188,18 +184,6 @@ func (up *uploader) putPart(ctx context.Context, u *upload, p *part) error {
 		}
 		return err
 	})
-}
-
-// isOurs returns nil when the object at key ends with footer, which holds the CRC of the index and so of everything, and Exists when not.
-func (up *uploader) isOurs(ctx context.Context, key string, footer []byte, size int64) error {
-	got, err := up.store.Get(ctx, key, size-int64(len(footer)), -1, nil)
-	switch {
-	case base.IsKind(err, base.OutOfRange), err == nil && string(got) != string(footer):
-		return base.Errorf(base.Exists, "object %s exists with other content", key)
-	case base.IsKind(err, base.NotFound):
-		return base.Wrap(base.Unavailable, err) // deleted meanwhile: the commit will tell
-	}
-	return err
 }
 
 func (up *uploader) replaceID(ctx context.Context, p *part, why error) error {
