@@ -14,11 +14,18 @@ import (
 	"sluice/storage/objstore/driver"
 )
 
-// Bounds of reading from the bucket.
+// ExtentMin and ExtentMax bound what one GET reads, in bytes, single blocks that are larger aside.
+//
+// Extents end at multiples of their size in the object, and sizes are powers of two: whoever reads a stretch in sequence, wherever he began,
+// asks for the same extents as everybody else, and finds them whole.
 const (
-	extentBytes     = 4 << 20 // one GET reads at most so much, unless a single block is larger
-	foregroundGets  = 32      // GETs at a time for which somebody waits
-	prefetchGets    = 16      // GETs at a time for reading ahead
+	ExtentMin = 512 << 10
+	ExtentMax = 8 << 20
+)
+
+const (
+	extentBytes     = 4 << 20 // what a GET reads at most for which no size is given
+	freshParts      = 7       // eighths of the budget that what was not read to its end yet may take from what was
 	getAttempts     = 6
 	getTimeout      = 30 * time.Second // of one attempt
 	extentOverheads = 512              // bytes charged per extent, and per block of it
@@ -47,7 +54,7 @@ type Blocks struct {
 	ctx                  context.Context
 	cancel               context.CancelFunc
 	loads                sync.WaitGroup
-	foreground, prefetch chan struct{} // slots
+	foreground, prefetch *lane
 	metrics              *blockMetrics
 
 	mu struct {
@@ -55,8 +62,10 @@ type Blocks struct {
 		closed  bool
 		blocks  map[blockKey]*extent
 		indexes map[base.ObjectID]*indexEntry
-		lru     lru
-		bytes   int64 // charged, loading ones included
+		// What has been read to its end is evicted before what has not: in a sequence nobody needs it any more, except readers that follow
+		// closely. Reading again keeps it.
+		fresh, done lru
+		bytes       int64 // charged, loading ones included
 	}
 }
 
@@ -101,12 +110,13 @@ func NewBlocks(opt Options) *Blocks {
 	if opt.Pause <= 0 {
 		opt.Pause = 50 * time.Millisecond
 	}
-	c := &Blocks{opt: opt, foreground: make(chan struct{}, foregroundGets), prefetch: make(chan struct{}, prefetchGets)}
+	c := &Blocks{opt: opt, foreground: newLane(foregroundGets, max(opt.Bytes/2, ExtentMax)), prefetch: newLane(prefetchGets, opt.Bytes/2)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.metrics = newBlockMetrics(opt.Registerer, c.Bytes)
 	c.mu.blocks = map[blockKey]*extent{}
 	c.mu.indexes = map[base.ObjectID]*indexEntry{}
-	c.mu.lru.init()
+	c.mu.fresh.init()
+	c.mu.done.init()
 	return c
 }
 
@@ -126,7 +136,7 @@ func (c *Blocks) Close() {
 	c.loads.Wait()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for n := c.mu.lru.back(); n != nil; n = c.mu.lru.back() {
+	for n := c.victimLocked(); n != nil; n = c.victimLocked() {
 		c.evictLocked(n)
 	}
 }
@@ -139,7 +149,7 @@ func (c *Blocks) TryIndex(id base.ObjectID) (*object.Index, bool) {
 	if e == nil || e.index == nil {
 		return nil, false
 	}
-	c.mu.lru.touch(&e.node)
+	e.touch()
 	return e.index, true
 }
 
@@ -154,7 +164,7 @@ func (c *Blocks) Index(ctx context.Context, id base.ObjectID, size int64) (*obje
 	case e == nil:
 		e = c.startIndexLocked(id, size, c.foreground, false)
 	default:
-		c.mu.lru.touch(&e.node)
+		e.touch()
 	}
 	c.mu.Unlock()
 	if err := wait(ctx, e.ready); err != nil {
@@ -163,17 +173,17 @@ func (c *Blocks) Index(ctx context.Context, id base.ObjectID, size int64) (*obje
 	return e.index, e.err
 }
 
-func (c *Blocks) startIndexLocked(id base.ObjectID, size int64, slots chan struct{}, acquired bool) *indexEntry {
+func (c *Blocks) startIndexLocked(id base.ObjectID, size int64, l *lane, acquired bool) *indexEntry {
 	e := &indexEntry{ready: make(chan struct{})}
 	c.mu.indexes[id] = e
 	c.loads.Add(1)
-	go c.loadIndex(e, id, size, slots, acquired)
+	go c.loadIndex(e, id, size, l, acquired)
 	return e
 }
 
-func (c *Blocks) loadIndex(e *indexEntry, id base.ObjectID, size int64, slots chan struct{}, acquired bool) {
+func (c *Blocks) loadIndex(e *indexEntry, id base.ObjectID, size int64, l *lane, acquired bool) {
 	defer c.loads.Done()
-	index, err := c.readIndex(id, size, slots, acquired)
+	index, err := c.readIndex(id, size, l, acquired)
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	defer close(e.ready)
@@ -185,17 +195,17 @@ func (c *Blocks) loadIndex(e *indexEntry, id base.ObjectID, size int64, slots ch
 	e.charge = index.MemoryBytes()
 	e.drop = func() { delete(c.mu.indexes, id) }
 	c.mu.bytes += e.charge
-	c.mu.lru.pushFront(&e.node)
+	c.mu.fresh.pushFront(&e.node)
 	c.shrinkLocked()
 }
 
-func (c *Blocks) readIndex(id base.ObjectID, size int64, slots chan struct{}, acquired bool) (index *object.Index, err error) {
+func (c *Blocks) readIndex(id base.ObjectID, size int64, l *lane, acquired bool) (index *object.Index, err error) {
 	if !acquired {
-		if err := c.acquire(); err != nil {
-			return nil, err
+		if l.acquire(c.ctx, indexBytes) != nil {
+			return nil, errClosed
 		}
 	}
-	defer func() { <-slots }()
+	defer l.release(indexBytes)
 	err = c.retry(func(ctx context.Context) error {
 		index, err = object.ReadIndex(ctx, c.opt.Store, c.opt.Cluster, id, size)
 		return err
@@ -212,6 +222,13 @@ func (c *Blocks) TryGet(x *object.Index, i int) (*Block, bool) {
 		return nil, false
 	}
 	return c.handOutLocked(ext, x.Entries[i].Pos), true
+}
+
+// Has reports whether block i of an object is in memory or on its way.
+func (c *Blocks) Has(x *object.Index, i int) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mu.blocks[blockKey{x.Footer.ID, x.Entries[i].Pos}] != nil
 }
 
 // Get returns block i of an object with a reference. When the block has to be read, up to want bytes of the blocks behind it that
@@ -246,7 +263,11 @@ func (c *Blocks) await(ctx context.Context, ext *extent, pos int64) (*Block, err
 	case ext.err != nil:
 		return nil, ext.err
 	case err == nil:
-		return ext.find(pos), nil
+		b := ext.find(pos)
+		if ext.unread == 0 {
+			ext.moveTo(&c.mu.done)
+		}
+		return b, nil
 	case ext.buf != nil:
 		ext.buf.Release()
 	default:
@@ -256,9 +277,14 @@ func (c *Blocks) await(ctx context.Context, ext *extent, pos int64) (*Block, err
 }
 
 func (c *Blocks) handOutLocked(ext *extent, pos int64) *Block {
-	c.mu.lru.touch(&ext.node)
 	ext.buf.Retain(1)
-	return ext.find(pos)
+	b := ext.find(pos)
+	if ext.unread == 0 {
+		ext.moveTo(&c.mu.done)
+	} else {
+		ext.touch()
+	}
+	return b
 }
 
 // find returns the block at pos and notes that it was asked for.
@@ -281,7 +307,7 @@ func (ext *extent) find(pos int64) *Block {
 func (c *Blocks) startLocked(x *object.Index, i int, want int64) (first *extent) {
 	id := x.Entries[i].Stream
 	for first == nil || want > 0 && i < len(x.Entries) && x.Entries[i].Stream == id {
-		n := c.runLocked(x, i, want)
+		n := c.runLocked(x, i, want, extentBytes)
 		if n == 0 {
 			break
 		}
@@ -297,10 +323,11 @@ func (c *Blocks) startLocked(x *object.Index, i int, want int64) (first *extent)
 	return first
 }
 
-// Prefetch reads up to want bytes of the blocks from i on that belong to the stream of block i, as far as free slots allow, without
-// waiting. Bytes that are evicted unread are added to waste. It returns the first block it left alone, and whether it got as far as
+// Prefetch reads ahead: whole extents of the given size (a power of two from ExtentMin to ExtentMax) of the blocks from i on that belong to the
+// stream of block i, until want bytes are in memory or on their way, as far as the lane has room, without waiting. Bytes that are
+// evicted unread are added to waste. It returns the first block it left alone, and whether it got as far as
 // want or the last block of the stream.
-func (c *Blocks) Prefetch(x *object.Index, i int, want int64, waste *atomic.Int64) (next int, done bool) {
+func (c *Blocks) Prefetch(x *object.Index, i int, want, extent int64, waste *atomic.Int64) (next int, done bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	id := x.Entries[i].Stream
@@ -310,15 +337,10 @@ func (c *Blocks) Prefetch(x *object.Index, i int, want int64, waste *atomic.Int6
 			i++
 			continue
 		}
-		if c.mu.closed {
+		n := c.runLocked(x, i, extent, extent)
+		if c.mu.closed || !c.prefetch.tryAcquire(sizeOf(x, i, n)) {
 			return i, false
 		}
-		select {
-		case c.prefetch <- struct{}{}:
-		default:
-			return i, false
-		}
-		n := c.runLocked(x, i, want)
 		ext := c.newExtentLocked(x, i, n, waste)
 		c.metrics.prefetched.Add(float64(ext.size))
 		c.loads.Add(1)
@@ -336,29 +358,43 @@ func (c *Blocks) PrefetchIndex(id base.ObjectID, size int64) {
 	if c.mu.indexes[id] != nil || c.mu.closed {
 		return
 	}
-	select {
-	case c.prefetch <- struct{}{}:
+	if c.prefetch.tryAcquire(indexBytes) {
 		c.startIndexLocked(id, size, c.prefetch, true)
-	default:
 	}
 }
 
-// runLocked decides how many blocks from i on one GET reads: those of one stream, up to want bytes and
-// extentBytes, up to the first that is cached.
-func (c *Blocks) runLocked(x *object.Index, i int, want int64) (n int) {
-	total := int64(0)
-	for k := i; k < len(x.Entries); k++ {
-		e := &x.Entries[k]
-		if e.Stream != x.Entries[i].Stream || c.mu.blocks[blockKey{x.Footer.ID, e.Pos}] != nil {
-			break
+// runLocked decides how many blocks from i on one GET reads: those of one stream that begin in the same extent, until want bytes are
+// reached, up to the first that is cached; and what is left of the stream behind the extent, if it is little.
+func (c *Blocks) runLocked(x *object.Index, i int, want, extent int64) (n int) {
+	first, total, last := &x.Entries[i], int64(0), int64(0)
+	for k := i; ; k++ {
+		if k == len(x.Entries) || x.Entries[k].Stream != first.Stream {
+			return k - i
 		}
-		if n > 0 && (total >= want || total+int64(e.Size) > extentBytes) {
-			break
+		e := &x.Entries[k]
+		if c.mu.blocks[blockKey{x.Footer.ID, e.Pos}] != nil {
+			return max(n, 1)
+		}
+		switch {
+		case k > i && total >= want:
+			return n
+		case e.Pos/extent == first.Pos/extent:
+			n++
+		default:
+			if last += int64(e.Size); last > extent/4 {
+				return n
+			}
 		}
 		total += int64(e.Size)
-		n++
 	}
-	return n
+}
+
+// sizeOf is how many bytes the n blocks from i on have.
+func sizeOf(x *object.Index, i, n int) (bytes int64) {
+	for k := i; k < i+n; k++ {
+		bytes += int64(x.Entries[k].Size)
+	}
+	return bytes
 }
 
 func (c *Blocks) newExtentLocked(x *object.Index, i, n int, waste *atomic.Int64) *extent {
@@ -397,7 +433,7 @@ func (c *Blocks) dropExtentLocked(ext *extent) {
 // shrinkLocked evicts the least recently used entries until the budget is kept, or only loading ones are left.
 func (c *Blocks) shrinkLocked() {
 	for c.mu.bytes > c.opt.Bytes {
-		n := c.mu.lru.back()
+		n := c.victimLocked()
 		if n == nil {
 			return
 		}
@@ -405,21 +441,33 @@ func (c *Blocks) shrinkLocked() {
 	}
 }
 
+// victimLocked returns what is to be evicted next, nil if nothing is loaded. What was read to its end goes first, unless the rest has
+// taken so much that some of it must have been given up by who wanted it.
+func (c *Blocks) victimLocked() *node {
+	if n := c.mu.done.back(); n != nil && c.mu.fresh.bytes <= c.opt.Bytes/8*freshParts {
+		return n
+	}
+	if n := c.mu.fresh.back(); n != nil {
+		return n
+	}
+	return c.mu.done.back()
+}
+
 func (c *Blocks) evictLocked(n *node) {
-	c.mu.lru.remove(n)
+	n.remove()
 	c.mu.bytes -= n.charge
 	n.drop()
 }
 
-func (c *Blocks) load(ext *extent, slots chan struct{}, acquired bool) {
+func (c *Blocks) load(ext *extent, l *lane, acquired bool) {
 	defer c.loads.Done()
 	buf, err := (*slab.Buf)(nil), error(nil)
-	if !acquired {
-		err = c.acquire()
+	if !acquired && l.acquire(c.ctx, ext.size) != nil {
+		err = errClosed
 	}
 	if err == nil {
 		buf, err = c.read(ext)
-		<-slots
+		l.release(ext.size)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -434,7 +482,7 @@ func (c *Blocks) load(ext *extent, slots chan struct{}, acquired bool) {
 	if ext.waiters > 0 {
 		buf.Retain(ext.waiters)
 	}
-	c.mu.lru.pushFront(&ext.node)
+	c.mu.fresh.pushFront(&ext.node)
 	c.shrinkLocked()
 }
 
@@ -486,15 +534,6 @@ func (c *Blocks) retry(op func(ctx context.Context) error) (err error) {
 		}
 	}
 	return err
-}
-
-func (c *Blocks) acquire() error {
-	select {
-	case c.foreground <- struct{}{}:
-		return nil
-	case <-c.ctx.Done():
-		return errClosed
-	}
 }
 
 func wait[T any](ctx context.Context, ready <-chan T) error {

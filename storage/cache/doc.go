@@ -10,9 +10,12 @@
 //  3. Blocks: keyed by object id, which is never reused, so nothing in it can be stale. One GET per block at a time, whoever wants it;
 //     its result, good or bad, goes to everybody who waits for it. A failure is not remembered.
 //  4. Every entry is charged with the memory it really pins (whole slabs) plus a fixed overhead per record, so tiny records cannot
-//     grow memory past the budget. Bounds: Blocks holds at most its budget plus what is being read right now, which is at most
-//     (foregroundGets + prefetchGets) × extentBytes, or one larger record each.
-//  5. Reading ahead uses its own slots, never waits for one, and tells its owner when what it read was evicted unread.
+//     grow memory past the budget. Bounds: Blocks holds at most its budget plus what is being read right now for somebody who waits,
+//     which is at most half the budget or 8 MiB. [TestBudget, TestTinyBudget]
+//  5. Reading ahead has a lane of its own (GETs and bytes), never waits for it, and tells its owner when what it read was evicted unread.
+//     What was read to its end is evicted before what was not. [TestPrefetch]
+//  6. Extents that are read ahead begin at multiples of their size, so readers of one stretch share them, whoever came first, and the number of GETs
+//     depends on bytes, not on readers. [stream: TestCatchUpRequests]
 //
 // Goroutines: one per GET that is under way, ended by Blocks.Close. One mutex per cache, never held across I/O.
 package cache

@@ -1,16 +1,17 @@
 package stream
 
 import (
+	"math"
 	"sync"
 	"time"
 
 	"sluice/base"
 )
 
-// aheadBudget divides what may be read ahead among all sequential readers of the engine: their windows together stay within a part
-// of the block cache, so that what one reader has read ahead is not evicted by another's before it is used. A reader that wants
-// more than its fair share gets it only while there is room; when room is short, windows shrink to the fair share, and those of
-// readers that went away are taken back.
+// aheadBudget divides what readers in sequence may have in memory ahead of them among all of them: together they stay within a part of the
+// block cache, so that what one reader has read ahead is not evicted by another's before it is used. The division is by water-filling: everybody
+// gets what he wants, up to one level for all at which the sum is the limit. Who has more, from a time when there were fewer, keeps
+// it until he asks again; what is held that way others get later.
 type aheadBudget struct {
 	limit int64 // bytes
 
@@ -21,19 +22,18 @@ type aheadBudget struct {
 	}
 }
 
-// grant is what one reader may have read ahead.
+// grant is what one reader wants, and what he has got.
 type grant struct {
-	bytes int64
-	used  time.Time
+	wanted, bytes int64
+	used          time.Time
 }
 
-// aheadShare is the part of the block cache that may be read ahead and not read yet. While a reader uses up what was read ahead for it,
-// as much again is read ahead for the next turn, and both lie in the cache beside what was just read: a quarter each, and a
-// quarter to spare.
-const aheadShare = 4
+// aheadShare is the part of the block cache, in quarters, that is for readers in sequence: what is read ahead of them and the extents they read in. What
+// was read to its end is evicted before it.
+const aheadShare = 3
 
-// aheadIdle is how long a reader keeps its window without reading.
-const aheadIdle = 5 * time.Second
+// aheadIdle is how long a reader keeps its room without reading.
+const aheadIdle = 2 * time.Second
 
 func newAheadBudget(limit int64) *aheadBudget {
 	b := &aheadBudget{limit: limit}
@@ -41,45 +41,70 @@ func newAheadBudget(limit int64) *aheadBudget {
 	return b
 }
 
-// want asks for a window of so many bytes for c and returns what it may have: 0 gives the window back.
+// want asks for room of so many bytes for c and returns what it may have: 0 gives the room back.
 func (b *aheadBudget) want(c *cursor, bytes int64, now time.Time) int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	g := b.mu.windows[c]
 	if bytes == 0 {
 		b.dropLocked(c)
 		return 0
 	}
+	g := b.mu.windows[c]
 	if g == nil {
 		g = &grant{}
 		b.mu.windows[c] = g
 	}
-	g.used = now
-	rest := b.limit - (b.mu.total - g.bytes)
-	if bytes > rest {
-		b.expireLocked(now)
-		rest = b.limit - (b.mu.total - g.bytes)
-		fair := b.limit / int64(len(b.mu.windows))
-		bytes = min(bytes, max(rest, min(g.bytes, fair)))
-		if bytes < min(readAheadMin, fair) {
-			bytes = min(readAheadMin, fair) // a newcomer gets its share at once; the others shrink as they read on
-		}
+	g.wanted, g.used = bytes, now
+	level := b.levelLocked()
+	if (level < bytes || b.mu.total-g.bytes+bytes > b.limit) && b.expireLocked(now) {
+		level = b.levelLocked()
 	}
-	if b.mu.total > b.limit { // newcomers came: back to the fair share
-		bytes = min(bytes, max(b.limit/int64(len(b.mu.windows)), 1))
-	}
+	bytes = min(bytes, level)
+	bytes = max(min(bytes, b.limit-(b.mu.total-g.bytes)), min(bytes, readAheadMin))
 	b.mu.total += bytes - g.bytes
 	g.bytes = bytes
 	return bytes
 }
 
-// expireLocked takes back the windows of readers that went away.
-func (b *aheadBudget) expireLocked(now time.Time) {
+// touch notes that a reader is still there.
+func (b *aheadBudget) touch(c *cursor, now time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if g := b.mu.windows[c]; g != nil {
+		g.used = now
+	}
+}
+
+// levelLocked returns the level up to which everybody gets what he wants.
+func (b *aheadBudget) levelLocked() int64 {
+	rest, n, level := b.limit, int64(len(b.mu.windows)), int64(0)
+	for n > 0 {
+		level = rest / n // for those who are not known to want less
+		before := n
+		rest, n = b.limit, 0
+		for _, g := range b.mu.windows {
+			if g.wanted <= level {
+				rest -= g.wanted
+			} else {
+				n++
+			}
+		}
+		if n == before {
+			return max(level, 1)
+		}
+	}
+	return math.MaxInt64
+}
+
+// expireLocked takes back the room of readers that went away, and reports whether there were any.
+func (b *aheadBudget) expireLocked(now time.Time) (some bool) {
 	for c, g := range b.mu.windows {
 		if now.Sub(g.used) > aheadIdle {
 			b.dropLocked(c)
+			some = true
 		}
 	}
+	return some
 }
 
 func (b *aheadBudget) dropLocked(c *cursor) {

@@ -43,7 +43,7 @@ func (s *Stream) readCold(ctx context.Context, from, to base.Offset, maxBytes in
 	}
 	s.e.metrics.coldReads.Inc()
 	s.e.metrics.coldBytes.Add(float64(r.c.Bytes))
-	s.readAhead(ctx, from, r.c)
+	s.readAhead(ctx, from, r.c, r.waited)
 	return r.c, true, nil
 }
 
@@ -57,8 +57,9 @@ type coldRead struct {
 	minOne   bool
 	wait     bool
 
-	full bool // the next record does not fit or lies beyond the end
-	cold bool // stopped at something that is not in memory
+	full   bool // the next record does not fit or lies beyond the end
+	cold   bool // stopped at something that is not in memory
+	waited bool // for a block that was not in memory
 }
 
 // mayWait reports whether something that is not in memory is worth waiting for; if not, the read stops there.
@@ -103,6 +104,7 @@ func (r *coldRead) object(ctx context.Context, o ObjectRange) error {
 			if !r.mayWait() {
 				return nil
 			}
+			r.waited = true
 			if b, err = r.s.e.blocks.Get(ctx, x, i, int64(min(max(r.maxBytes, readAheadMin), coldReadMax))); err != nil {
 				return gone(o.ID, err)
 			}

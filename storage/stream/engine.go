@@ -50,7 +50,7 @@ func New(opt Options) *Engine {
 	e := &Engine{opt: opt, metrics: newMetrics(opt.Registerer), wal: cache.NewWAL(0)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
 	e.blocks = cache.NewBlocks(cache.Options{Cluster: opt.Cluster, Store: opt.Store, Pool: opt.Pool, Bytes: opt.BlockCacheBytes, Pause: opt.pauseMin / 2, Registerer: opt.Registerer})
-	e.ahead = newAheadBudget(opt.BlockCacheBytes / aheadShare)
+	e.ahead = newAheadBudget(opt.BlockCacheBytes / 4 * aheadShare)
 	e.streams.byID = map[base.StreamID]*Stream{}
 	e.up.init()
 	e.registerGauges(opt.Registerer)

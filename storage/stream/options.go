@@ -54,7 +54,7 @@ const (
 	readAheadMin     = 512 << 10
 	readAheadMax     = 32 << 20
 	readAheadRearm   = 8 << 20 // bytes read in sequence until reading ahead is tried again after it was in vain
-	readAheadCursors = 8       // sequential readers tracked per stream
+	readAheadCursors = 64      // sequential readers tracked per stream
 )
 
 func (o Options) withDefaults() Options {

@@ -7,11 +7,17 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/storage/cache"
+	"sluice/storage/object"
 )
 
 // readAhead knows the sequential cold readers of a stream. A read that begins where an earlier one ended is sequential; each one doubles
 // the window that is read ahead of it, up to a bound. When bytes that were read ahead are evicted unread, the cache is too small
 // for the reader's pace, and reading ahead stops until the reader has gone on for a while without.
+//
+// What is read ahead is whole extents of the objects, as large as the window allows: a reader that goes on by a megabyte at a time
+// has one GET made for every four or eight of them, and readers of one stretch find each other's extents. A reader takes room of the
+// budget only while it is he who has GETs made; one that follows another takes none.
 type readAhead struct {
 	mu struct {
 		sync.Mutex
@@ -25,16 +31,16 @@ type cursor struct {
 	next  base.Offset // where it will read
 	used  uint64      // clock of its last read
 	ahead base.Offset // everything from next up to here has been read ahead, or is being
+	own   base.Offset // up to here that was for this reader
 
-	window int64        // bytes to keep read ahead; 0: none
-	off    bool         // reading ahead was in vain
-	since  int64        // bytes read since then
-	waste  atomic.Int64 // bytes evicted unread, added by the block cache
+	want  int64        // bytes to keep read ahead, as far as the budget allows; 0: none
+	off   bool         // reading ahead was in vain
+	since int64        // bytes read since then
+	waste atomic.Int64 // bytes evicted unread, added by the block cache
 }
 
-// step notes a read of [from, end) and returns the reader's cursor and how many bytes beyond end should be in memory, as far as the
-// budget allows.
-func (a *readAhead) step(from, end base.Offset, bytes int64, budget *aheadBudget) (*cursor, int64) {
+// step notes a read of [from, end), which missed if it had to wait for the bucket. It returns the reader's cursor and how many bytes beyond end he should find in memory.
+func (a *readAhead) step(from, end base.Offset, bytes int64, missed bool, budget *aheadBudget) (*cursor, int64) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.mu.clock++
@@ -45,17 +51,40 @@ func (a *readAhead) step(from, end base.Offset, bytes int64, budget *aheadBudget
 		return c, 0
 	}
 	c.next, c.used, c.ahead = end, a.mu.clock, max(c.ahead, end)
+	if missed {
+		c.ahead = end // what was there may have been evicted
+	}
 	switch {
 	case c.waste.Swap(0) > 0:
-		c.window, c.off, c.since = budget.want(c, 0, time.Now()), true, 0
+		c.want, c.off, c.since = 0, true, 0
+		budget.want(c, 0, time.Time{})
 	case c.off:
 		if c.since += bytes; c.since >= readAheadRearm {
 			c.off = false
 		}
 	default:
-		c.window = budget.want(c, min(max(2*c.window, readAheadMin), readAheadMax), time.Now())
+		c.want = min(max(2*c.want, readAheadMin), readAheadMax)
 	}
-	return c, c.window
+	return c, c.want
+}
+
+// extentOf is the size of the extents that a reader with such a window is read ahead by.
+func extentOf(window int64) int64 {
+	extent := int64(cache.ExtentMin)
+	for extent < cache.ExtentMax && 2*extent <= window {
+		extent *= 2
+	}
+	return extent
+}
+
+// roomOf is what a reader with such a window has in memory at most: the window, the extent that is read as soon as less than the window
+// is there, and the one he is reading in.
+func roomOf(window int64) int64 { return window + 2*extentOf(window) }
+
+// plan makes the most of what a reader was granted: the window and the extents it is filled with.
+func plan(room int64) (window, extent int64) {
+	extent = extentOf(room / 3)
+	return max(room-2*extent, room/3), extent
 }
 
 func (a *readAhead) findLocked(from base.Offset) *cursor {
@@ -85,11 +114,32 @@ func (a *readAhead) newLocked(budget *aheadBudget) *cursor {
 	return c
 }
 
-// moved notes that everything below ahead is read ahead.
-func (a *readAhead) moved(c *cursor, ahead base.Offset) {
+// moved notes that everything below ahead is read ahead, and whether it was for this reader. A reader for whom others have read ahead all
+// that is there gives back his room.
+func (a *readAhead) moved(c *cursor, ahead base.Offset, own bool, budget *aheadBudget) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	c.ahead = max(c.ahead, ahead)
+	if own {
+		c.own = ahead
+	} else if c.own <= c.next {
+		budget.want(c, 0, time.Time{})
+	} else {
+		budget.touch(c, time.Now())
+	}
+}
+
+// takeOver makes c the one for whom what lies behind at is read, in the place of readers for whom everything up to there was: they read the same
+// stretch, and need no room of their own.
+func (a *readAhead) takeOver(c *cursor, at base.Offset, budget *aheadBudget) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, o := range a.mu.cursors {
+		if o != c && o.next <= at && at <= o.own {
+			o.own = o.next
+			budget.want(o, 0, time.Time{})
+		}
+	}
 }
 
 func (a *readAhead) position(c *cursor) base.Offset {
@@ -98,55 +148,89 @@ func (a *readAhead) position(c *cursor) base.Offset {
 	return c.ahead
 }
 
-// readAhead reads ahead of a read that returned chunk. It never waits: what the free slots do not allow is left to the next read.
-func (s *Stream) readAhead(ctx context.Context, from base.Offset, chunk *Chunk) {
-	c, window := s.ahead.step(from, chunk.End, int64(chunk.Bytes), s.e.ahead)
+// readAhead reads ahead of a read that returned chunk. It never waits: what there is no room for is left to the next read.
+func (s *Stream) readAhead(ctx context.Context, from base.Offset, chunk *Chunk, missed bool) {
+	c, want := s.ahead.step(from, chunk.End, int64(chunk.Bytes), missed, s.e.ahead)
 	end := s.coldEnd()
-	if window == 0 || chunk.End >= end {
+	if chunk.End >= end {
+		s.e.ahead.want(c, 0, time.Time{}) // the rest is in the WAL cache
+		return
+	}
+	if want == 0 {
 		return
 	}
 	loc, err := s.e.opt.Catalog.Locate(ctx, s.id, chunk.End, locateLimit)
 	if err != nil {
 		return
 	}
-	at, ahead := chunk.End, s.ahead.position(c)
+	f := filling{s: s, c: c, at: chunk.End, ahead: s.ahead.position(c), window: want}
 	for _, o := range loc.Objects {
-		if window <= 0 || at >= end {
-			break
-		}
-		var ok bool
-		if at, window, ok = s.readAheadObject(o, at, ahead, window, c); !ok {
+		if f.window <= 0 || f.at >= end || !f.object(o) {
 			break
 		}
 	}
-	s.ahead.moved(c, at)
+	s.ahead.moved(c, f.at, f.granted, s.e.ahead)
 }
 
-// readAheadObject walks the blocks of one object from offset at on, counts those below ahead against the window, and reads the others. It
-// reports whether it got to the object's end.
-func (s *Stream) readAheadObject(o ObjectRange, at, ahead base.Offset, window int64, c *cursor) (base.Offset, int64, bool) {
-	x, ok := s.e.blocks.TryIndex(o.ID)
+// filling is one attempt to fill a window.
+type filling struct {
+	s       *Stream
+	c       *cursor
+	at      base.Offset // what is next
+	ahead   base.Offset // everything below is in memory or on its way
+	window  int64       // bytes still to be had
+	extent  int64       // once granted
+	granted bool
+}
+
+// grant asks the budget for room when the first GET is to be made; what is not granted comes off the window. It reports whether the
+// window is still open.
+func (f *filling) grant() bool {
+	if f.granted {
+		return f.window > 0
+	}
+	f.granted = true
+	f.s.ahead.takeOver(f.c, f.at, f.s.e.ahead)
+	window, extent := plan(f.s.e.ahead.want(f.c, roomOf(f.c.want), time.Now()))
+	f.window -= max(0, f.c.want-window)
+	f.extent = min(extent, extentOf(f.c.want))
+	return f.window > 0
+}
+
+// object walks the blocks of one object from f.at on, counts those that are there against the window, and reads the others. It reports
+// whether it got to the object's end.
+func (f *filling) object(o ObjectRange) bool {
+	blocks := f.s.e.blocks
+	x, ok := blocks.TryIndex(o.ID)
 	if !ok {
-		s.e.blocks.PrefetchIndex(o.ID, o.Size)
-		return at, window, false
+		blocks.PrefetchIndex(o.ID, o.Size)
+		return false
 	}
-	i, found := x.Find(s.id, max(at, o.Range.Start))
-	for found && i < len(x.Entries) && x.Entries[i].Stream == s.id && x.Entries[i].Range.Start < o.Range.End {
+	i, found := x.Find(f.s.id, max(f.at, o.Range.Start))
+	for found && i < len(x.Entries) && x.Entries[i].Stream == f.s.id && x.Entries[i].Range.Start < o.Range.End {
 		e := &x.Entries[i]
-		if window <= 0 {
-			return at, window, false
-		}
-		if e.Range.End <= ahead {
-			at, window, i = e.Range.End, window-int64(e.Size), i+1
+		switch {
+		case f.window <= 0:
+			return false
+		case e.Range.End <= f.ahead || blocks.Has(x, i):
+			f.took(e)
+			i++
 			continue
+		case !f.grant():
+			return false
 		}
-		next, started := s.e.blocks.Prefetch(x, i, window, &c.waste)
+		next, done := blocks.Prefetch(x, i, f.window, f.extent, &f.c.waste)
 		for ; i < next; i++ {
-			at, window = x.Entries[i].Range.End, window-int64(x.Entries[i].Size)
+			f.took(&x.Entries[i])
 		}
-		if !started {
-			return at, window, false
+		if !done {
+			return false
 		}
 	}
-	return max(at, o.Range.End), window, true
+	f.at = max(f.at, o.Range.End)
+	return true
+}
+
+func (f *filling) took(e *object.Entry) {
+	f.at, f.window = e.Range.End, f.window-int64(e.Size)
 }
