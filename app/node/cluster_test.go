@@ -64,7 +64,7 @@ func (c *cluster) at(n *Node, opts ...kgo.Opt) *kgo.Client {
 
 // settings under which brokers are given up quickly.
 func clusterSettings(t *testing.T, wal string) []string {
-	return []string{"wal=" + wal, "wal-puts-per-second=1000", "broker.session.timeout.ms=1500", "data=" + t.TempDir()}
+	return []string{"wal=" + wal, "wal-s3-puts-per-second=1000", "broker.session.timeout.ms=1500", "data=" + t.TempDir()}
 }
 
 func TestBrokersShareTheLoad(t *testing.T) {

@@ -64,7 +64,7 @@ func TestBucketOutage(t *testing.T) {
 
 // Every put of the bucket that may have happened is found out about: answers that are lost cost nothing but time.
 func TestLostAnswers(t *testing.T) {
-	c := newCluster(t, "wal=s3", "wal-puts-per-second=1000")
+	c := newCluster(t, "wal=s3", "wal-s3-puts-per-second=1000")
 	store := fault.New(c.store, 2, fault.Rule{Name: "lost", Op: fault.Put, Prob: 0.2, Effect: fault.LoseAnswer}, fault.Rule{Name: "late", Op: fault.Put, Prob: 0.1, Effect: fault.Late})
 	c.store = store
 	c.start()

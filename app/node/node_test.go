@@ -212,7 +212,7 @@ func TestAcknowledgedRecordsSurvive(t *testing.T) {
 		{"crash with WAL in a directory", "wal=file://" + t.TempDir() + "?segment=1MiB&capacity=16MiB", (*cluster).crash},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			c := newCluster(t, "data="+t.TempDir(), "wal-puts-per-second=1000", tc.wal)
+			c := newCluster(t, "data="+t.TempDir(), "wal-s3-puts-per-second=1000", tc.wal)
 			end := tc.end
 			c.start()
 			c.createTopic("kept", 4)

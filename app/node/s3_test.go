@@ -18,7 +18,7 @@ func TestEverythingIsInTheBucket(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := newCluster(t, "bucket="+bucket, "wal=s3", "wal-puts-per-second=200", "data="+t.TempDir())
+	c := newCluster(t, "bucket="+bucket, "wal=s3", "wal-s3-puts-per-second=200", "data="+t.TempDir())
 	c.store = store
 	first := c.start().Info().Node
 	c.createTopic("kept", 3)
@@ -48,7 +48,7 @@ func TestWALHasItsOwnBucket(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	c := newCluster(t, "bucket="+data.String(), "wal="+express.String(), "wal-puts-per-second=200", "upload-interval=1h", "data="+t.TempDir())
+	c := newCluster(t, "bucket="+data.String(), "wal="+express.String(), "wal-s3-puts-per-second=200", "upload-interval=1h", "data="+t.TempDir())
 	c.store = stores[data.String()]
 	first := c.start().Info()
 	if !strings.HasPrefix(first.WAL, express.String()) {

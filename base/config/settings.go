@@ -196,8 +196,8 @@ var settings = []Setting{
 	{Name: "stream-object-bytes", Group: upload, Kind: Size, Default: "8MiB", Min: "4KiB",
 		Doc:   "A partition with so many bytes in one upload gets an object of its own.",
 		field: func(c *Config) any { return &c.StreamObjectBytes }},
-	{Name: "wal-puts-per-second", Group: upload, Kind: Int, Default: "4", Min: "1", Max: "10000",
-		Doc:   "Request budget of an s3 WAL: puts per second while they are small. More puts cost more money and give lower latency.",
+	{Name: "wal-s3-puts-per-second", Group: upload, Kind: Int, Default: "4", Min: "1", Max: "10000",
+		Doc:   "Request budget of an s3 WAL: puts per second while they are small; full objects of 8 MiB go out beyond it. More puts cost more money and give lower latency.",
 		field: func(c *Config) any { return &c.WALPutsPerSecond }},
 
 	{Name: "auto.create.topics.enable", Group: kafka, Kind: Bool, Default: "true",

@@ -11,6 +11,12 @@
 // unknown (timeout, conflict, server error, failed read-back) is repeated with the same bytes until it is known; it is never
 // skipped and never given up while the writer lives.
 //
+// How a put is hedged (WriterOptions.Hedge). A put that takes twice the 95th percentile of recent ones of its size is made again beside
+// the first one: the same bytes, the same key, the same condition. The first decisive answer counts, a taken slot being read back as
+// ever; then the other attempt is called off, and the append is acknowledged when it has returned too. At most one put in twenty is
+// hedged, so a store that is slow because it has too much to do does not get twice as much. A put that was called off may come late, into a
+// slot that has been trimmed meanwhile: it does no harm there, for nobody reads below the trim, but somebody has to delete it (Writer.Doubtful).
+//
 // How a seal works. The sealer walks from a slot that is known not to be trimmed to the first empty slot and puts a seal there; if
 // the slot got filled meanwhile it goes on from there. The seal's position is the number of the epoch's data slots. What lies
 // behind it is garbage that nobody ever acknowledged, because the writer could not get past the slot of the seal.
@@ -30,7 +36,7 @@
 //     affair: slots may be deleted only below a position that every sealer starts from or after.
 //  10. Listing is used only to find slots to delete. It never decides what is true.
 //
-// Goroutines: a Writer has one per slot being put (at most K) and one that calls done, while there are appends to complete; none
+// Goroutines: a Writer has one per slot being put (at most K), another one for each that is hedged, and one that calls done, while there are appends to complete; none
 // when idle. One mutex guards a writer's state; it is never held during I/O or a callback. Seal and ReadRange start goroutines
 // that end before they return.
 package slotlog

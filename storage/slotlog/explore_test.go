@@ -25,6 +25,7 @@ type world struct {
 	slots   [8]owner
 	late    []lateSlot // puts that were given up by their caller and may still happen
 	faults  int        // left
+	hedges  int        // left
 	trim    uint64     // the committed trim; frozen once a sealer has read it
 	frozen  bool
 	dirty   bool // what a late put stores are other bytes under the same nonce: its body was reused too early
@@ -48,6 +49,12 @@ const (
 	sealDeleted      bug = "the seal is deleted"
 )
 
+// What an attempt waits for whose put has happened.
+const (
+	answerStored action = 100 + iota
+	answerTaken
+)
+
 type lateSlot struct {
 	slot uint64
 	who  owner
@@ -57,7 +64,7 @@ type simWriter struct {
 	machine
 	who     owner
 	first   uint64
-	pending map[uint64]action // next action of each flight
+	pending map[uint64][]action // next action of each attempt
 	closed  bool
 	acked   uint64 // slots [first, acked) are acknowledged
 	failed  int
@@ -79,9 +86,9 @@ func (w *world) clone() *world {
 	for i, x := range w.writers {
 		y := *x
 		y.flights = slices.Clone(x.flights)
-		y.pending = make(map[uint64]action, len(x.pending))
+		y.pending = make(map[uint64][]action, len(x.pending))
 		for slot, a := range x.pending {
-			y.pending[slot] = a
+			y.pending[slot] = slices.Clone(a)
 		}
 		c.writers[i] = &y
 	}
@@ -96,11 +103,13 @@ func (w *world) clone() *world {
 // key identifies the state.
 func (w *world) key() string {
 	var b strings.Builder
-	fmt.Fprint(&b, w.slots, w.late, w.faults, w.trim, w.frozen)
+	fmt.Fprint(&b, w.slots, w.late, w.faults, w.hedges, w.trim, w.frozen)
 	for _, x := range w.writers {
 		fmt.Fprint(&b, "|", x.head, x.started, x.tail, x.flights, x.stopped, x.acked, x.failed)
 		for slot := x.head; slot < x.started; slot++ {
 			if a, ok := x.pending[slot]; ok {
+				a = slices.Clone(a)
+				slices.Sort(a) // attempts are alike
 				fmt.Fprint(&b, slot, a)
 			}
 		}
@@ -117,6 +126,9 @@ func (x *simWriter) settle() {
 		slot, ok, done := x.complete()
 		if !done {
 			break
+		}
+		if len(x.pending[slot]) > 0 {
+			violated("slot %d is completed while an attempt may look at its body", slot)
 		}
 		switch {
 		case ok && x.failed > 0:
@@ -137,15 +149,20 @@ func (x *simWriter) settle() {
 		if !ok {
 			return
 		}
-		x.pending[slot] = doPut
+		x.pending[slot] = []action{doPut}
 	}
 }
 
-func (x *simWriter) tell(slot uint64, e event) {
-	if next := x.report(slot, e); next == doEnd {
+// tell reports what came of the last action of the slot's attempt n.
+func (x *simWriter) tell(slot uint64, n int, e event) {
+	all := x.pending[slot]
+	switch next := x.report(slot, e); {
+	case next != doEnd:
+		all[n] = next
+	case len(all) == 1:
 		delete(x.pending, slot)
-	} else {
-		x.pending[slot] = next
+	default:
+		x.pending[slot] = slices.Delete(all, n, n+1)
 	}
 	x.settle()
 }
@@ -171,8 +188,16 @@ func (w *world) steps() []step {
 	add := func(name string, do func(w *world)) { all = append(all, step{name, do}) }
 	for i, x := range w.writers {
 		for slot := x.head; slot < x.started; slot++ {
-			if a, ok := x.pending[slot]; ok {
-				w.flightSteps(add, i, slot, a)
+			for n := range x.pending[slot] {
+				w.attemptSteps(add, i, slot, n)
+			}
+			if len(x.pending[slot]) == 1 && w.hedges > 0 && !x.decided(slot) {
+				add(fmt.Sprintf("writer %d slot %d: hedge", x.who, slot), func(w *world) {
+					x := w.writers[i]
+					if w.hedges--; x.hedge(slot) {
+						x.pending[slot] = append(x.pending[slot], doPut)
+					}
+				})
 			}
 		}
 	}
@@ -203,10 +228,11 @@ func (w *world) steps() []step {
 	return all
 }
 
-func (w *world) flightSteps(add func(string, func(*world)), i int, slot uint64, a action) {
-	who := w.writers[i].who
+// attemptSteps adds what can happen to attempt n at a slot.
+func (w *world) attemptSteps(add func(string, func(*world)), i int, slot uint64, n int) {
+	who, hedged := w.writers[i].who, w.hedges > 0 || len(w.writers[i].pending[slot]) > 1
 	tell := func(name string, do func(w *world) event) {
-		add(fmt.Sprintf("writer %d slot %d: %s", who, slot, name), func(w *world) { w.writers[i].tell(slot, do(w)) })
+		add(fmt.Sprintf("writer %d slot %d attempt %d: %s", who, slot, n, name), func(w *world) { w.writers[i].tell(slot, n, do(w)) })
 	}
 	put := func(w *world) event {
 		if w.putSlot(slot, who) {
@@ -221,20 +247,48 @@ func (w *world) flightSteps(add func(string, func(*world)), i int, slot uint64, 
 	if w.bug == skipUndetermined {
 		lost = putStored
 	}
-	switch a {
+	late := func(w *world) {
+		l := lateSlot{slot, who}
+		if w.dirty {
+			l.who += dirtied
+		}
+		w.late = append(w.late, l)
+	}
+	switch a := w.writers[i].pending[slot][n]; a {
 	case doPut:
+		if w.writers[i].decided(slot) { // nobody waits for it any more
+			tell("put called off", func(*world) event { return unknown })
+			if w.hedges > 0 || hedged {
+				tell("put called off, and done later", func(w *world) event { late(w); return unknown })
+			}
+		}
+		if hedged { // the other attempt may come between the put and its answer
+			add(fmt.Sprintf("writer %d slot %d attempt %d: put done, the answer is on its way", who, slot, n), func(w *world) {
+				a := answerTaken
+				if put(w) == putStored {
+					a = answerStored
+				}
+				w.writers[i].pending[slot][n] = a
+			})
+		}
 		tell("put", put)
 		if w.faults > 0 {
 			tell("put, answer lost", func(w *world) event { w.faults--; put(w); return lost })
 			tell("put later", func(w *world) event {
 				w.faults--
-				l := lateSlot{slot, who}
-				if w.dirty {
-					l.who += dirtied
-				}
-				w.late = append(w.late, l)
+				late(w)
 				return lost
 			})
+		}
+	case answerStored, answerTaken:
+		tell("answer", func(*world) event {
+			if a == answerStored {
+				return putStored
+			}
+			return putTaken
+		})
+		if w.writers[i].decided(slot) {
+			tell("answer not awaited", func(*world) event { return unknown })
 		}
 	case doReadBack:
 		tell("read back", func(w *world) event {
@@ -370,7 +424,7 @@ func (w *world) checkEnd() {
 func newWorld(window, appends, writers, sealers, faults int) *world {
 	w := &world{faults: faults}
 	for i := range writers {
-		x := &simWriter{machine: newMachine(0, window), who: owner(i + 1), pending: map[uint64]action{}, total: appends}
+		x := &simWriter{machine: newMachine(0, window), who: owner(i + 1), pending: map[uint64][]action{}, total: appends}
 		for range appends {
 			x.admit()
 		}
@@ -428,23 +482,27 @@ func (w *world) End() (err error) {
 
 func TestEveryInterleaving(t *testing.T) {
 	for _, c := range []struct {
-		window, appends, writers, sealers, faults int
-		dirty                                     bool
+		window, appends, writers, sealers, faults, hedges int
+		dirty                                             bool
 	}{
-		{1, 2, 1, 1, 3, false},
-		{2, 3, 1, 1, 2, false},
-		{2, 2, 1, 2, 2, false},
-		{2, 2, 2, 1, 1, false},
-		{1, 1, 2, 1, 3, false},
-		{3, 3, 1, 0, 3, false},
-		{2, 2, 1, 1, 2, true},
-		{2, 2, 2, 2, 1, false}, // deep
+		{1, 2, 1, 1, 3, 0, false},
+		{2, 3, 1, 1, 2, 0, false},
+		{2, 2, 1, 2, 2, 0, false},
+		{2, 2, 2, 1, 1, 0, false},
+		{1, 1, 2, 1, 3, 0, false},
+		{3, 3, 1, 0, 3, 0, false},
+		{2, 2, 1, 1, 2, 0, true},
+		{1, 2, 1, 1, 1, 1, false},
+		{1, 2, 1, 1, 0, 2, false},
+		{2, 2, 1, 1, 0, 1, false},
+		{1, 1, 2, 1, 0, 1, false},
+		{2, 2, 2, 2, 1, 0, false}, // deep
 	} {
 		if c.writers+c.sealers == 4 && !explore.Deep() {
 			continue
 		}
 		w := newWorld(c.window, c.appends, c.writers, c.sealers, c.faults)
-		w.dirty = c.dirty
+		w.dirty, w.hedges = c.dirty, c.hedges
 		res := explore.Walk(w, explore.Limit{})
 		if res.Found != nil {
 			t.Errorf("%+v: %v", c, res.Found)

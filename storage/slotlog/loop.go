@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -27,9 +28,11 @@ type Writer struct {
 		err        error       // why the writer stopped
 		completed  []completion
 		completing bool // a goroutine is calling done
-		flights    int  // goroutines
+		flights    int  // attempts, a goroutine each
+		hedger     hedger
+		doubts     []doubt
 	}
-	quiet sync.Cond // on mu: no flight, no completion
+	quiet sync.Cond // on mu: no attempt, no completion
 }
 
 // appendOp is one append until it is completed.
@@ -154,17 +157,31 @@ func (w *Writer) complete() {
 	}
 }
 
-// report tells the machine what came of a flight's last action and returns the next one.
-func (w *Writer) report(slot uint64, e event, cause error) action {
+// report tells the machine what came of an attempt's last action and returns the next one.
+func (w *Writer) report(f *flightIO, e event, cause error) action {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	next := w.mu.rules.report(slot, e)
-	if w.mu.rules.stopped && w.mu.err == nil {
+	rules := &w.mu.rules
+	was := rules.decided(f.slot)
+	next := rules.report(f.slot, e)
+	if rules.stopped && w.mu.err == nil {
 		w.stopLocked(cause)
-		w.opt.Logger.Warn("slot log writer stopped", "log", w.log.Name, "epoch", w.epoch, "slot", slot, "error", cause)
+		w.opt.Logger.Warn("slot log writer stopped", "log", w.log.Name, "epoch", w.epoch, "slot", f.slot, "error", cause)
 		if e == readForeign {
 			w.metrics.fenced.Inc()
 		}
+	}
+	if !was && rules.decided(f.slot) {
+		f.cancel() // the other attempt
+		if !rules.stopped {
+			took := time.Since(f.begun)
+			w.mu.hedger.ended(f.size, took)
+			w.metrics.puts.Observe(took.Seconds())
+			w.metrics.bytes.Add(float64(f.size))
+		}
+	}
+	if base.IsKind(cause, base.Undetermined) {
+		w.doubtLocked(f.slot)
 	}
 	if next == doEnd {
 		w.mu.flights--
@@ -174,35 +191,95 @@ func (w *Writer) report(slot uint64, e event, cause error) action {
 	return next
 }
 
-// fly drives one slot until it is stored or the writer has stopped.
+// fly makes the first attempt at a slot.
 func (w *Writer) fly(slot uint64, op *appendOp) {
-	f := flightIO{Log: w.log, key: w.log.Key(w.epoch, slot), slot: slot, epoch: w.epoch}
-	begun := time.Now()
-	e, cause := f.encode(w.opt.Nonce, op)
-	next := doPut
-	if e == refused {
-		next = w.report(slot, e, cause)
+	f := &flightIO{Log: w.log, key: w.log.Key(w.epoch, slot), slot: slot, epoch: w.epoch, begun: time.Now()}
+	f.life, f.cancel = context.WithCancel(w.life) // report ends it
+	if e, cause := f.encode(w.opt.Nonce, op); e == refused {
+		w.report(f, e, cause)
+		return
 	}
-	for attempt := 1; next != doEnd; {
+	if !w.opt.Hedge {
+		w.attempt(f)
+		return
+	}
+	w.mu.Lock()
+	slow := w.mu.hedger.begin(f.size)
+	w.mu.Unlock()
+	if slow > 0 {
+		timer := time.AfterFunc(slow, func() { w.hedge(f) })
+		defer timer.Stop()
+	}
+	w.attempt(f)
+}
+
+// hedge makes a second attempt at a slot, if the first one is still under way and hedges are left. It runs on a goroutine of its own.
+func (w *Writer) hedge(f *flightIO) {
+	w.mu.Lock()
+	again := !w.mu.rules.decided(f.slot) && w.mu.hedger.credit >= 1 && w.mu.rules.hedge(f.slot) && w.mu.hedger.take()
+	if again {
+		w.mu.flights++
+	}
+	w.mu.Unlock()
+	if again {
+		w.metrics.hedges.Inc()
+		w.attempt(f)
+	}
+}
+
+// attempt does what the rules say until the slot is stored, the other attempt goes on alone, or the writer has stopped.
+func (w *Writer) attempt(f *flightIO) {
+	var e event
+	var cause error
+	next := doPut
+	for n := 1; next != doEnd; {
 		switch next {
 		case doPut:
-			e, cause = f.put(w.life, w.opt.PutTimeout*time.Duration(min(attempt, maxTimeoutFactor)))
+			e, cause = f.put(f.life, w.opt.PutTimeout*time.Duration(min(n, maxTimeoutFactor)))
 		case doReadBack:
 			w.metrics.readBacks.Inc()
-			e, cause = f.readBack(w.life, w.opt.PutTimeout)
+			e, cause = f.readBack(f.life, w.opt.PutTimeout)
 		case doPause:
 			w.metrics.retries.Inc()
-			w.opt.Logger.Info("slot undetermined, putting it again", "key", f.key, "attempt", attempt, "error", cause)
-			sleep(w.life, pause(attempt, w.opt.RetryMin, w.opt.RetryMax))
-			attempt++
-			e = passed
+			w.opt.Logger.Info("slot undetermined, putting it again", "key", f.key, "attempt", n, "error", cause)
+			sleep(f.life, pause(n, w.opt.RetryMin, w.opt.RetryMax))
+			n++
+			e, cause = passed, nil
 		}
-		if e == putStored || e == readOurs {
-			w.metrics.puts.Observe(time.Since(begun).Seconds())
-			w.metrics.bytes.Add(float64(f.size))
-		}
-		next = w.report(slot, e, cause)
+		next = w.report(f, e, cause)
 	}
+}
+
+// doubtsMax bounds the slots that are remembered because a put of theirs may come late. Those beyond are left to whoever looks for what
+// nobody refers to.
+const doubtsMax = 4096
+
+// doubt is a slot that a put which nobody waits for any more may fill again after it was deleted.
+type doubt struct {
+	slot uint64
+	at   time.Time // when the put was given up
+}
+
+func (w *Writer) doubtLocked(slot uint64) {
+	if len(w.mu.doubts) == doubtsMax {
+		w.mu.doubts = slices.Delete(w.mu.doubts, 0, doubtsMax/2)
+	}
+	w.mu.doubts = append(w.mu.doubts, doubt{slot, time.Now()})
+}
+
+// Doubtful returns the slots below below of which a put was given up, because it took too long or another one was quicker, before the
+// given time, and forgets them: such a put may have come after the slot was deleted.
+func (w *Writer) Doubtful(below uint64, before time.Time) (slots []uint64) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.mu.doubts = slices.DeleteFunc(w.mu.doubts, func(d doubt) bool {
+		if d.slot >= below || !d.at.Before(before) {
+			return false
+		}
+		slots = append(slots, d.slot)
+		return true
+	})
+	return slots
 }
 
 // maxTimeoutFactor bounds how far the deadline of an attempt grows with the attempts: on a link that is too slow for the deadline,
@@ -219,11 +296,14 @@ func sleep(ctx context.Context, d time.Duration) {
 	}
 }
 
-// flightIO does the I/O of one slot and says what came of it.
+// flightIO does the I/O of one slot and says what came of it. Its attempts share it; nothing changes after encode.
 type flightIO struct {
 	Log
 	key         string
 	epoch, slot uint64
+	begun       time.Time       // of the first attempt
+	life        context.Context // of the attempts; ends when it is decided what became of the slot
+	cancel      context.CancelFunc
 	header      []byte
 	whole       [][]byte // header and body; fixed from the first attempt on
 	size        int

@@ -1,7 +1,8 @@
 package slotlog
 
 // machine holds the rules of a writer. It knows slots, not bytes: each append is the next slot, and a slot that has been started
-// is driven by its own flight, which does what the machine tells it and reports what came of it.
+// is driven by its own flight: one attempt, or two while the slot is hedged. An attempt does what the machine tells it and reports
+// what came of it, until it is over.
 //
 // The slots are in three rows, head ≤ started ≤ tail:
 //
@@ -16,22 +17,22 @@ type machine struct {
 }
 
 // flight is the state of a slot that has been started.
-type flight uint8
+type flight struct {
+	attempts uint8 // under way: they put, read back or pause
+	stored   bool  // the slot holds our bytes
+}
 
-const (
-	flying flight = iota // an attempt, or the pause before one, is under way
-	stored               // the slot holds our bytes
-	landed               // stopped: no attempt is under way, and none will be
-)
+// attemptsMax bounds the attempts of one slot at a time.
+const attemptsMax = 2
 
-// action is what a flight does next.
+// action is what an attempt does next.
 type action uint8
 
 const (
 	doPut      action = iota // put the slot's bytes with put-if-absent
 	doReadBack               // read the slot's header and compare
 	doPause                  // wait a little, then report passed
-	doEnd                    // the flight is over
+	doEnd                    // nothing: the attempt is over
 )
 
 // event is what came of an action.
@@ -57,60 +58,77 @@ func (m *machine) admit() uint64 {
 	return m.tail - 1
 }
 
-// start returns the next slot to start, if there is one and the window has room. Its flight begins with doPut.
+// start returns the next slot to start, if there is one and the window has room. Its first attempt begins with doPut.
 func (m *machine) start() (slot uint64, ok bool) {
 	if m.stopped || m.started == m.tail || m.started-m.head == m.window {
 		return 0, false
 	}
-	m.flights = append(m.flights, flying)
+	m.flights = append(m.flights, flight{attempts: 1})
 	m.started++
 	return m.started - 1, true
 }
 
-// report tells what came of the last action of a slot's flight and returns the next one. Completions may follow: see complete.
-func (m *machine) report(slot uint64, e event) action {
+// hedge asks for a second attempt at a slot whose first one takes long. It begins with doPut.
+func (m *machine) hedge(slot uint64) bool {
+	if m.decided(slot) {
+		return false
+	}
 	f := &m.flights[slot-m.head]
-	if *f != flying {
-		panic("BUG: slotlog: a report of a flight that is over")
+	if f.attempts == 0 || f.attempts == attemptsMax {
+		return false
 	}
-	switch e {
-	case readForeign, refused:
-		m.stopped = true
-	case putStored, readOurs:
-		if !m.stopped {
-			*f = stored
-			return doEnd
-		}
-	}
-	if m.stopped {
-		*f = landed
-		return doEnd
-	}
-	switch e {
-	case putTaken:
-		return doReadBack
-	case unknown:
-		return doPause
-	default: // passed
-		return doPut
-	}
+	f.attempts++
+	return true
 }
 
-// stop ends the writer: nothing is started or acknowledged any more. Flights end at their next report.
+// decided reports whether what became of a slot is known, or does not matter any more: attempts that are still under way may be called off.
+func (m *machine) decided(slot uint64) bool {
+	return m.stopped || slot < m.head || m.flights[slot-m.head].stored
+}
+
+// report tells what came of the last action of one of a slot's attempts and returns the attempt's next one. Completions may
+// follow: see complete. What the first decisive answer says holds, and the other attempt ends at its next report; of two attempts
+// that both remain without an answer, the one that ends last begins anew.
+func (m *machine) report(slot uint64, e event) action {
+	f := &m.flights[slot-m.head]
+	if f.attempts == 0 {
+		panic("BUG: slotlog: a report of a flight that is over")
+	}
+	if !m.decided(slot) {
+		switch e {
+		case putStored, readOurs:
+			f.stored = true
+		case readForeign, refused:
+			m.stopped = true
+		case putTaken:
+			return doReadBack
+		case passed:
+			return doPut
+		case unknown:
+			if f.attempts == 1 {
+				return doPause
+			}
+		}
+	}
+	f.attempts--
+	return doEnd
+}
+
+// stop ends the writer: nothing is started or acknowledged any more. Attempts end at their next report.
 func (m *machine) stop() { m.stopped = true }
 
 // complete takes the next slot that is at its end off the head and says whether it is acknowledged. A slot that was started is at
-// its end only when its flight is over, because until then an attempt may look at its body.
+// its end only when all its attempts are over, because until then one may look at its body.
 func (m *machine) complete() (slot uint64, acknowledged, ok bool) {
 	switch {
 	case m.head < m.started:
 		f := m.flights[0]
-		if f == flying {
+		if f.attempts > 0 {
 			return 0, false, false
 		}
 		m.flights = m.flights[1:]
 		m.head++
-		return m.head - 1, f == stored && !m.stopped, true
+		return m.head - 1, f.stored && !m.stopped, true
 	case m.head < m.tail && m.stopped:
 		m.head++
 		m.started++

@@ -12,6 +12,7 @@ type metrics struct {
 	puts      prometheus.Observer // seconds from the first attempt until the slot was known to be stored
 	bytes     prometheus.Counter
 	retries   prometheus.Counter
+	hedges    prometheus.Counter
 	readBacks prometheus.Counter
 	fenced    prometheus.Counter
 	waiting   prometheus.Gauge
@@ -36,6 +37,7 @@ func newMetrics(r prometheus.Registerer, name string) *metrics {
 		puts:      register(r, seconds).WithLabelValues(kind),
 		bytes:     counter("put_bytes_total", "Bytes of slots that were stored, headers included."),
 		retries:   counter("put_retries_total", "Attempts to put a slot that left it undetermined."),
+		hedges:    counter("put_hedges_total", "Puts that were made again beside one that took long."),
 		readBacks: counter("read_backs_total", "Slots read back because a put found them taken."),
 		fenced:    counter("fenced_total", "Writers that found their epoch sealed or taken."),
 		waiting:   gauge("appends_waiting", "Appends that wait for a place in the window."),

@@ -19,6 +19,8 @@ type WriterOptions struct {
 	PutTimeout time.Duration
 	// RetryMin and RetryMax bound the pause before an undetermined put is repeated; it doubles and is jittered. 0: 20 ms, 2 s.
 	RetryMin, RetryMax time.Duration
+	// Hedge has a put that takes much longer than recent ones of its size put again beside it, which costs at most one put in twenty more.
+	Hedge bool
 	// Nonce identifies the writer in its slots; zero: a random one. It must never be used by two writers.
 	Nonce      base.UUID
 	Logger     *slog.Logger          // nil: none

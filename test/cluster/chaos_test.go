@@ -16,7 +16,7 @@ var walClasses = []struct {
 		return places{bucket: "file://" + dir + "/bucket", wal: "file://" + dir + "/wal?shared=true&segment=4MiB&capacity=64MiB"}
 	}},
 	{"s3 WAL", func(dir string) places {
-		return places{bucket: "file://" + dir + "/bucket", wal: "s3", args: []string{"wal-puts-per-second=50"}}
+		return places{bucket: "file://" + dir + "/bucket", wal: "s3", args: []string{"wal-s3-puts-per-second=50"}}
 	}},
 }
 

@@ -35,7 +35,7 @@ func places() []place {
 		{"file", func(t *testing.T) string { return broker.Start(t, broker.Options{}).Addr }},
 		{"s3", func(t *testing.T) string {
 			// The default budget of four puts a second is made for money, not for clients that wait for each of a thousand records.
-			return broker.Start(t, broker.Options{Bucket: s3test.Start(t), WAL: "s3", Args: []string{"--wal-puts-per-second", "200"}}).Addr
+			return broker.Start(t, broker.Options{Bucket: s3test.Start(t), WAL: "s3", Args: []string{"--wal-s3-puts-per-second", "200"}}).Addr
 		}},
 	}
 }

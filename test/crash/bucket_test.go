@@ -41,7 +41,7 @@ func proxied(t *testing.T, seed uint64) (*s3fault.Proxy, string) {
 	return p, u.String()
 }
 
-var walClasses = map[string][]string{"file": nil, "s3": {"wal-puts-per-second=50"}}
+var walClasses = map[string][]string{"file": nil, "s3": {"wal-s3-puts-per-second=50"}}
 
 func walFlag(class string) string {
 	if class == "s3" {
@@ -115,7 +115,7 @@ func TestEmptyDataDirectory(t *testing.T) {
 	for _, end := range []string{"stop", "kill"} {
 		t.Run("after "+end, func(t *testing.T) {
 			bucket := s3test.Start(t)
-			w := newWorld(t, broker.Options{Bucket: bucket, WAL: "s3", Args: quick("wal-puts-per-second=50")}, 4)
+			w := newWorld(t, broker.Options{Bucket: bucket, WAL: "s3", Args: quick("wal-s3-puts-per-second=50")}, 4)
 			w.load(2)
 			w.random(time.Second, 2*time.Second)
 			w.quiesce()
@@ -124,7 +124,7 @@ func TestEmptyDataDirectory(t *testing.T) {
 			} else {
 				w.kill()
 			}
-			w.moveTo(broker.Options{Bucket: bucket, WAL: "s3", Args: quick("wal-puts-per-second=50")})
+			w.moveTo(broker.Options{Bucket: bucket, WAL: "s3", Args: quick("wal-s3-puts-per-second=50")})
 			w.addProducer()
 			w.random(300*time.Millisecond, 600*time.Millisecond)
 			w.settle()

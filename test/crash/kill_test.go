@@ -18,10 +18,10 @@ func TestKill(t *testing.T) {
 	}{
 		{"file WAL", func(*testing.T) broker.Options { return broker.Options{Args: quick()} }},
 		{"s3 WAL, bucket in a directory", func(*testing.T) broker.Options {
-			return broker.Options{WAL: "s3", Args: quick("wal-puts-per-second=50")}
+			return broker.Options{WAL: "s3", Args: quick("wal-s3-puts-per-second=50")}
 		}},
 		{"s3 WAL, S3 server", func(t *testing.T) broker.Options {
-			return broker.Options{Bucket: s3test.Start(t), WAL: "s3", Args: quick("wal-puts-per-second=50")}
+			return broker.Options{Bucket: s3test.Start(t), WAL: "s3", Args: quick("wal-s3-puts-per-second=50")}
 		}},
 	}
 	for _, test := range tests {
@@ -53,7 +53,7 @@ func TestZombie(t *testing.T) {
 	for _, class := range []string{"s3", "shared file"} {
 		t.Run(class+" WAL", func(t *testing.T) {
 			dir := t.TempDir()
-			opt := broker.Options{Bucket: "file://" + dir + "/bucket", WAL: "s3", Args: quick("wal-puts-per-second=50", "broker.session.timeout.ms=1500")}
+			opt := broker.Options{Bucket: "file://" + dir + "/bucket", WAL: "s3", Args: quick("wal-s3-puts-per-second=50", "broker.session.timeout.ms=1500")}
 			if class != "s3" {
 				opt.WAL = "file://" + dir + "/wal?shared=true"
 			}

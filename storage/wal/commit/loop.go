@@ -53,6 +53,7 @@ func (q *Queue) take() *Batch {
 		q.mu.idle++
 		q.writers.Wait()
 		q.mu.idle--
+		q.mu.called = false
 	}
 	q.mu.turn = true
 	if len(q.mu.full) == 0 {
@@ -117,7 +118,7 @@ func (q *Queue) kickLocked() {
 		return
 	}
 	if v := q.askLocked(); v.Take {
-		q.mu.granted = true
+		q.mu.granted, q.mu.called = true, true
 		q.mu.wakeBytes = Never
 		q.writers.Signal()
 	} else {

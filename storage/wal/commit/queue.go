@@ -37,6 +37,8 @@ type Queue struct {
 		turn      bool // a writer is between taking and sealing its block
 		idle      int  // writers that wait
 		wakeBytes int  // wake one of them when so many bytes wait
+		filled    bool // a block became full that no writer was told of
+		called    bool // a writer was woken and has not looked yet
 		granted   bool // the pace has let a block go that no writer has taken yet
 		timer     *time.Timer
 		due       time.Time // when the timer fires; zero: not set
@@ -98,6 +100,7 @@ func (q *Queue) Append(r block.Record, done func(error)) {
 	}
 	if b.full() {
 		q.closeOpenLocked()
+		q.mu.filled = true
 	}
 	wake := q.wakeLocked()
 	q.mu.Unlock()
@@ -126,10 +129,12 @@ func errClosed() error { return base.Errorf(base.Closed, "the WAL is closed") }
 
 // wakeLocked reports whether the caller is to signal a writer, and makes sure that nobody else does for the same bytes.
 func (q *Queue) wakeLocked() bool {
-	if q.mu.idle == 0 || q.mu.turn || q.mu.bytes < q.mu.wakeBytes && len(q.mu.full) == 0 || q.mu.wakeBytes == Never {
-		return false
+	filled := q.mu.filled
+	q.mu.filled = false
+	if q.mu.idle == 0 || q.mu.turn || q.mu.called || q.mu.bytes < q.mu.wakeBytes && !filled {
+		return false // who has the turn looks again when it ends
 	}
-	q.mu.wakeBytes = Never
+	q.mu.wakeBytes, q.mu.called = Never, true
 	return true
 }
 
@@ -140,6 +145,7 @@ func (q *Queue) openForLocked(n int) *Batch {
 			return b
 		}
 		q.closeOpenLocked()
+		q.mu.filled = true
 	}
 	b := q.newBatchLocked()
 	need := block.Pad(sizeOf(n, 1))

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"math"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,18 +22,23 @@ const (
 	maxRecordBytes = 256 << 20
 	inFlight       = 8
 	defaultPuts    = 4 // per second
+	// A put that was given up may come for so long: the bounds of a request in package objstore/s3 are shorter.
+	lateAfter = 5 * time.Minute
 )
 
 // Log is the WAL that this process writes.
 type Log struct {
-	opt     block.Options
-	slots   slotlog.Log
-	epoch   uint64
-	queue   *commit.Queue
-	writer  *slotlog.Writer
-	metrics *commit.Metrics
-	gauge   prometheus.Collector
-	pump    sync.WaitGroup
+	opt      block.Options
+	slots    slotlog.Log
+	epoch    uint64
+	queue    *commit.Queue
+	writer   *slotlog.Writer
+	metrics  *commit.Metrics
+	gauges   []prometheus.Collector
+	resweeps prometheus.Counter
+	pump     sync.WaitGroup
+
+	late []string // keys to be deleted again; belongs to who is deleting
 
 	mu struct {
 		sync.Mutex
@@ -88,8 +94,8 @@ func (c Class) create(ctx context.Context, opt block.Options) (*Log, error) {
 		rate = defaultPuts
 	}
 	l.metrics = commit.NewMetrics(opt.Registerer, "s3")
-	l.registerGauge()
-	l.writer = sl.NewWriter(l.epoch, 0, slotlog.WriterOptions{InFlight: inFlight, Logger: opt.Logger, Registerer: opt.Registerer})
+	l.register()
+	l.writer = sl.NewWriter(l.epoch, 0, slotlog.WriterOptions{InFlight: inFlight, Hedge: true, Logger: opt.Logger, Registerer: opt.Registerer})
 	l.queue = commit.NewQueue(commit.Options{
 		Cluster: opt.Cluster, Node: opt.Node, Epoch: opt.Epoch, Pool: opt.Pool,
 		BlockBytes: blockBytes, ArenaBytes: blockBytes, MaxRecordBytes: maxRecordBytes,
@@ -156,6 +162,9 @@ func (l *Log) Trim(ctx context.Context, to base.WALPos) error {
 		return nil
 	}
 	err := l.slots.DeleteBelow(ctx, l.epoch, uint64(from), uint64(to))
+	if err == nil {
+		err = l.deleteLate(ctx, uint64(from))
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.mu.deleting = false
@@ -163,6 +172,25 @@ func (l *Log) Trim(ctx context.Context, to base.WALPos) error {
 		l.mu.deleted = to
 	}
 	return err
+}
+
+// deleteLate deletes again the slots below to, deleted before, into which a put that was given up may have come since. What comes later still,
+// or after the last Trim, goes with the WAL (see Class.Remove), or is found by who looks for slots below a trim.
+func (l *Log) deleteLate(ctx context.Context, to uint64) error {
+	for _, slot := range l.writer.Doubtful(to, time.Now().Add(-lateAfter)) {
+		if slot > 0 { // which is never deleted
+			l.late = append(l.late, l.slots.Key(l.epoch, slot))
+		}
+	}
+	if len(l.late) == 0 {
+		return nil
+	}
+	if err := l.slots.Store.Delete(driver.WithPurpose(ctx, driver.PurposeDelete), l.late...); err != nil {
+		return fmt.Errorf("delete slots again: %w", err)
+	}
+	l.resweeps.Add(float64(len(l.late)))
+	l.late = nil
+	return nil
 }
 
 // beginDelete notes the trim, and gives the caller the slots to delete unless another call is deleting.
@@ -201,18 +229,29 @@ func (l *Log) Close(ctx context.Context) error {
 		l.pump.Wait()
 		<-l.queue.Done()
 		l.metrics.Unregister(l.opt.Registerer)
-		if l.gauge != nil {
-			l.opt.Registerer.Unregister(l.gauge)
+		for _, c := range l.gauges {
+			l.opt.Registerer.Unregister(c)
 		}
 	})
 	return l.closeErr
 }
 
-func (l *Log) registerGauge() {
+// register makes the metrics that only this class has, and those that need the log.
+func (l *Log) register() {
+	labels := prometheus.Labels{"class": "s3"}
+	l.resweeps = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_wal_slots_deleted_again_total",
+		Help: "Trimmed slots that were deleted again because a put that was given up may have come late.", ConstLabels: labels})
 	if l.opt.Registerer == nil {
 		return
 	}
-	l.gauge = prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_wal_used_bytes", Help: "Bytes in the WAL that are not trimmed.",
-		ConstLabels: prometheus.Labels{"class": "s3"}}, func() float64 { return float64(l.Used()) })
-	l.opt.Registerer.MustRegister(l.gauge)
+	gauge := func(name, help string, value func() float64) prometheus.Collector {
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_wal_" + name, Help: help, ConstLabels: labels}, value)
+	}
+	l.gauges = []prometheus.Collector{
+		l.resweeps,
+		gauge("used_bytes", "Bytes in the WAL that are not trimmed.", func() float64 { return float64(l.Used()) }),
+		gauge("pending_bytes", "Bytes that were appended and are not durable yet.", func() float64 { return float64(l.queue.Pending()) }),
+		gauge("lag_seconds", "How long the oldest block that is being written has been; 0 when none is.", func() float64 { return l.queue.Stalled().Seconds() }),
+	}
+	l.opt.Registerer.MustRegister(l.gauges...)
 }
