@@ -80,7 +80,7 @@ func (c *catalog) Locate(_ context.Context, id base.StreamID, from base.Offset, 
 	if err != nil {
 		return stream.Location{}, err
 	}
-	out := stream.Location{Start: loc.Start, CommittedEnd: loc.CommittedEnd, Objects: make([]stream.ObjectRange, len(loc.Objects))}
+	out := stream.Location{Start: loc.Start, CommittedEnd: loc.CommittedEnd, Bytes: loc.Bytes, Objects: make([]stream.ObjectRange, len(loc.Objects))}
 	for i, o := range loc.Objects {
 		out.Objects[i] = stream.ObjectRange{ID: o.Object, Size: o.Size, Range: o.OffsetRange, Bytes: o.Bytes, MaxTimestamp: o.MaxTimestamp}
 	}

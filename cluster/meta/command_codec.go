@@ -37,6 +37,7 @@ const (
 	typeHandOver
 	typeDrainNode
 	typeUnregisterNode
+	typeCommitCompaction
 	commandTypes // one past the last
 )
 
@@ -98,6 +99,8 @@ func newCommand(t commandType) Command {
 		return &DrainNode{}
 	case typeUnregisterNode:
 		return &UnregisterNode{}
+	case typeCommitCompaction:
+		return &CommitCompaction{}
 	}
 	return nil
 }
@@ -154,6 +157,7 @@ func (*MovePartitions) commandType() commandType      { return typeMovePartition
 func (*HandOver) commandType() commandType            { return typeHandOver }
 func (*DrainNode) commandType() commandType           { return typeDrainNode }
 func (*UnregisterNode) commandType() commandType      { return typeUnregisterNode }
+func (*CommitCompaction) commandType() commandType    { return typeCommitCompaction }
 
 func (m *Register) code(c *coder) {
 	c.uuid(&m.Incarnation)
@@ -291,12 +295,37 @@ func (m *CommitUpload) code(c *coder) {
 		list(c, &o.Ranges, 6, func(r *UploadRange) {
 			unsigned(c, &r.Stream)
 			signed(c, &r.Epoch)
-			signed(c, &r.Range.Start)
-			signed(c, &r.Range.End)
+			c.offsetRange(&r.Range)
 			signed(c, &r.Bytes)
 			signed(c, &r.MaxTimestamp)
 		})
 	})
+}
+
+func (m *CommitCompaction) code(c *coder) {
+	c.nodeRef(&m.Node)
+	list(c, &m.Objects, 3, func(o *CompactedObject) {
+		unsigned(c, &o.ID)
+		unsigned(c, &o.Size)
+		enum(c, &o.Kind, SO)
+	})
+	list(c, &m.Replacements, 6, func(r *Replacement) {
+		unsigned(c, &r.Stream)
+		c.offsetRange(&r.Range)
+		c.objectIDs(&r.Sources)
+		list(c, &r.New, 5, func(n *NewRange) {
+			unsigned(c, &n.Object)
+			c.offsetRange(&n.Range)
+			signed(c, &n.Bytes)
+			signed(c, &n.MaxTimestamp)
+		})
+		c.bool(&r.Cleaned)
+	})
+}
+
+func (c *coder) offsetRange(p *base.OffsetRange) {
+	signed(c, &p.Start)
+	signed(c, &p.End)
 }
 
 func (m *TrimStreams) code(c *coder) {

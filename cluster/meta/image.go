@@ -304,6 +304,7 @@ func (img *Image) ConfigResources(kind ConfigKind) iter.Seq[ConfigResource] {
 // Location is where a part of a stream lies.
 type Location struct {
 	Start, CommittedEnd base.Offset
+	Bytes               int64 // record bytes in all ranges that are held
 	Objects             []LocatedRange
 }
 
@@ -321,7 +322,7 @@ func (img *Image) Locate(id base.StreamID, from base.Offset, limit int) (Locatio
 	if !ok {
 		return Location{}, base.Errorf(base.NotFound, "stream %d does not exist at metadata position %d", id, img.pos)
 	}
-	loc := Location{Start: s.Start, CommittedEnd: s.CommittedEnd}
+	loc := Location{Start: s.Start, CommittedEnd: s.CommittedEnd, Bytes: s.Bytes}
 	s.ranges.from(max(from, s.Start), func(r Range) bool {
 		if len(loc.Objects) >= limit {
 			return false

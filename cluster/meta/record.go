@@ -51,6 +51,8 @@ const (
 	typePartitionsTargeted
 	typePartitionsHandedOver
 	typeSecretDrawn
+	typeObjectsCompacted
+	typeRangesReplaced
 	recordTypes // one past the last
 )
 
@@ -97,6 +99,8 @@ var recordMakers = [recordTypes]func() Record{
 	typePartitionsTargeted:   freshRecord[partitionsTargeted],
 	typePartitionsHandedOver: freshRecord[partitionsHandedOver],
 	typeSecretDrawn:          freshRecord[secretDrawn],
+	typeObjectsCompacted:     freshRecord[objectsCompacted],
+	typeRangesReplaced:       freshRecord[rangesReplaced],
 }
 
 func freshRecord[T any, P interface {
@@ -349,6 +353,33 @@ type committedRange struct {
 }
 
 type rangesCommitted struct{ Ranges []committedRange }
+
+// objectsCompacted commits the objects of a compaction; what refers to them follows in rangesReplaced of the same slot.
+type objectsCompacted struct{ Objects []committedObject }
+
+// committedPart is a new range; each begins where the one before it ends.
+type committedPart struct {
+	Count        uint64
+	Object       base.ObjectID
+	Bytes        int64
+	MaxTimestamp int64
+}
+
+// replacedRanges puts New in the place of the Count ranges of a stream from the one that starts at First. New begins at Begin, which is
+// another offset only where the list's first range is replaced. Without New only CleanedTo moves, to the end of those ranges.
+type replacedRanges struct {
+	Stream  base.StreamID
+	First   base.Offset
+	Count   uint32
+	Cleaned bool
+	Begin   base.Offset
+	New     []committedPart
+}
+
+type rangesReplaced struct {
+	Replaced []replacedRanges
+	MS       int64
+}
 
 type trimmedStream struct {
 	Stream base.StreamID

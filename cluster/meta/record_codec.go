@@ -35,6 +35,8 @@ func (*nodeUnregistered) recordType() recordType     { return typeNodeUnregister
 func (*partitionsTargeted) recordType() recordType   { return typePartitionsTargeted }
 func (*partitionsHandedOver) recordType() recordType { return typePartitionsHandedOver }
 func (*secretDrawn) recordType() recordType          { return typeSecretDrawn }
+func (*objectsCompacted) recordType() recordType     { return typeObjectsCompacted }
+func (*rangesReplaced) recordType() recordType       { return typeRangesReplaced }
 
 func (r *clusterCreated) code(c *coder) {
 	c.uuid(&r.ID)
@@ -194,13 +196,41 @@ func (r *uploadCommitted) code(c *coder) {
 	c.nodeRef(&r.Node)
 	unsigned(c, &r.Number)
 	unsigned(c, &r.Trim)
-	list(c, &r.Objects, 3, func(o *committedObject) {
+	c.committedObjects(&r.Objects)
+	c.objectIDs(&r.Unused)
+	c.skips(&r.Skips)
+	signed(c, &r.MS)
+}
+
+func (c *coder) committedObjects(p *[]committedObject) {
+	list(c, p, 3, func(o *committedObject) {
 		unsigned(c, &o.ID)
 		unsigned(c, &o.Size)
 		enum(c, &o.Kind, SO)
 	})
-	c.objectIDs(&r.Unused)
-	c.skips(&r.Skips)
+}
+
+func (r *objectsCompacted) code(c *coder) { c.committedObjects(&r.Objects) }
+
+func (r *rangesReplaced) code(c *coder) {
+	list(c, &r.Replaced, 6, func(e *replacedRanges) {
+		unsigned(c, &e.Stream)
+		unsigned(c, &e.First)
+		unsigned(c, &e.Count)
+		c.bool(&e.Cleaned)
+		shift := e.Begin - e.First
+		signed(c, &shift)
+		if e.Begin = e.First + shift; e.Begin < 0 {
+			c.fail("new ranges from %d", e.Begin)
+			e.Begin = 0
+		}
+		list(c, &e.New, 4, func(n *committedPart) {
+			unsigned(c, &n.Count)
+			unsigned(c, &n.Object)
+			unsigned(c, &n.Bytes)
+			signed(c, &n.MaxTimestamp)
+		})
+	})
 	signed(c, &r.MS)
 }
 

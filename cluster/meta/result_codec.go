@@ -22,13 +22,19 @@ const (
 	typeUploadDone
 	typeProducerIDs
 	typeWorked
+	typeCompactionDone
 	resultTypes // one past the last
 )
 
-const (
-	resultVersion    = 1
-	rejectionVersion = 1
-)
+const rejectionVersion = 1
+
+// version is the newest version of a type, the one that is written. Older ones are read.
+func (t resultType) version() uint8 {
+	if t == typeOpenedResult {
+		return 2
+	}
+	return 1
+}
 
 func newResult(t resultType) Result {
 	switch t {
@@ -54,6 +60,8 @@ func newResult(t resultType) Result {
 		return &ProducerIDs{}
 	case typeWorked:
 		return &Worked{}
+	case typeCompactionDone:
+		return &CompactionDone{}
 	}
 	return nil
 }
@@ -69,10 +77,11 @@ func (*ObjectsPrepared) resultType() resultType  { return typePreparedResult }
 func (*UploadDone) resultType() resultType       { return typeUploadDone }
 func (*ProducerIDs) resultType() resultType      { return typeProducerIDs }
 func (*Worked) resultType() resultType           { return typeWorked }
+func (*CompactionDone) resultType() resultType   { return typeCompactionDone }
 
 // AppendResult appends the encoding of r, with the rejections in it, to dst.
 func AppendResult(dst []byte, r Result) []byte {
-	return appendFrame(dst, uint8(r.resultType()), resultVersion, r.code)
+	return appendFrame(dst, uint8(r.resultType()), r.resultType().version(), r.code)
 }
 
 // DecodeResult decodes one result, which must be all of b and is not aliased. Errors have kind Corrupt.
@@ -85,7 +94,7 @@ func DecodeResult(b []byte) (Result, error) {
 	if r == nil || len(rest) > 0 {
 		return nil, base.Errorf(base.Corrupt, "result of type %d with %d bytes behind it", typ, len(rest))
 	}
-	if err := decodeBody(fmt.Sprintf("%T", r)[len("*meta."):], body, version, resultVersion, r.code); err != nil {
+	if err := decodeBody(fmt.Sprintf("%T", r)[len("*meta."):], body, version, resultType(typ).version(), r.code); err != nil {
 		return nil, err
 	}
 	return r, nil
@@ -197,6 +206,9 @@ func (o *OpenedPartition) code(c *coder) {
 		unsigned(c, &s.Start)
 		unsigned(c, &s.CommittedEnd)
 		unsigned(c, &s.Bytes)
+		if c.version >= 2 {
+			unsigned(c, &s.CleanedTo)
+		}
 		unsigned(c, &s.topicNum)
 	}
 	if c.reading {
@@ -213,6 +225,11 @@ func (r *ObjectsPrepared) code(c *coder) {
 func (r *UploadDone) code(c *coder) {
 	c.bool(&r.Duplicate)
 	list(c, &r.Verdicts, 1, func(v *Verdict) { enum(c, v, VerdictDeleted) })
+}
+
+func (r *CompactionDone) code(c *coder) {
+	c.bool(&r.Duplicate)
+	list(c, &r.Verdicts, 1, func(v *CompactVerdict) { enum(c, v, CompactChanged) })
 }
 
 func (r *ProducerIDs) code(c *coder) {

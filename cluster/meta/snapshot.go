@@ -4,7 +4,7 @@ import (
 	"sluice/base"
 )
 
-const snapshotVersion = 2
+const snapshotVersion = 3
 
 // AppendSnapshot appends the whole image to dst. Equal images give equal bytes, however they came about. Of everything that can be
 // derived (indexes, counts of references, sums) nothing is written.
@@ -197,6 +197,9 @@ func (s snapshotCoder) stream(t *Topic, p *Partition, id *base.StreamID) {
 	signed(c, &fields.Epoch)
 	enum(c, &fields.State, Open)
 	unsigned(c, &fields.Start)
+	if c.version >= 3 {
+		unsigned(c, &fields.CleanedTo)
+	}
 	s.ranges(&fields)
 	if !c.reading {
 		return
@@ -207,6 +210,9 @@ func (s snapshotCoder) stream(t *Topic, p *Partition, id *base.StreamID) {
 		if fields.ranges.first() > fields.Start || fields.CommittedEnd < fields.Start {
 			c.fail("stream %d: ranges do not hold its start %d", *id, fields.Start)
 		}
+	}
+	if fields.CleanedTo > fields.CommittedEnd {
+		c.fail("stream %d: cleaned up to %d, committed up to %d", *id, fields.CleanedTo, fields.CommittedEnd)
 	}
 	s.img.streams.m.Load(*id, &fields)
 }

@@ -86,7 +86,8 @@ type Stream struct {
 	State        StreamState
 	Start        base.Offset
 	CommittedEnd base.Offset
-	Bytes        int64 // record bytes in the ranges that are still held, as their uploads reported them
+	Bytes        int64       // record bytes in the ranges that are still held, as their uploads and compactions reported them
+	CleanedTo    base.Offset // below it, key compaction has removed what newer records replace; 0: it never ran
 
 	topicNum uint32
 	ranges   rangeList
