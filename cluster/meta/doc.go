@@ -33,15 +33,18 @@
 //     back, so whoever deletes a marked object, however late, deletes garbage.
 //  10. Ids (nodes, node epochs, topics' numbers, streams, objects, grants, producer ids) come from counters in the image and are
 //     never handed out twice.
-//  11. The size of the image does not depend on the number of batches: one range per stream and upload, dropped by trims (and later
-//     by compaction).
+//  11. The size of the image does not depend on the number of batches: one range per stream and upload, dropped by trims and merged by
+//     compaction; a list of n ranges takes at most 2n/32+2 chunks, whatever was replaced in it.
 //  12. A partition with a Target can be handed over by somebody to somebody: both streams are open for a current node epoch, and
 //     the target is registered, not fenced, and not the leader. Every change of leader, a close of a stream, and the fencing of either
 //     node take the target away.
 //  13. A leader is registered: unregistering a node takes it out of the partitions that name it, and a node whose WAL may hold
 //     something that is not committed cannot be unregistered.
 //  14. What a node leads and has open ([Image.Led], [Image.OpenStreams]) is what a count over all partitions of all topics gives.
-//  15. A [Delta] names every node and partition that changed, but for uploads, trims and reported positions.
+//  15. A [Delta] names every node and partition that changed, but for uploads, trims, compactions and reported positions.
+//  16. A replacement takes effect only on exactly the ranges that its sender has read, wholly or not at all. It moves neither Start nor
+//     CommittedEnd, nor who owns a stream, and beside what it replaces no range changes. 0 <= CleanedTo <= CommittedEnd, and CleanedTo never
+//     goes back.
 //
 // # Moving
 //

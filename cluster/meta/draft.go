@@ -36,6 +36,9 @@ func (d *Draft) Apply(r Record) error {
 		return base.Errorf(base.Corrupt, "metadata record %d: %s before the cluster was created", d.img.pos, RecordName(r))
 	}
 	d.img.pos++
+	if r.recordType().changesHeld() {
+		d.img.heldPos = d.img.pos
+	}
 	if err := r.apply(d); err != nil {
 		return base.Errorf(base.Corrupt, "metadata record %d, %s: %w", d.img.pos-1, RecordName(r), err)
 	}

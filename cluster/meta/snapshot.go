@@ -25,6 +25,7 @@ func LoadSnapshot(b []byte) (*Image, error) {
 		s := snapshotCoder{c: c, img: img}
 		s.all()
 		s.index()
+		img.heldPos = img.pos
 	})
 	if err != nil {
 		return nil, err
