@@ -16,6 +16,9 @@ func check(img *Image) error {
 		if s.ID != id || s.Start < 0 || s.Start > s.CommittedEnd {
 			bad("stream %d: start %d, committed end %d", id, s.Start, s.CommittedEnd)
 		}
+		if err := sound(s.ranges); err != nil || s.CleanedTo < 0 || s.CleanedTo > s.CommittedEnd {
+			bad("stream %d: %v, cleaned up to %d", id, err, s.CleanedTo)
+		}
 		at, bytes, n := base.Offset(-1), int64(0), 0
 		s.ranges.from(-1, func(r Range) bool {
 			n++

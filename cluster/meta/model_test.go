@@ -29,7 +29,8 @@ type driver struct {
 	ends     map[base.StreamID]base.Offset // what committed ends were once seen, and starts
 	starts   map[base.StreamID]base.Offset
 	accepted map[string]int
-	past     []*Image // those before img whose deltas it should know
+	plans    []*CommitCompaction // made against some image before
+	past     []*Image            // those before img whose deltas it should know
 }
 
 func newDriver(t *rapid.T) *driver {
@@ -82,6 +83,7 @@ func (d *driver) submit(cmd Command) (Result, error) {
 	}
 	d.apply(recs)
 	d.checkDelta(CommandName(cmd), before)
+	d.checkHeld(cmd, before)
 	d.checkDelta(CommandName(cmd)+" and what was before it", d.past[int(d.now)%len(d.past)])
 	if beforeDump != "" && dump(before) != beforeDump {
 		d.t.Fatalf("%s changed the image it was decided against", CommandName(cmd))
@@ -521,7 +523,8 @@ func TestRandomCommands(t *testing.T) {
 
 // missing lists the commands and outcomes that have not been seen.
 func missing(accepted map[string]int) (out []string) {
-	want := []string{"gap", "moved", "closed moved", "handed over", "kept", "leader unregistered", NotCommitted.String(), VerdictCommitted.String(), VerdictBelow.String(), VerdictNotOwned.String()}
+	want := []string{"gap", "moved", "closed moved", "handed over", "kept", "leader unregistered", "compact replaced", "compact trimmed", "compact deleted", "compact changed", "compact duplicate",
+		"compact expired", "compact rest", "compact mark", NotCommitted.String(), VerdictCommitted.String(), VerdictBelow.String(), VerdictNotOwned.String()}
 	for typ := commandType(1); typ < commandTypes; typ++ {
 		want = append(want, CommandName(newCommand(typ)))
 	}
@@ -543,6 +546,7 @@ func checkRandomCommands(t *testing.T, accepted map[string]int) {
 			"upload too": step(d.upload), "upload three": step(d.upload), "trim": step(d.trimOrClose), "trim too": step(d.trimOrClose),
 			"rescue": step(d.rescue), "rescue too": step(d.rescue), "house": step(d.housekeeping),
 			"move": step(d.move), "hand over": step(d.handOver), "hand over too": step(d.handOver), "drain": step(d.drain), "unregister": step(d.unregister),
+			"compact": step(d.planCompaction), "compact too": step(d.planCompaction), "commit compaction": step(d.commitCompaction), "commit compaction too": step(d.commitCompaction),
 			"keep": step(d.keep), "": step(d.watch),
 		})
 		d.finish()
