@@ -44,6 +44,7 @@ type commands struct {
 	Cluster    clusterCmd    `cmd:"" help:"Describe the cluster; drain nodes."`
 	Partition  partitionCmd  `cmd:"" help:"List and move partitions."`
 	Controller controllerCmd `cmd:"" help:"Make another node the controller."`
+	Verify     verifyCmd     `cmd:"" help:"Compare the metadata with what is stored in the bucket."`
 	Bench      benchCmd      `cmd:"" help:"Load a broker and measure throughput and latency."`
 	Config     configCmd     `cmd:"" help:"Print every setting of the broker: value, default, unit, documentation."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
@@ -66,7 +67,7 @@ func Main(p Process) (code int) {
 	cmds := commands{Start: startCmd{newSettingFlags()}, Config: configCmd{newSettingFlags()}}
 	parser, err := kong.New(&cmds,
 		kong.Name("sluice"),
-		kong.Description("A Kafka broker whose disk is a bucket.\n\nsluice start runs one; cluster, partition and controller speak to the admin listener of any broker of a cluster, the others to any Kafka broker."),
+		kong.Description("A Kafka broker whose disk is a bucket.\n\nsluice start runs one; verify looks into a bucket without one; cluster, partition and controller speak to the admin listener of any broker of a cluster, the others to any Kafka broker."),
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),

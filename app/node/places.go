@@ -110,3 +110,10 @@ func advertised(c *config.Config, bound net.Addr, hostname string) (host string,
 	port, err = strconv.Atoi(portText)
 	return host, port, err
 }
+
+// Places returns the URLs of the bucket, the WAL and the metadata log that a broker with this configuration would use; meta is empty where the
+// log is in the bucket. Errors have kind Invalid.
+func Places(c *config.Config) (bucket, wal, meta string, err error) {
+	p, err := findPlaces(c)
+	return p.bucket, p.wal, p.meta, err
+}

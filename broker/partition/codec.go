@@ -214,3 +214,20 @@ func (s *producers) decodeTxn(b []byte) ([]byte, bool) {
 	}
 	return b[25:], true
 }
+
+// CheckSnapshotParts verifies the bytes of one record of a meta stream, as far as that can be done without the records before it: for tools.
+// The error is Corrupt.
+func CheckSnapshotParts(b []byte) error {
+	for len(b) > 0 {
+		part, rest, err := cutSnapshotPart(b)
+		if err != nil {
+			return err
+		}
+		r := snapshotReader{building: newProducers(), next: int(binary.BigEndian.Uint16(part[2:])), bEnd: base.Offset(binary.BigEndian.Uint64(part[8:]))}
+		if err := r.add(part); err != nil {
+			return err
+		}
+		b = rest
+	}
+	return nil
+}

@@ -87,6 +87,11 @@ func encodeSnapshot(img *meta.Image, at Position) []byte {
 	return b
 }
 
+// snapshotPlace reads which state a snapshot says it is.
+func snapshotPlace(b []byte) Position {
+	return Position{Epoch: binary.BigEndian.Uint64(b[24:]), Slot: binary.BigEndian.Uint64(b[32:])}
+}
+
 // snapshotCRC covers everything but its own place.
 func snapshotCRC(b []byte) uint32 {
 	return crc32.Update(crc32.Checksum(b[:56], castagnoli), castagnoli, b[snapshotHeader:])

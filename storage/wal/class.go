@@ -125,3 +125,6 @@ func openMem(name string) (class, error) {
 	c.FS = d.(*memdisk.Disk)
 	return c, err
 }
+
+// InStore reports whether the WAL at url is a log of objects: in the bucket, if url is s3, else in the store that url names.
+func InStore(url string) bool { return inBucket(url) }

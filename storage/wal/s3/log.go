@@ -70,7 +70,7 @@ func (c Class) slots(ctx context.Context, opt block.Options, node base.NodeID) (
 	if err != nil {
 		return slotlog.Log{}, err
 	}
-	return slotlog.Log{Store: store, Cluster: opt.Cluster, Name: fmt.Sprintf("wal/%08x", uint32(node))}, nil
+	return Slots(store, opt.Cluster, node), nil
 }
 
 // Create starts the WAL of a new node epoch.

@@ -7,6 +7,7 @@ import (
 	"math"
 
 	"sluice/base"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/slotlog"
 	"sluice/storage/wal/block"
 )
@@ -162,3 +163,8 @@ func (Class) Format(context.Context, block.Identity) error { return nil }
 
 // SetIdentity has nothing to do.
 func (Class) SetIdentity(context.Context, block.Identity) error { return nil }
+
+// Slots returns the slot log that is the WAL of a node in a bucket, all its epochs.
+func Slots(store driver.Store, cluster base.UUID, node base.NodeID) slotlog.Log {
+	return slotlog.Log{Store: store, Cluster: cluster, Name: fmt.Sprintf("wal/%08x", uint32(node))}
+}
