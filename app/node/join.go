@@ -10,6 +10,7 @@ import (
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
 	"sluice/edge/admin"
+	"sluice/storage/objstore/driver"
 )
 
 // peerPortOffset is how far the port for other brokers lies above that for clients, unless it is set.
@@ -103,7 +104,7 @@ func (n *Node) checkBucketOf(ctx context.Context, was identity) error {
 	if was.Cluster.IsZero() {
 		return nil
 	}
-	for _, err := range n.meta.List(ctx, "meta/", "") {
+	for _, err := range n.meta.List(driver.WithPurpose(ctx, driver.PurposeMetadata), "meta/", "") {
 		return err
 	}
 	place := "bucket"

@@ -29,6 +29,7 @@ import (
 	"sluice/edge/handle"
 	"sluice/edge/kafka"
 	"sluice/storage/objstore"
+	"sluice/storage/objstore/ledger"
 	"sluice/storage/objstore/retry"
 	"sluice/storage/stream"
 	"sluice/storage/wal"
@@ -46,6 +47,7 @@ type Node struct {
 	admin                    *admin.Server
 	release                  func() // the data directory
 
+	ledger  *ledger.Ledger
 	store   objstore.Store
 	meta    objstore.Store // of the metadata log; store, unless there is a place of its own
 	member  *control.Member
@@ -163,15 +165,16 @@ func (n *Node) dataDir() string {
 
 // openStore opens and probes the bucket and the place of the metadata log.
 func (n *Node) openStore(ctx context.Context) (err error) {
+	n.ledger = ledger.New(ledger.Options{TopicOf: n.topicOf, Registerer: n.opt.Registry})
 	repeat := retry.Options{Logger: n.log, Registerer: n.opt.Registry}
-	if n.store, err = n.open(ctx, "bucket", n.places.bucket, n.opt.Store, repeat); err != nil {
+	if n.store, err = n.open(ctx, "bucket", n.places.bucket, "bucket", n.opt.Store, repeat); err != nil {
 		return err
 	}
 	n.meta = n.store
 	if n.places.meta != "" {
 		repeat.Name, repeat.Metrics = "place of the metadata log", "sluice_metastore"
 		repeat.Max = time.Second // the whole cluster waits for it
-		if n.meta, err = n.open(ctx, repeat.Name, n.places.meta, nil, repeat); err != nil {
+		if n.meta, err = n.open(ctx, repeat.Name, n.places.meta, "metadata", nil, repeat); err != nil {
 			return err
 		}
 	}
@@ -185,7 +188,7 @@ func (n *Node) openWALStore(ctx context.Context) error {
 	if url == "" {
 		return nil
 	}
-	store, err := n.open(ctx, "store of the WAL", url, nil, n.repeatWAL())
+	store, err := n.open(ctx, "store of the WAL", url, "wal", nil, n.repeatWAL())
 	if err == nil {
 		n.walStores.known[url] = store
 	}
@@ -208,19 +211,20 @@ func (n *Node) walStore(ctx context.Context, url string) (objstore.Store, error)
 	if err != nil {
 		return nil, fmt.Errorf("store of a WAL: %w", err)
 	}
-	n.walStores.known[url] = retry.New(store, n.repeatWAL())
+	n.walStores.known[url] = retry.New(n.ledger.Wrap("wal", store), n.repeatWAL())
 	return n.walStores.known[url], nil
 }
 
-// open opens the store at url, unless there is one, and probes it. The one that it returns repeats requests.
-func (n *Node) open(ctx context.Context, what, url string, store objstore.Store, repeat retry.Options) (objstore.Store, error) {
+// open opens the store at url, unless there is one, and probes it. The one that it returns repeats requests and has each attempt counted under a
+// name.
+func (n *Node) open(ctx context.Context, what, url, name string, store objstore.Store, repeat retry.Options) (objstore.Store, error) {
 	if store == nil {
 		var err error
 		if store, err = objstore.Open(ctx, url, objstore.Options{}); err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	store = retry.New(store, repeat)
+	store = retry.New(n.ledger.Wrap(name, store), repeat)
 	probe, cancel := context.WithTimeout(ctx, n.opt.Config.StoreTimeout)
 	defer cancel()
 	for {

@@ -9,6 +9,7 @@ import (
 	"sluice/cluster/meta"
 	"sluice/storage/object"
 	"sluice/storage/objstore"
+	"sluice/storage/objstore/driver"
 )
 
 // plan is what the life cycle does next, and follows from the image and the time alone.
@@ -145,5 +146,5 @@ func deleteObjects(ctx context.Context, store objstore.Store, cluster base.UUID,
 	for i, id := range ids {
 		keys[i] = object.Key(cluster, id)
 	}
-	return store.Delete(ctx, keys...)
+	return store.Delete(driver.WithPurpose(ctx, driver.PurposeDelete), keys...)
 }

@@ -5,6 +5,7 @@ import (
 
 	"sluice/base"
 	"sluice/cluster/meta"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/slotlog"
 )
 
@@ -58,6 +59,7 @@ func TakeOver(ctx context.Context, opt Options, r *Reader) (*Log, *meta.Image, e
 
 // Superseded reports whether the log has an epoch after this one: whether somebody else is the controller. It costs one request.
 func (l *Log) Superseded(ctx context.Context, epoch uint64) (bool, error) {
+	ctx = driver.WithPurpose(ctx, driver.PurposeMetadata)
 	r := Reader{opt: l.opt, log: l.log}
 	_, found, err := r.endOf(ctx, epoch)
 	return found, err

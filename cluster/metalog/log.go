@@ -7,6 +7,7 @@ import (
 
 	"sluice/base"
 	"sluice/cluster/meta"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/slotlog"
 )
 
@@ -59,6 +60,7 @@ func newCluster(opt Options) *Reader {
 
 // takeOver begins the epoch after the reader's tip. The error is Fenced when somebody else has begun it.
 func takeOver(ctx context.Context, opt Options, r *Reader) (*Log, *meta.Image, error) {
+	ctx = driver.WithPurpose(ctx, driver.PurposeMetadata)
 	l := &Log{opt: opt, log: r.log, bare: r.bare}
 	if r.img.Pos() == 0 && r.next == (Position{}) { // nothing to seal: this is epoch 0
 		img, err := l.begin(ctx, r.img, 0, 0)
@@ -100,7 +102,7 @@ func (l *Log) begin(ctx context.Context, img *meta.Image, epoch, prevEnd uint64)
 	if err != nil {
 		return nil, err
 	}
-	w := l.log.NewWriter(epoch, 0, slotlog.WriterOptions{InFlight: 1, Logger: l.opt.Logger, Registerer: l.opt.Registerer})
+	w := l.log.NewWriter(epoch, 0, slotlog.WriterOptions{InFlight: 1, Purpose: driver.PurposeMetadata, Logger: l.opt.Logger, Registerer: l.opt.Registerer})
 	head := slotHead{pos: img.Pos(), starts: true, prevEnd: prevEnd}.append(nil)
 	body := head
 	for _, r := range recs {
@@ -177,6 +179,7 @@ func (l *Log) Full() bool { return l.next.Slot >= l.opt.RollSlots }
 // Roll ends the epoch and begins the next one, so that the slots of the old one can be trimmed. Nothing may be in flight; img is the
 // image at the end. It returns the image with the records of the new epoch's slot 0. Errors as Append.
 func (l *Log) Roll(ctx context.Context, img *meta.Image) (*meta.Image, error) {
+	ctx = driver.WithPurpose(ctx, driver.PurposeMetadata)
 	if l.flying || img.Pos() != l.pos {
 		panic("BUG: metalog: roll with an append in flight or another image")
 	}

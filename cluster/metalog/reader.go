@@ -8,6 +8,7 @@ import (
 
 	"sluice/base"
 	"sluice/cluster/meta"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/slotlog"
 )
 
@@ -30,6 +31,7 @@ type Reader struct {
 // OpenReader loads the newest snapshot and reads to the tip. The error is NotFound when there is no cluster in the bucket,
 // Invalid when bucket and place of the log do not belong together.
 func OpenReader(ctx context.Context, opt Options) (*Reader, error) {
+	ctx = driver.WithPurpose(ctx, driver.PurposeMetadata)
 	opt = opt.withDefaults()
 	cluster, err := slotlog.ClusterOf(ctx, opt.Store, opt.Name)
 	if base.IsKind(err, base.NotFound) {
@@ -69,6 +71,7 @@ func (r *Reader) Poll(ctx context.Context) (bool, error) { return r.poll(ctx, 1)
 const attemptsMax = 8
 
 func (r *Reader) poll(ctx context.Context, ahead int) (bool, error) {
+	ctx = driver.WithPurpose(ctx, driver.PurposeMetadata)
 	from := r.img.Pos()
 	for range attemptsMax {
 		behind, err := r.walk(ctx, ahead)
@@ -206,6 +209,7 @@ func (r *Reader) applySlot(d *meta.Draft, s slotlog.Slot) error {
 
 // load starts the reader from the newest snapshot that verifies, or from the beginning.
 func (r *Reader) load(ctx context.Context) error {
+	ctx = driver.WithPurpose(ctx, driver.PurposeSnapshot)
 	found, err := r.snapshots(ctx)
 	if err != nil {
 		return err

@@ -8,6 +8,7 @@ import (
 	"sluice/base"
 	"sluice/cluster/meta"
 	"sluice/storage/objstore"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/slotlog"
 )
 
@@ -56,6 +57,7 @@ func (l *Log) Finished(j *SnapshotJob, size int64, err error) {
 // Run writes the snapshot, reads it back, and trims the log to the second-newest. It returns the snapshot's size in bytes. After an
 // error there is no harm done: the log since the one before is still there.
 func (j *SnapshotJob) Run(ctx context.Context) (size int64, err error) {
+	ctx = driver.WithPurpose(ctx, driver.PurposeSnapshot)
 	b := encodeSnapshot(j.img, j.at)
 	store, key := j.reader.opt.Snapshots, j.reader.snapshotKey(j.at)
 	if err := store.Put(ctx, key, [][]byte{b}, objstore.PutOptions{}); err != nil { // the bytes follow from the key, whoever puts them
@@ -83,6 +85,7 @@ func (j *SnapshotJob) trim(ctx context.Context) error {
 	if err != nil || !ok {
 		return err
 	}
+	ctx = driver.WithPurpose(ctx, driver.PurposeDelete)
 	var old []string
 	for _, at := range found {
 		if at.Less(keep) {

@@ -9,6 +9,7 @@ import (
 	"sluice/base"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/stream"
 	"sluice/storage/wal"
 )
@@ -80,6 +81,7 @@ func (w *Worker) records(ctx context.Context, at *attempt, r meta.Rescue) error 
 	if err := w.opt.at(ctx, "seal"); err != nil {
 		return err
 	}
+	ctx = driver.WithPurpose(ctx, driver.PurposeRescue)
 	victim := wal.Victim{Node: r.Victim.ID, Epoch: r.Victim.Epoch}
 	opt := w.opt.WAL()
 	began := time.Now()

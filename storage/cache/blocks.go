@@ -206,7 +206,7 @@ func (c *Blocks) readIndex(id base.ObjectID, size int64, l *lane, acquired bool)
 		}
 	}
 	defer l.release(indexBytes)
-	err = c.retry(func(ctx context.Context) error {
+	err = c.retry(c.purpose(l == c.prefetch), func(ctx context.Context) error {
 		index, err = object.ReadIndex(ctx, c.opt.Store, c.opt.Cluster, id, size)
 		return err
 	})
@@ -466,7 +466,7 @@ func (c *Blocks) load(ext *extent, l *lane, acquired bool) {
 		err = errClosed
 	}
 	if err == nil {
-		buf, err = c.read(ext)
+		buf, err = c.read(ext, l == c.prefetch)
 		l.release(ext.size)
 	}
 	c.mu.Lock()
@@ -487,11 +487,11 @@ func (c *Blocks) load(ext *extent, l *lane, acquired bool) {
 }
 
 // read fetches and verifies the blocks of an extent.
-func (c *Blocks) read(ext *extent) (*slab.Buf, error) {
+func (c *Blocks) read(ext *extent, ahead bool) (*slab.Buf, error) {
 	key := object.Key(c.opt.Cluster, ext.id)
 	pos := ext.blocks[0].Entry.Pos
 	buf := c.opt.Pool.Get(int(ext.size))
-	err := c.retry(func(ctx context.Context) error {
+	err := c.retry(driver.WithShares(c.purpose(ahead), []driver.Share{{Stream: ext.blocks[0].Entry.Stream, Bytes: ext.size}}), func(ctx context.Context) error {
 		b, err := c.opt.Store.Get(ctx, key, pos, ext.size, buf.B[:0:ext.size])
 		if err != nil {
 			return err
@@ -516,13 +516,21 @@ func (c *Blocks) read(ext *extent) (*slab.Buf, error) {
 	return buf, nil
 }
 
+// purpose returns the cache's context for requests of reading ahead, or of which somebody waits for the answer.
+func (c *Blocks) purpose(ahead bool) context.Context {
+	if ahead {
+		return driver.WithPurpose(c.ctx, driver.PurposeReadAhead)
+	}
+	return driver.WithPurpose(c.ctx, driver.PurposeRead)
+}
+
 // retry repeats op while the store is unavailable, and once when bytes came back wrong.
-func (c *Blocks) retry(op func(ctx context.Context) error) (err error) {
+func (c *Blocks) retry(life context.Context, op func(ctx context.Context) error) (err error) {
 	for attempt := range getAttempts {
 		if attempt > 0 && wait(c.ctx, time.After(c.opt.Pause<<(attempt-1))) != nil {
 			return errClosed
 		}
-		ctx, cancel := context.WithTimeout(c.ctx, getTimeout)
+		ctx, cancel := context.WithTimeout(life, getTimeout)
 		err = op(ctx)
 		cancel()
 		switch kind := base.KindOf(err); {

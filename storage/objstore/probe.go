@@ -13,6 +13,7 @@ import (
 // when the store does not do what [Store] promises, above all when it ignores IfAbsent: such a store must not be used. Any
 // other error is the store's own and says nothing about it.
 func Probe(ctx context.Context, s Store) error {
+	ctx = driver.WithPurpose(ctx, driver.PurposeProbe)
 	p := prober{Store: s, dir: "probe/" + base.NewUUID().Hex() + "/"}
 	err := p.run(ctx)
 	if cleanup := s.Delete(ctx, p.dir+"a", p.dir+"b"); err == nil && cleanup != nil {

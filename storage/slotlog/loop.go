@@ -10,6 +10,7 @@ import (
 
 	"sluice/base"
 	"sluice/storage/objstore"
+	"sluice/storage/objstore/driver"
 )
 
 // Writer appends to one epoch of a log. All methods are safe for concurrent use.
@@ -39,6 +40,7 @@ type Writer struct {
 type appendOp struct {
 	body    [][]byte
 	records uint32
+	shares  []driver.Share
 	done    func(slot uint64, err error)
 }
 
@@ -53,7 +55,7 @@ type completion struct {
 func (l Log) NewWriter(epoch, next uint64, opt WriterOptions) *Writer {
 	opt = opt.withDefaults()
 	w := &Writer{log: l, epoch: epoch, opt: opt, metrics: newMetrics(opt.Registerer, l.Name)}
-	w.life, w.cancel = context.WithCancel(context.Background())
+	w.life, w.cancel = context.WithCancel(driver.WithPurpose(context.Background(), opt.Purpose))
 	w.mu.rules = newMachine(next, opt.InFlight)
 	w.quiet.L = &w.mu.Mutex
 	return w
@@ -66,9 +68,14 @@ func (l Log) NewWriter(epoch, next uint64, opt WriterOptions) *Writer {
 // An error of kind Fenced says that the epoch was sealed or belongs to another writer, Closed that Close was called, Failed that
 // the store refused for good; in each case the append may yet turn out to be in the log, and every later append fails alike.
 func (w *Writer) Append(body [][]byte, records uint32, done func(slot uint64, err error)) {
+	w.AppendFor(nil, body, records, done)
+}
+
+// AppendFor is Append of a body that carries the bytes of these streams; see [driver.WithShares].
+func (w *Writer) AppendFor(shares []driver.Share, body [][]byte, records uint32, done func(slot uint64, err error)) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.mu.appends = append(w.mu.appends, &appendOp{body: body, records: records, done: done})
+	w.mu.appends = append(w.mu.appends, &appendOp{body: body, records: records, shares: shares, done: done})
 	w.mu.rules.admit()
 	w.advanceLocked()
 }
@@ -195,6 +202,9 @@ func (w *Writer) report(f *flightIO, e event, cause error) action {
 func (w *Writer) fly(slot uint64, op *appendOp) {
 	f := &flightIO{Log: w.log, key: w.log.Key(w.epoch, slot), slot: slot, epoch: w.epoch, begun: time.Now()}
 	f.life, f.cancel = context.WithCancel(w.life) // report ends it
+	if op.shares != nil {
+		f.life = driver.WithShares(f.life, op.shares)
+	}
 	if e, cause := f.encode(w.opt.Nonce, op); e == refused {
 		w.report(f, e, cause)
 		return

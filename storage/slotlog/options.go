@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/base"
+	"sluice/storage/objstore/driver"
 )
 
 // WriterOptions set up a Writer. The zero value works.
@@ -23,6 +24,7 @@ type WriterOptions struct {
 	Hedge bool
 	// Nonce identifies the writer in its slots; zero: a random one. It must never be used by two writers.
 	Nonce      base.UUID
+	Purpose    driver.Purpose        // what the puts are counted as
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: no metrics
 }

@@ -173,6 +173,7 @@ func (up *uploader) prepare(ctx context.Context, u *upload) error {
 // putPart puts one object. The id is ours alone, so a key that is taken was taken by an earlier attempt of this very put whose
 // answer was lost; that is checked, and if it is not so, the part gets another id.
 func (up *uploader) putPart(ctx context.Context, u *upload, p *part) error {
+	ctx = driver.WithShares(ctx, p.shares())
 	return up.retry(ctx, "put object", func() error {
 		body, size := p.writer.Finish(object.Meta{Cluster: up.cluster, ID: p.id, Kind: object.Kind(p.kind), Node: up.node.ID, NodeEpoch: up.node.Epoch, Upload: u.number})
 		err := object.Put(ctx, up.store, up.cluster, p.id, body, size)
@@ -184,6 +185,16 @@ func (up *uploader) putPart(ctx context.Context, u *upload, p *part) error {
 		}
 		return err
 	})
+}
+
+// shares returns how many bytes of which streams the object holds. It is called after the last record was added.
+func (p *part) shares() []driver.Share {
+	ranges := p.writer.Ranges()
+	out := make([]driver.Share, len(ranges))
+	for i := range ranges {
+		out[i] = driver.Share{Stream: ranges[i].Stream, Bytes: ranges[i].Bytes}
+	}
+	return out
 }
 
 func (up *uploader) replaceID(ctx context.Context, p *part, why error) error {
@@ -329,14 +340,15 @@ func logBytes(b *wal.Block) int64 { return int64(b.Bytes+4095) &^ 4095 }
 // run takes an upload through put and commit.
 func (e *Engine) run(up *uploader, u *upload) {
 	defer close(u.done)
+	ctx := driver.WithPurpose(e.ctx, driver.PurposeUpload)
 	up.plan(u, nil)
-	if u.err = up.put(e.ctx, u); u.err == nil {
+	if u.err = up.put(ctx, u); u.err == nil {
 		u.err = e.previous(u)
 	}
 	if u.err == nil {
 		var c UploadCommit
 		var res UploadResult
-		if c, res, u.err = up.commit(e.ctx, u); u.err == nil {
+		if c, res, u.err = up.commit(ctx, u); u.err == nil {
 			e.committed(u, c, res)
 			up.observe(u)
 		}

@@ -9,10 +9,11 @@
 //  2. The body of a put is read through a source that is emptied before Put returns, because net/http may still read after the
 //     call: see [source].
 //  3. Every put carries a CRC32C that the store checks; the payload is not hashed for the signature.
-//  4. A body above partBytes goes up in parts, which may be repeated freely: nothing is visible before the one completing request,
+//  4. A large body goes up in parts ([driver.Parts]), which may be repeated freely: nothing is visible before the one completing request,
 //     which carries the condition.
 //  5. A read is checked against the range and the length that the answer names; what is short or elsewhere is an error.
 //  6. Every request has a deadline, so a hung connection ends: requestTimeout plus the time for its bytes at minBytesPerSecond.
+//  7. Every request is told to the recorder of its context as the store bills it: parts, pages and batches, not calls.
 //
 // The package starts goroutines only within a multipart Put, at most partsInFlight, and they end before it returns.
 package s3

@@ -22,7 +22,7 @@ func (s *Store) Put(ctx context.Context, key string, body [][]byte, opt driver.P
 	if err := begin(ctx, key); err != nil {
 		return err
 	}
-	if driver.BodySize(body) > partBytes {
+	if count, _ := driver.Parts(driver.BodySize(body)); count > 0 {
 		return s.putParts(ctx, key, body, opt)
 	}
 	in := &awss3.PutObjectInput{
@@ -89,8 +89,8 @@ func (s *Store) createUpload(ctx context.Context, key string) (*string, error) {
 
 func (s *Store) uploadParts(ctx context.Context, key string, id *string, body [][]byte) ([]types.CompletedPart, error) {
 	size := driver.BodySize(body)
-	each := max(int64(partBytes), (size+partsMax-1)/partsMax)
-	parts := make([]types.CompletedPart, (size+each-1)/each)
+	count, each := driver.Parts(size)
+	parts := make([]types.CompletedPart, count)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(partsInFlight)
 	for i := range parts {

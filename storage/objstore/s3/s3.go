@@ -22,8 +22,6 @@ import (
 )
 
 const (
-	partBytes         = 16 << 20 // bodies above go up in parts of this size
-	partsMax          = 10_000   // S3's limit; bigger parts beyond
 	partsInFlight     = 4
 	partAttempts      = 5
 	requestTimeout    = 30 * time.Second
@@ -157,6 +155,7 @@ func newStore(cfg aws.Config, s settings) *Store {
 		o.ResponseChecksumValidation = aws.ResponseChecksumValidationWhenRequired // objects bring their own
 		o.ContinueHeaderThresholdBytes = -1                                       // no round trip before a body
 		o.DisableLogOutputChecksumValidationSkipped = true
+		o.APIOptions = append(slices.Clip(o.APIOptions), record)
 	})
 	return &Store{client: client, bucket: s.bucket, prefix: s.prefix, url: s.url, unordered: strings.HasSuffix(s.bucket, "--x-s3")}
 }

@@ -6,6 +6,7 @@ import (
 
 	"sluice/base"
 	"sluice/base/slab"
+	"sluice/storage/objstore/driver"
 	"sluice/storage/wal/block"
 )
 
@@ -48,6 +49,20 @@ func (b *Batch) Padded() []byte { return b.mem[:block.Pad(b.size)] }
 
 // Count returns the number of records.
 func (b *Batch) Count() int { return len(b.records) }
+
+// Shares returns how many bytes of which streams the block holds, neighbours of one stream summed up.
+func (b *Batch) Shares() []driver.Share {
+	var out []driver.Share
+	for i := range b.records {
+		r := &b.records[i]
+		if n := len(out); n > 0 && out[n-1].Stream == r.Stream {
+			out[n-1].Bytes += int64(len(r.Data))
+		} else {
+			out = append(out, driver.Share{Stream: r.Stream, Bytes: int64(len(r.Data))})
+		}
+	}
+	return out
+}
 
 func sizeOf(data, records int) int { return block.HeaderBytes + data + records*block.EntryBytes }
 

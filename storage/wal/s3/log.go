@@ -80,7 +80,7 @@ func (c Class) create(ctx context.Context, opt block.Options) (*Log, error) {
 		return nil, err
 	}
 	l := &Log{opt: opt, slots: sl, epoch: uint64(opt.Epoch)}
-	if _, err := sl.Read(ctx, l.epoch, 0); !base.IsKind(err, base.NotFound) {
+	if _, err := sl.Read(driver.WithPurpose(ctx, driver.PurposeWAL), l.epoch, 0); !base.IsKind(err, base.NotFound) {
 		if err == nil {
 			err = base.Errorf(base.Exists, "%v: this node epoch has, or had, a WAL", l)
 		}
@@ -95,7 +95,7 @@ func (c Class) create(ctx context.Context, opt block.Options) (*Log, error) {
 	}
 	l.metrics = commit.NewMetrics(opt.Registerer, "s3")
 	l.register()
-	l.writer = sl.NewWriter(l.epoch, 0, slotlog.WriterOptions{InFlight: inFlight, Hedge: true, Logger: opt.Logger, Registerer: opt.Registerer})
+	l.writer = sl.NewWriter(l.epoch, 0, slotlog.WriterOptions{InFlight: inFlight, Hedge: true, Purpose: driver.PurposeWAL, Logger: opt.Logger, Registerer: opt.Registerer})
 	l.queue = commit.NewQueue(commit.Options{
 		Cluster: opt.Cluster, Node: opt.Node, Epoch: opt.Epoch, Pool: opt.Pool,
 		BlockBytes: blockBytes, ArenaBytes: blockBytes, MaxRecordBytes: maxRecordBytes,
@@ -114,7 +114,7 @@ func (l *Log) write() {
 			return
 		}
 		pos := b.Pos()
-		l.writer.Append([][]byte{b.Bytes()}, uint32(b.Count()), func(slot uint64, err error) {
+		l.writer.AppendFor(b.Shares(), [][]byte{b.Bytes()}, uint32(b.Count()), func(slot uint64, err error) {
 			if err == nil && slot != uint64(pos) {
 				panic(fmt.Sprintf("BUG: wal: block %d is in slot %d", pos, slot))
 			}
@@ -161,6 +161,7 @@ func (l *Log) Trim(ctx context.Context, to base.WALPos) error {
 	if !work {
 		return nil
 	}
+	ctx = driver.WithPurpose(ctx, driver.PurposeDelete)
 	err := l.slots.DeleteBelow(ctx, l.epoch, uint64(from), uint64(to))
 	if err == nil {
 		err = l.deleteLate(ctx, uint64(from))

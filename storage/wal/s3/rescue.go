@@ -135,7 +135,7 @@ func (c Class) Remove(ctx context.Context, opt block.Options, victim block.Victi
 	if err != nil {
 		return err
 	}
-	return sl.DeleteBelow(ctx, uint64(victim.Epoch), 1, math.MaxUint64)
+	return sl.DeleteBelow(driver.WithPurpose(ctx, driver.PurposeDelete), uint64(victim.Epoch), 1, math.MaxUint64)
 }
 
 // Create starts a WAL.
