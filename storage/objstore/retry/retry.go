@@ -28,6 +28,16 @@ type Store struct {
 	inner   driver.Store
 	opt     Options
 	metrics *metrics
+	reads   watch // of gets, stats and listings
+	writes  watch // of puts and deletes
+}
+
+// watchOf returns what knows of outages of such requests: a store may take the one kind and refuse the other.
+func (s *Store) watchOf(op op) *watch {
+	if op == opPut || op == opDelete {
+		return &s.writes
+	}
+	return &s.reads
 }
 
 var _ driver.Store = (*Store)(nil)
@@ -116,19 +126,25 @@ func (s *Store) List(ctx context.Context, prefix, after string) iter.Seq2[driver
 
 // try calls attempt until it succeeds, fails for good, or ctx ends. attempt returns how many bytes it moved.
 func (s *Store) try(ctx context.Context, op op, key string, repeatable bool, attempt func() (int64, error)) error {
+	w := s.watchOf(op)
 	for n := 1; ; n++ {
 		begun := time.Now()
 		bytes, err := attempt()
 		s.metrics.count(op, err, bytes, time.Since(begun))
-		if err == nil {
-			return nil
-		}
 		kind := base.KindOf(err)
-		if kind != base.Unavailable && !(kind == base.Undetermined && repeatable) || ctx.Err() != nil {
+		if err == nil || kind != base.Unavailable && kind != base.Undetermined {
+			w.succeeded(time.Now()) // the store answered
+			return err
+		}
+		if ctx.Err() != nil {
+			return err // perhaps that is why
+		}
+		w.failed(time.Now())
+		if kind == base.Undetermined && !repeatable {
 			return err
 		}
 		s.opt.Logger.Log(ctx, level(n), s.opt.Name+": trying again", "op", op.String(), "key", key, "attempt", n, "error", err)
-		if !s.pause(ctx, n) {
+		if !s.pause(ctx, w, n) {
 			return err
 		}
 	}
@@ -142,18 +158,43 @@ func level(attempt int) slog.Level {
 	return slog.LevelWarn
 }
 
-// pause waits before the attempt after the nth and reports whether there is to be one.
-func (s *Store) pause(ctx context.Context, n int) bool {
+// pause waits before the attempt after the nth and reports whether there is to be one. The end of an outage ends it, and so does becoming
+// the scout, soon.
+func (s *Store) pause(ctx context.Context, w *watch, n int) bool {
 	d := s.opt.Min << min(n-1, 20)
 	if d <= 0 || d > s.opt.Max {
 		d = s.opt.Max
 	}
-	t := time.NewTimer(1 + rand.N(d))
+	end := time.Now().Add(1 + rand.N(d))
+	for {
+		now := time.Now()
+		rest, look := end.Sub(now), true
+		over, scout := w.wait(now)
+		if scout {
+			rest, look = min(rest, rand.N(scoutPause)), false
+		} else if look = rest > scoutPause; look {
+			rest = scoutPause
+		}
+		ended, err := sleep(ctx, rest, over)
+		if scout {
+			w.resign()
+		}
+		if err != nil || ended || !look {
+			return err == nil
+		}
+	}
+}
+
+// sleep sleeps, unless over is closed first: then it reports that.
+func sleep(ctx context.Context, d time.Duration, over <-chan struct{}) (ended bool, err error) {
+	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
-		return true
+		return false, nil
+	case <-over:
+		return true, nil
 	case <-ctx.Done():
-		return false
+		return false, ctx.Err()
 	}
 }

@@ -65,10 +65,10 @@ func TestAnOutageEndsByItself(t *testing.T) {
 		if err := retry.New(s, retry.Options{}).Put(t.Context(), "k", nil, driver.PutOptions{}); err != nil {
 			t.Fatal(err)
 		}
-		if took := time.Since(begun); took < time.Minute || took > time.Minute+10*time.Second {
+		if took := time.Since(begun); took < time.Minute || took > time.Minute+time.Second {
 			t.Fatalf("came back after %v", took)
 		}
-		if n := s.Fired("outage"); n > 60 {
+		if n := s.Fired("outage"); n > 300 {
 			t.Fatalf("%d requests in a minute of outage", n)
 		}
 	})
