@@ -18,7 +18,8 @@ type WriterOptions struct {
 	// PutTimeout bounds the first attempt of a put; then it counts as undetermined and the same bytes are put again, with a
 	// longer bound each time. 0 means 10 s.
 	PutTimeout time.Duration
-	// RetryMin and RetryMax bound the pause before an undetermined put is repeated; it doubles and is jittered. 0: 20 ms, 2 s.
+	// RetryMin and RetryMax bound the pause before an undetermined put is repeated; it doubles and is jittered. 0: 20 ms, 500 ms: puts in
+	// flight are few, and who waits for them should not wait long after an outage.
 	RetryMin, RetryMax time.Duration
 	// Hedge has a put that takes much longer than recent ones of its size put again beside it, which costs at most one put in twenty more.
 	Hedge bool
@@ -32,7 +33,7 @@ type WriterOptions struct {
 const (
 	defaultPutTimeout = 10 * time.Second
 	defaultRetryMin   = 20 * time.Millisecond
-	defaultRetryMax   = 2 * time.Second
+	defaultRetryMax   = 500 * time.Millisecond
 	maxInFlight       = 1024
 )
 

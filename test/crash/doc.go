@@ -10,6 +10,7 @@
 //
 //	SLUICE_CRASH_ROUNDS  kills per WAL class; default 8
 //	SLUICE_CRASH_SEED    seed of all random choices; printed, default from the clock
+//	SLUICE_CRASH_TROUBLE how long the bucket is in each kind of trouble: a duration, long for minutes to an hour; default: seconds
 //	SLUICE_CRASH_OUTAGE  how long the bucket answers 503; default 8s
 //	SLUICE_CRASH_KEEP    directory for the history, the broker's log, its goroutines and metrics when a test fails; default: none
 //

@@ -1,5 +1,5 @@
-// Package s3fault stands between a broker and an S3 server and misbehaves: it answers 503 for a while, or lets a put succeed and then
-// loses the answer.
+// Package s3fault stands between a broker and an S3 server and misbehaves: it answers 503 for a while, lets a put succeed and then
+// loses the answer, is slow, hangs, resets connections, breaks answers off, or does a put after it was given up.
 //
 // Invariants:
 //

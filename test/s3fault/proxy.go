@@ -27,6 +27,16 @@ type Proxy struct {
 
 	refused atomic.Int64
 	lost    atomic.Int64
+
+	trouble struct {
+		mu    sync.Mutex
+		now   Trouble
+		hung  chan struct{} // closed when hanging is over; nil: nothing hangs
+		fired map[string]int64
+		rand  *rand.Rand
+		late  int // puts that were cut and have not happened
+	}
+	closed chan struct{}
 }
 
 // Start starts a proxy in front of an S3 endpoint (http://HOST:PORT). It ends with the test.
@@ -41,6 +51,8 @@ func Start(t testing.TB, endpoint string, seed uint64) *Proxy {
 		t.Fatal(err)
 	}
 	p := &Proxy{URL: "http://" + l.Addr().String(), rand: rand.New(rand.NewPCG(seed, 1))}
+	p.closed = make(chan struct{})
+	p.trouble.fired, p.trouble.rand = map[string]int64{}, rand.New(rand.NewPCG(seed, 2))
 	p.proxy = &httputil.ReverseProxy{
 		Rewrite: func(r *httputil.ProxyRequest) {
 			r.SetURL(target)
@@ -51,7 +63,12 @@ func Start(t testing.TB, endpoint string, seed uint64) *Proxy {
 	}
 	p.server = &http.Server{Handler: p, ErrorLog: log.New(discard{}, "", 0)}
 	go func() { _ = p.server.Serve(l) }() // ends with Close
-	t.Cleanup(func() { _ = p.server.Close() })
+	t.Cleanup(func() {
+		close(p.closed)
+		p.SetTrouble(Trouble{})
+		_ = p.server.Close()
+		p.AwaitLate()
+	})
 	return p
 }
 
@@ -89,9 +106,10 @@ func (p *Proxy) fate() int {
 func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.unavailable.Load() {
 		p.refused.Add(1)
-		w.Header().Set("Content-Type", "application/xml")
-		w.WriteHeader(http.StatusServiceUnavailable)
-		_, _ = w.Write([]byte(`<?xml version="1.0" encoding="UTF-8"?><Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>`))
+		refuse(w, http.StatusServiceUnavailable)
+		return
+	}
+	if p.suffer(w, r) {
 		return
 	}
 	fate := 0
