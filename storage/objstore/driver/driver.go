@@ -20,6 +20,9 @@ type Info struct {
 type PutOptions struct {
 	// IfAbsent makes the put fail with kind Exists when the key is taken.
 	IfAbsent bool
+	// Cold says that the object is large, old and seldom read: a store whose URL names a storage class (or access tier) for such objects puts
+	// it there. Such classes bill each object for a month or so and each read of it, so nothing small or short-lived belongs into them.
+	Cold bool
 }
 
 // Store is a bucket. Keys are slash-separated, see [CheckKey]. All methods are safe for concurrent use. Errors have these kinds

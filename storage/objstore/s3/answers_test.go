@@ -1,7 +1,6 @@
 package s3
 
 import (
-	"bytes"
 	"context"
 	"encoding/base64"
 	"encoding/binary"
@@ -17,10 +16,9 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"pgregory.net/rapid"
-
 	"sluice/base"
 	"sluice/storage/objstore/driver"
+	"sluice/storage/objstore/request"
 )
 
 // open returns a store whose server is the handler.
@@ -134,7 +132,7 @@ func TestWhatAPutSends(t *testing.T) {
 	if err := s.Put(t.Context(), "k", body, driver.PutOptions{IfAbsent: true}); err != nil {
 		t.Fatal(err)
 	}
-	sum := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crcOf(body)))
+	sum := base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, request.CRC32C(body)))
 	for name, want := range map[string]string{"If-None-Match": "*", "X-Amz-Checksum-Crc32c": sum, "X-Amz-Content-Sha256": "UNSIGNED-PAYLOAD", "Content-Length": "9", "Expect": ""} {
 		if v := head.Get(name); v != want {
 			t.Errorf("%s: %q, want %q", name, v, want)
@@ -339,48 +337,4 @@ func TestDeleteReportsWhatFailed(t *testing.T) {
 	if err := s.Delete(t.Context(), "a", "b"); !base.IsKind(err, base.Unavailable) {
 		t.Fatalf("got %v", err)
 	}
-}
-
-// TestSource compares the scattered body with the gathered one.
-func TestSource(t *testing.T) {
-	rapid.Check(t, func(rt *rapid.T) {
-		body := rapid.SliceOfN(rapid.SliceOfN(rapid.Byte(), 0, 9), 0, 9).Draw(rt, "body")
-		flat := bytes.Join(body, nil)
-		s, ref := newSource(body), bytes.NewReader(flat)
-		if s.size != int64(len(flat)) {
-			rt.Fatalf("size %d", s.size)
-		}
-		for range rapid.IntRange(0, 8).Draw(rt, "steps") {
-			if rapid.Bool().Draw(rt, "seek") {
-				to := rapid.Int64Range(0, s.size).Draw(rt, "to")
-				whence := rapid.IntRange(0, 2).Draw(rt, "whence")
-				delta := map[int]int64{0: to, 1: to - s.mu.pos, 2: to - s.size}[whence]
-				a, err := s.Seek(delta, whence)
-				b, _ := ref.Seek(delta, whence)
-				if err != nil || a != b {
-					rt.Fatalf("seek: %d, %v, want %d", a, err, b)
-				}
-				continue
-			}
-			p := make([]byte, rapid.IntRange(1, 12).Draw(rt, "n"))
-			q := make([]byte, len(p))
-			n, err := s.Read(p)
-			m, err2 := ref.Read(q)
-			if n != m || err != err2 || !bytes.Equal(p, q) {
-				rt.Fatalf("read %q %v, want %q %v", p[:n], err, q[:m], err2)
-			}
-		}
-		from := rapid.Int64Range(0, s.size).Draw(rt, "from")
-		to := rapid.Int64Range(from, s.size).Draw(rt, "to")
-		if got := bytes.Join(slice(body, from, to), nil); !bytes.Equal(got, flat[from:to]) {
-			rt.Fatalf("slice [%d, %d): %q", from, to, got)
-		}
-		s.detach()
-		if _, err := s.Seek(0, io.SeekStart); err != nil {
-			rt.Fatal(err)
-		}
-		if _, err := s.Read(make([]byte, 1)); s.size > 0 && err != errDetached {
-			rt.Fatalf("a detached source: %v", err)
-		}
-	})
 }

@@ -3,71 +3,83 @@ package s3
 import (
 	"context"
 	"errors"
-	"net/http/httptrace"
-	"sync/atomic"
+	"fmt"
+	"net/http"
+	"strings"
 	"time"
 
 	awshttp "github.com/aws/aws-sdk-go-v2/aws/transport/http"
 
 	"sluice/base"
+	"sluice/storage/objstore/request"
 )
 
-// attempt is one request: its deadline, and whether it can have reached the store.
-type attempt struct {
-	connected atomic.Bool
-	end       context.CancelFunc
-}
+// attempt is one request.
+type attempt struct{ *request.Attempt }
 
-// newAttempt returns the context of a request that carries about the given number of bytes.
-func newAttempt(ctx context.Context, bytes int64) (context.Context, *attempt) {
-	a := &attempt{}
-	timeout := requestTimeout + time.Duration(float64(bytes)/minBytesPerSecond*float64(time.Second))
-	ctx, a.end = context.WithTimeout(ctx, timeout)
-	return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { a.connected.Store(true) }}), a
+func (s *Store) newAttempt(ctx context.Context, bytes int64) (context.Context, attempt) {
+	ctx, a := request.New(ctx, s.timeout, bytes)
+	return ctx, attempt{a}
 }
 
 // wrote classifies the error of a request that makes an object visible.
-func (a *attempt) wrote(err error, op, key string) error {
+func (a attempt) wrote(err error, op, key string) error {
 	if err == nil {
 		return nil
 	}
-	kind := kindOf(err)
-	switch {
-	case kind != base.Unknown:
-	case a.connected.Load():
-		kind = base.Undetermined
-	default:
-		kind = base.Unavailable
-	}
-	return explain(kind, err, op, key)
+	return explain(a.Wrote(kindOf(err)), err, op, key)
 }
 
 // read classifies the error of a request that may be repeated whatever it did.
-func (a *attempt) read(err error, op, key string) error {
+func (a attempt) read(err error, op, key string) error {
 	if err == nil {
 		return nil
 	}
-	kind := kindOf(err)
-	if kind == base.Unknown || kind == base.Undetermined || kind == base.Exists {
-		kind = base.Unavailable
-	}
-	return explain(kind, err, op, key)
+	return explain(a.Read(kindOf(err)), err, op, key)
 }
 
 // explain gives the error its kind and, where a setting is the likely cause, names it.
 func explain(kind base.Kind, err error, op, key string) error {
-	hint := ""
-	switch code := codeOf(err); code {
-	case "NoSuchBucket":
-		hint = " (does the bucket of the URL exist in that region, and is it meant to be reached with pathStyle=true?)"
-	case "InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden":
-		hint = " (check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role, and what its policy allows)"
-	case "PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "TemporaryRedirect":
-		hint = " (check region= and endpoint= of the bucket URL)"
-	case "RequestTimeTooSkewed":
-		hint = " (the clock of this machine is wrong)"
+	return base.Errorf(kind, "%s %s: %w%s", op, key, err, hint(err))
+}
+
+func hint(err error) string {
+	var answer http.Header
+	var response *awshttp.ResponseError
+	if errors.As(err, &response) && response.Response != nil && response.Response.Response != nil {
+		answer = response.Response.Header
 	}
-	return base.Errorf(kind, "%s %s: %w%s", op, key, err, hint)
+	region := answer.Get("X-Amz-Bucket-Region")
+	switch code := codeOf(err); {
+	case code == "NoSuchBucket":
+		return " (does the bucket of the URL exist in that region, and is it meant to be reached with pathStyle=true?)"
+	case code == "RequestTimeTooSkewed":
+		return skew(answer.Get("Date"), time.Now())
+	case region != "" && (response.HTTPStatusCode() == http.StatusMovedPermanently || response.HTTPStatusCode() == http.StatusBadRequest):
+		return " (the bucket is in the region " + region + ": give the bucket URL region=" + region + ")"
+	case code == "PermanentRedirect", code == "AuthorizationHeaderMalformed", code == "IllegalLocationConstraintException":
+		return " (check region= and endpoint= of the bucket URL)"
+	case code == "InvalidAccessKeyId", code == "SignatureDoesNotMatch", code == "AccessDenied", code == "Forbidden":
+		return " (check AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE or the role, and what its policy allows)"
+	case strings.HasPrefix(code, "KMS."):
+		return " (check kmsKey= of the bucket URL, and that the role may use that key: kms:GenerateDataKey and kms:Decrypt)"
+	case code == "InvalidStorageClass":
+		return " (check storageClass= of the bucket URL: the store does not know it)"
+	}
+	return ""
+}
+
+// skew says by how much this machine's clock is wrong, if the answer had a date.
+func skew(date string, now time.Time) string {
+	at, err := http.ParseTime(date)
+	if err != nil {
+		return " (the clock of this machine is wrong)"
+	}
+	word, off := "behind", at.Sub(now)
+	if off < 0 {
+		word, off = "ahead of", -off
+	}
+	return fmt.Sprintf(" (the clock of this machine is %v %s the store's, which allows 15 minutes: set it, best by NTP; until then requests are repeated)", off.Round(time.Second), word)
 }
 
 // kindOf classifies an answer of the store; Unknown means that there was none, or one that says nothing for certain.
@@ -93,6 +105,8 @@ func kindOf(err error) base.Kind {
 		return base.Unavailable
 	case status == 408:
 		return base.Undetermined
+	case status == 307:
+		return base.Unavailable // a young bucket whose name is not known everywhere: nothing happened, and it passes
 	case status >= 300 && status < 500:
 		return base.Invalid
 	}

@@ -13,6 +13,7 @@ import (
 
 	"sluice/base"
 	"sluice/storage/objstore/driver"
+	"sluice/storage/objstore/request"
 )
 
 // List implements driver.Store.
@@ -103,8 +104,8 @@ func (s *Store) page(ctx context.Context, in *awss3.ListObjectsV2Input) (*awss3.
 	if err := ctx.Err(); err != nil {
 		return nil, base.Wrap(base.Unavailable, err)
 	}
-	ctx, a := newAttempt(ctx, 0)
-	defer a.end()
+	ctx, a := s.newAttempt(ctx, 0)
+	defer a.End()
 	page, err := s.client.ListObjectsV2(ctx, in)
 	return page, a.read(err, "list", aws.ToString(in.Prefix))
 }
@@ -112,7 +113,7 @@ func (s *Store) page(ctx context.Context, in *awss3.ListObjectsV2Input) (*awss3.
 // Delete implements driver.Store.
 func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	for _, key := range keys {
-		if err := begin(ctx, key); err != nil {
+		if err := request.Begin(ctx, key); err != nil {
 			return err
 		}
 	}
@@ -125,8 +126,8 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 }
 
 func (s *Store) deleteBatch(ctx context.Context, keys []string) error {
-	ctx, a := newAttempt(ctx, 0)
-	defer a.end()
+	ctx, a := s.newAttempt(ctx, 0)
+	defer a.End()
 	if len(keys) == 1 {
 		_, err := s.client.DeleteObject(ctx, &awss3.DeleteObjectInput{Bucket: &s.bucket, Key: s.key(keys[0])})
 		if codeOf(err) == "NoSuchKey" {

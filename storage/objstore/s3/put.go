@@ -15,11 +15,12 @@ import (
 
 	"sluice/base"
 	"sluice/storage/objstore/driver"
+	"sluice/storage/objstore/request"
 )
 
 // Put implements driver.Store.
 func (s *Store) Put(ctx context.Context, key string, body [][]byte, opt driver.PutOptions) error {
-	if err := begin(ctx, key); err != nil {
+	if err := request.Begin(ctx, key); err != nil {
 		return err
 	}
 	if count, _ := driver.Parts(driver.BodySize(body)); count > 0 {
@@ -30,12 +31,14 @@ func (s *Store) Put(ctx context.Context, key string, body [][]byte, opt driver.P
 		Key:            s.key(key),
 		ChecksumCRC32C: checksum(body),
 		IfNoneMatch:    condition(opt),
+
+		ServerSideEncryption: s.sse, SSEKMSKeyId: s.kmsKey, StorageClass: s.class(opt),
 	}
-	src := newSource(body)
-	defer src.detach()
-	in.Body, in.ContentLength = src, &src.size
-	ctx, a := newAttempt(ctx, src.size)
-	defer a.end()
+	src := request.NewSource(body)
+	defer src.Detach()
+	in.Body, in.ContentLength = src, &src.Size
+	ctx, a := s.newAttempt(ctx, src.Size)
+	defer a.End()
 	_, err := s.client.PutObject(ctx, in, unsigned)
 	return a.wrote(err, "put", key)
 }
@@ -47,8 +50,15 @@ func condition(opt driver.PutOptions) *string {
 	return nil
 }
 
+func (s *Store) class(opt driver.PutOptions) types.StorageClass {
+	if opt.Cold {
+		return s.storageClass
+	}
+	return ""
+}
+
 func checksum(body [][]byte) *string {
-	return aws.String(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, crcOf(body))))
+	return aws.String(base64.StdEncoding.EncodeToString(binary.BigEndian.AppendUint32(nil, request.CRC32C(body))))
 }
 
 // putParts uploads body in parts and makes them the object by one last, conditional request.
@@ -58,7 +68,7 @@ func (s *Store) putParts(ctx context.Context, key string, body [][]byte, opt dri
 			return base.Errorf(base.Exists, "put %s: exists already", key)
 		}
 	}
-	id, err := s.createUpload(ctx, key)
+	id, err := s.createUpload(ctx, key, opt)
 	if err != nil {
 		return err
 	}
@@ -72,11 +82,12 @@ func (s *Store) putParts(ctx context.Context, key string, body [][]byte, opt dri
 	return err
 }
 
-func (s *Store) createUpload(ctx context.Context, key string) (*string, error) {
-	ctx, a := newAttempt(ctx, 0)
-	defer a.end()
+func (s *Store) createUpload(ctx context.Context, key string, opt driver.PutOptions) (*string, error) {
+	ctx, a := s.newAttempt(ctx, 0)
+	defer a.End()
 	out, err := s.client.CreateMultipartUpload(ctx, &awss3.CreateMultipartUploadInput{
 		Bucket: &s.bucket, Key: s.key(key), ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c, ChecksumType: types.ChecksumTypeComposite,
+		ServerSideEncryption: s.sse, SSEKMSKeyId: s.kmsKey, StorageClass: s.class(opt),
 	})
 	if err != nil {
 		return nil, a.read(err, "create upload of", key) // an upload without parts is harmless
@@ -95,7 +106,7 @@ func (s *Store) uploadParts(ctx context.Context, key string, id *string, body []
 	group.SetLimit(partsInFlight)
 	for i := range parts {
 		group.Go(func() error {
-			piece := slice(body, int64(i)*each, min(int64(i+1)*each, size))
+			piece := request.Slice(body, int64(i)*each, min(int64(i+1)*each, size))
 			part, err := s.uploadPart(ctx, key, id, int32(i+1), piece)
 			parts[i] = part
 			return err
@@ -126,13 +137,13 @@ func (s *Store) uploadPart(ctx context.Context, key string, id *string, number i
 }
 
 func (s *Store) tryPart(ctx context.Context, key string, id *string, number int32, piece [][]byte, sum *string) (*string, error) {
-	src := newSource(piece)
-	defer src.detach()
-	ctx, a := newAttempt(ctx, src.size)
-	defer a.end()
+	src := request.NewSource(piece)
+	defer src.Detach()
+	ctx, a := s.newAttempt(ctx, src.Size)
+	defer a.End()
 	out, err := s.client.UploadPart(ctx, &awss3.UploadPartInput{
 		Bucket: &s.bucket, Key: s.key(key), UploadId: id, PartNumber: &number,
-		Body: src, ContentLength: &src.size, ChecksumCRC32C: sum, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
+		Body: src, ContentLength: &src.Size, ChecksumCRC32C: sum, ChecksumAlgorithm: types.ChecksumAlgorithmCrc32c,
 	}, unsigned)
 	if err != nil {
 		return nil, a.read(err, fmt.Sprintf("put part %d of", number), key)
@@ -141,8 +152,8 @@ func (s *Store) tryPart(ctx context.Context, key string, id *string, number int3
 }
 
 func (s *Store) completeUpload(ctx context.Context, key string, id *string, parts []types.CompletedPart, opt driver.PutOptions) error {
-	ctx, a := newAttempt(ctx, int64(len(parts))*minBytesPerSecond) // a store may take a second per part to join them
-	defer a.end()
+	ctx, a := s.newAttempt(ctx, int64(len(parts))*request.MinBytesPerSecond) // a store may take a second per part to join them
+	defer a.End()
 	_, err := s.client.CompleteMultipartUpload(ctx, &awss3.CompleteMultipartUploadInput{
 		Bucket: &s.bucket, Key: s.key(key), UploadId: id, IfNoneMatch: condition(opt),
 		MultipartUpload: &types.CompletedMultipartUpload{Parts: parts},

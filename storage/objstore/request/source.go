@@ -1,4 +1,4 @@
-package s3
+package request
 
 import (
 	"errors"
@@ -9,11 +9,11 @@ import (
 
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
-// source is the body of a request: a seekable reader of scattered bytes. The transport reads it on a goroutine of its own and
-// may do so after the request has been answered or given up; once detach has returned it sees an error instead of the memory,
-// which the caller may then reuse. Read copies under the lock, so no read is under way when detach returns.
-type source struct {
-	size int64
+// Source is the body of a request: a seekable reader of scattered bytes. The transport reads it on a goroutine of its own and
+// may do so after the request has been answered or given up; once Detach has returned it sees an error instead of the memory,
+// which the caller may then reuse. Read copies under the lock, so no read is under way when Detach returns.
+type Source struct {
+	Size int64 // bytes
 
 	mu struct {
 		sync.Mutex
@@ -26,16 +26,18 @@ type source struct {
 
 var errDetached = errors.New("the request is over")
 
-func newSource(body [][]byte) *source {
-	s := &source{}
+// NewSource returns a reader of body.
+func NewSource(body [][]byte) *Source {
+	s := &Source{}
 	s.mu.body = body
 	for _, b := range body {
-		s.size += int64(len(b))
+		s.Size += int64(len(b))
 	}
 	return s
 }
 
-func (s *source) Read(p []byte) (int, error) {
+// Read implements io.Reader.
+func (s *Source) Read(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n := 0
@@ -50,23 +52,24 @@ func (s *source) Read(p []byte) (int, error) {
 	switch {
 	case n > 0 || len(p) == 0:
 		return n, nil
-	case s.mu.pos < s.size:
+	case s.mu.pos < s.Size:
 		return 0, errDetached
 	default:
 		return 0, io.EOF
 	}
 }
 
-func (s *source) Seek(offset int64, whence int) (int64, error) {
+// Seek implements io.Seeker.
+func (s *Source) Seek(offset int64, whence int) (int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	switch whence {
 	case io.SeekCurrent:
 		offset += s.mu.pos
 	case io.SeekEnd:
-		offset += s.size
+		offset += s.Size
 	}
-	if offset < 0 || offset > s.size {
+	if offset < 0 || offset > s.Size {
 		return 0, errors.New("seek outside of the body")
 	}
 	s.mu.pos, s.mu.seg, s.mu.off = offset, 0, 0
@@ -81,15 +84,15 @@ func (s *source) Seek(offset int64, whence int) (int64, error) {
 	return offset, nil
 }
 
-// detach takes the memory away from whoever still reads.
-func (s *source) detach() {
+// Detach takes the memory away from whoever still reads.
+func (s *Source) Detach() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.mu.body = nil
 }
 
-// crcOf returns the CRC32C of body.
-func crcOf(body [][]byte) uint32 {
+// CRC32C returns the CRC32C of body.
+func CRC32C(body [][]byte) uint32 {
 	crc := uint32(0)
 	for _, b := range body {
 		crc = crc32.Update(crc, castagnoli, b)
@@ -97,8 +100,8 @@ func crcOf(body [][]byte) uint32 {
 	return crc
 }
 
-// slice returns bytes [from, to) of body, sharing its memory.
-func slice(body [][]byte, from, to int64) [][]byte {
+// Slice returns bytes [from, to) of body, sharing its memory.
+func Slice(body [][]byte, from, to int64) [][]byte {
 	var out [][]byte
 	for _, b := range body {
 		n := int64(len(b))
