@@ -45,6 +45,7 @@ type commands struct {
 	Partition  partitionCmd  `cmd:"" help:"List and move partitions."`
 	Controller controllerCmd `cmd:"" help:"Make another node the controller."`
 	Verify     verifyCmd     `cmd:"" help:"Compare the metadata with what is stored in the bucket."`
+	Inspect    inspectCmd    `cmd:"" help:"Show an object, a log, a slot, a snapshot, or where an offset lies."`
 	Bench      benchCmd      `cmd:"" help:"Load a broker and measure throughput and latency."`
 	Config     configCmd     `cmd:"" help:"Print every setting of the broker: value, default, unit, documentation."`
 	Version    versionCmd    `cmd:"" help:"Print the version."`
@@ -67,7 +68,7 @@ func Main(p Process) (code int) {
 	cmds := commands{Start: startCmd{newSettingFlags()}, Config: configCmd{newSettingFlags()}}
 	parser, err := kong.New(&cmds,
 		kong.Name("sluice"),
-		kong.Description("A Kafka broker whose disk is a bucket.\n\nsluice start runs one; verify looks into a bucket without one; cluster, partition and controller speak to the admin listener of any broker of a cluster, the others to any Kafka broker."),
+		kong.Description("A Kafka broker whose disk is a bucket.\n\nsluice start runs one; verify and inspect look into a bucket without one; cluster, partition and controller speak to the admin listener of any broker of a cluster, the others to any Kafka broker."),
 		kong.Writers(p.Stdout, p.Stderr),
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: 110}),

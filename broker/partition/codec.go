@@ -1,9 +1,12 @@
 package partition
 
 import (
+	"cmp"
 	"encoding/binary"
+	"fmt"
 	"hash/crc32"
 	"slices"
+	"strings"
 
 	"sluice/base"
 )
@@ -218,16 +221,27 @@ func (s *producers) decodeTxn(b []byte) ([]byte, bool) {
 // CheckSnapshotParts verifies the bytes of one record of a meta stream, as far as that can be done without the records before it: for tools.
 // The error is Corrupt.
 func CheckSnapshotParts(b []byte) error {
+	_, err := DescribeSnapshotParts(b)
+	return err
+}
+
+// DescribeSnapshotParts says what is in one record of a meta stream, for people. Errors as CheckSnapshotParts.
+func DescribeSnapshotParts(b []byte) (string, error) {
+	text := ""
 	for len(b) > 0 {
 		part, rest, err := cutSnapshotPart(b)
 		if err != nil {
-			return err
+			return "", err
 		}
-		r := snapshotReader{building: newProducers(), next: int(binary.BigEndian.Uint16(part[2:])), bEnd: base.Offset(binary.BigEndian.Uint64(part[8:]))}
+		number, last := binary.BigEndian.Uint16(part[2:]), binary.BigEndian.Uint16(part[4:])
+		r := snapshotReader{building: newProducers(), next: int(number), bEnd: base.Offset(binary.BigEndian.Uint64(part[8:]))}
 		if err := r.add(part); err != nil {
-			return err
+			return "", err
 		}
+		state := cmp.Or(r.state, r.building)
+		text += fmt.Sprintf("producer snapshot below offset %d, part %d of %d: %d producers, %d open and %d aborted transactions; ",
+			binary.BigEndian.Uint64(part[8:]), number+1, int(last)+1, len(state.byID), len(state.unstable), len(state.aborted))
 		b = rest
 	}
-	return nil
+	return strings.TrimSuffix(text, "; "), nil
 }

@@ -3,7 +3,6 @@ package audit
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"sluice/base"
 	"sluice/cluster/meta"
@@ -115,20 +114,11 @@ func (c *catalogue) profile(id base.StreamID) profile {
 		return profile{epoch: 1<<31 - 1, clean: 1<<63 - 1}
 	}
 	p, _ := c.img.Partition(s.Topic, s.Partition)
-	out := profile{role: roleMeta, start: s.Start, clean: cleanedTo(c.img, &s), epoch: s.Epoch}
+	out := profile{role: roleMeta, start: s.Start, clean: s.CleanedTo, epoch: s.Epoch}
 	if p.Data == id {
 		out.role, out.starts = roleData, p.EpochStarts
 	}
 	return out
-}
-
-// cleanedTo returns the offset up to which key compaction may have made gaps.
-func cleanedTo(img *meta.Image, s *meta.Stream) base.Offset {
-	t, _ := img.TopicByID(s.Topic)
-	if strings.Contains(t.Configs["cleanup.policy"], "compact") || strings.HasPrefix(t.Name, "__") {
-		return s.CommittedEnd
-	}
-	return 0
 }
 
 // epochAt returns the epoch that wrote an offset; ok is false where the image does not say.
