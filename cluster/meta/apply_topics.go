@@ -106,7 +106,7 @@ func (r *rangesReaped) apply(d *Draft) error {
 	s := *old
 	s.State = Closed
 	d.dropRanges(&s, func(dropped func(Range)) rangeList { return s.ranges.dropFront(int(r.Count), dropped) }, r.MS)
-	if s.ranges.len() > 0 {
+	if !s.ranges.empty() {
 		s.Start = max(s.Start, s.ranges.first())
 	} else {
 		s.Start = s.CommittedEnd

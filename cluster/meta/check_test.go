@@ -183,7 +183,7 @@ func dump(img *Image) string {
 	dumpTree(&b, "config", &img.configs)
 	img.streams.all(func(id base.StreamID, s *Stream) bool {
 		flat := *s
-		flat.ranges = rangeList{n: flat.ranges.n}
+		flat.ranges = rangeList{}
 		fmt.Fprintf(&b, "stream %+v", flat)
 		s.ranges.from(-1, func(r Range) bool { fmt.Fprintf(&b, " %+v", r); return true })
 		b.WriteByte('\n')

@@ -219,7 +219,7 @@ func (p *compactPlan) add(img *Image, r *Replacement) CompactVerdict {
 // names checks that the held ranges of r name exactly the objects, or the rest of them where a trim dropped the first, and returns where
 // the first of them starts and how many they are.
 func (s *Stream) names(r base.OffsetRange, objects []base.ObjectID) (first base.Offset, n int, ok bool) {
-	if s.ranges.len() == 0 {
+	if s.ranges.empty() {
 		return 0, 0, false
 	}
 	first = max(r.Start, s.ranges.first())

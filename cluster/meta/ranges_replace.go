@@ -67,7 +67,7 @@ func (l rangeList) replace(s spot, n int, by []Range, dropped func(Range)) range
 		}
 		break
 	}
-	return rangeList{chunks: slices.Concat(l.chunks[:first], chunked(mid), l.chunks[last+1:]), n: l.n - n + len(by)}
+	return rangeList{slices.Concat(l.chunks[:first], chunked(mid), l.chunks[last+1:])}
 }
 
 // chunkSizes returns the sizes of the last and of the first chunk that n ranges are cut into.

@@ -51,8 +51,8 @@ func sound(l rangeList) error {
 		}
 		n, at = n+len(c.refs), c.end
 	}
-	if n != l.n || len(l.chunks) > 2*n/rangeChunkMax+2 {
-		return fmt.Errorf("%d ranges in %d chunks, counted %d", l.n, len(l.chunks), n)
+	if n != l.len() || len(l.chunks) > 2*n/rangeChunkMax+2 {
+		return fmt.Errorf("%d ranges in %d chunks, counted %d", l.len(), len(l.chunks), n)
 	}
 	return nil
 }
@@ -157,7 +157,7 @@ func TestReplacedListsStayCompact(t *testing.T) {
 			l = l.append(Range{OffsetRange: base.OffsetRange{Start: off, End: off + 1}, Object: 1})
 			off++
 		}
-		for i := 0; i+10 <= l.n; i++ {
+		for i := 0; i+10 <= l.len(); i++ {
 			rs := allOf(l)
 			s, _ := l.find(rs[i].Start)
 			l = l.replace(s, 10, []Range{{OffsetRange: base.OffsetRange{Start: rs[i].Start, End: rs[i+9].End}, Object: 2}}, func(Range) {})
@@ -166,7 +166,7 @@ func TestReplacedListsStayCompact(t *testing.T) {
 			t.Fatalf("round %d: %v", round, err)
 		}
 	}
-	if l.n > 2000 || l.first() != 0 || l.end() != off {
-		t.Fatalf("%d ranges, [%d, %d)", l.n, l.first(), l.end())
+	if l.len() > 2000 || l.first() != 0 || l.end() != off {
+		t.Fatalf("%d ranges, [%d, %d)", l.len(), l.first(), l.end())
 	}
 }

@@ -206,7 +206,7 @@ func (s snapshotCoder) stream(t *Topic, p *Partition, id *base.StreamID) {
 		return
 	}
 	fields.CommittedEnd = fields.Start
-	if fields.ranges.len() > 0 {
+	if !fields.ranges.empty() {
 		fields.CommittedEnd = fields.ranges.end()
 		if fields.ranges.first() > fields.Start || fields.CommittedEnd < fields.Start {
 			c.fail("stream %d: ranges do not hold its start %d", *id, fields.Start)

@@ -48,7 +48,8 @@ type Replacement struct {
 	Sources []base.ObjectID
 	// New covers Range exactly: ascending, each beginning where the one before ends.
 	New []NewRange
-	// Cleaned says that Range and all below has been through key compaction.
+	// Cleaned says that Range and all below has been through key compaction. With it New may be empty: nothing was to be removed, the
+	// ranges stay, and only the mark moves.
 	Cleaned bool
 }
 

@@ -50,7 +50,7 @@ func run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, measure := range []func(context.Context, *world, uint64) error{measureCreate, measureSteady, measureSnapshot, measureStart, measureFollow, measurePlan, measureFailover, measureTrim, measureLatency} {
+	for _, measure := range []func(context.Context, *world, uint64) error{measureCreate, measureSteady, measureSnapshot, measureStart, measureFollow, measurePlan, measureFailover, measureTrim, measureCompact, measureLatency} {
 		if err := measure(ctx, w, before); err != nil {
 			return err
 		}

@@ -238,6 +238,22 @@ func measureTrim(_ context.Context, w *world, before uint64) error {
 	return nil
 }
 
+// measureCompact merges what is left of every stream into one range.
+func measureCompact(_ context.Context, w *world, before uint64) error {
+	full := heap() - before - stored(w.store)
+	bytes, decided := w.bytes, w.decided
+	if err := w.compact(); err != nil {
+		return err
+	}
+	took, streams := w.decided-decided, 0
+	for _, s := range w.streams {
+		streams += len(s)
+	}
+	row("image when a compaction per broker makes one range of each stream's", "from %.0f to %.0f MB; %.1f B of log and %.1f µs per stream", mb(full), mb(heap()-before-stored(w.store)),
+		float64(w.bytes-bytes)/float64(streams), ms(took)*1e3/float64(streams))
+	return nil
+}
+
 // latencies are those of commands of one kind.
 type latencies struct {
 	mu   sync.Mutex

@@ -24,7 +24,7 @@ func grown(t *testing.T, batch, together int) *world {
 	t.Cleanup(w.log.Close)
 	w.keep = true
 	for _, step := range []func() error{func() error { return w.create(batch) }, w.serve, func() error { return w.round(together) },
-		func() error { return w.round(together) }, func() error { return w.round(together) }, func() error { return w.trim(2) }} {
+		func() error { return w.round(together) }, func() error { return w.round(together) }, func() error { return w.trim(2) }, w.compact} {
 		if err := step(); err != nil {
 			t.Fatal(err)
 		}

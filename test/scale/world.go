@@ -212,6 +212,44 @@ func (w *world) trim(keep int) error {
 	return nil
 }
 
+// compact has every broker merge all ranges that each of its streams has into one, all of them in one object.
+func (w *world) compact() error {
+	for i, ref := range w.nodes {
+		ids, err := w.run(&meta.PrepareObjects{Node: ref, Count: 1})
+		if err != nil {
+			return err
+		}
+		o := meta.CompactedObject{ID: ids[0].(*meta.ObjectsPrepared).First}
+		cmd := &meta.CommitCompaction{Node: ref}
+		for _, id := range w.streams[i] {
+			s, _ := w.img.Stream(id)
+			r, n := meta.Replacement{Stream: id}, meta.NewRange{Object: o.ID, MaxTimestamp: w.nowMS}
+			for g := range s.Held() {
+				if len(r.Sources) == 0 {
+					n.Range.Start = g.Start
+				}
+				n.Range.End = g.End
+				n.Bytes += g.Bytes
+				r.Sources = append(r.Sources, g.Object)
+			}
+			r.Range, r.New = n.Range, []meta.NewRange{n}
+			o.Size += n.Bytes
+			cmd.Replacements = append(cmd.Replacements, r)
+		}
+		cmd.Objects = []meta.CompactedObject{o}
+		res, err := w.run(cmd)
+		if err != nil {
+			return err
+		}
+		for _, v := range res[0].(*meta.CompactionDone).Verdicts {
+			if v != meta.CompactReplaced {
+				return fmt.Errorf("compaction: %v", v)
+			}
+		}
+	}
+	return nil
+}
+
 // snapshot writes one, as the controller does beside its loop.
 func (w *world) snapshot(ctx context.Context) (bytes int64, err error) {
 	job := w.log.Snapshot(w.img)
