@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"testing"
+	"time"
 
 	"sluice/base"
 	"sluice/cluster/meta"
@@ -228,5 +229,52 @@ func TestKeepersSpread(t *testing.T) {
 		if k < things/n/2 || k > things/n*2 || len(share) != n {
 			t.Fatalf("node %d got %d of %d", id, k, things)
 		}
+	}
+}
+
+// One command that compacts 10,000 streams travels from a follower to the controller, into one slot, and back as an image.
+func TestLargeCompactionOfAFollower(t *testing.T) {
+	const n = 10_000
+	store := mem.New()
+	lead, p := join(t, store, time.Minute), join(t, store, time.Minute)
+	leaders := slices.Repeat([]base.NodeID{p.self.ID}, n)
+	topic := do[meta.TopicsCreated](t, p.m, &meta.CreateTopics{Topics: []meta.NewTopic{{Name: "t", Partitions: n, Leaders: leaders, ID: base.NewUUID()}}}).Topics[0].ID
+	open := &meta.OpenPartitions{Node: p.self}
+	for i := range int32(n) {
+		open.Partitions = append(open.Partitions, meta.OpenPartition{Partition: meta.PartitionID{Topic: topic, Index: i}, Expected: -1})
+	}
+	opened := do[meta.PartitionsOpened](t, p.m, open).Partitions
+	const uploads = 3
+	for k := range base.Offset(uploads) {
+		o := meta.UploadObject{ID: do[meta.ObjectsPrepared](t, p.m, &meta.PrepareObjects{Node: p.self, Count: 1}).First, Size: 1}
+		for _, d := range opened {
+			o.Ranges = append(o.Ranges, meta.UploadRange{Stream: d.Data.ID, Epoch: d.Data.Epoch, Range: base.OffsetRange{Start: 10 * k, End: 10*k + 10}, Bytes: 10})
+		}
+		do[meta.UploadDone](t, p.m, &meta.CommitUpload{Node: p.self, Number: uint64(k) + 1, Objects: []meta.UploadObject{o}})
+	}
+	cat := NewCompactCatalog(p.m, stream.NodeRef(p.self))
+	ids, err := cat.PrepareObjects(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := cat.Snapshot()
+	if len(before.Objects) != uploads || len(before.Objects[0].Ranges) != n {
+		t.Fatalf("%d objects, of %d ranges", len(before.Objects), len(before.Objects[0].Ranges))
+	}
+	m := compact.Commit{Node: stream.NodeRef(p.self), Objects: []compact.NewObject{{ID: ids[0], Size: 9}}}
+	whole := base.OffsetRange{End: 10 * uploads}
+	for _, r := range before.Objects[0].Ranges {
+		m.Replacements = append(m.Replacements, compact.Replacement{Stream: r.Stream, Range: whole, New: []compact.NewRange{{Object: ids[0], Range: whole, Bytes: 30}},
+			Sources: []base.ObjectID{before.Objects[0].ID, before.Objects[1].ID, before.Objects[2].ID}})
+	}
+	verdicts, err := cat.CommitCompaction(t.Context(), m)
+	if err != nil || len(verdicts) != n || slices.ContainsFunc(verdicts, func(v compact.Verdict) bool { return v != compact.Replaced }) {
+		t.Fatal(err)
+	}
+	if v := cat.Snapshot(); len(v.Objects) != 1 || v.Objects[0].ID != ids[0] || len(v.Objects[0].Ranges) != n {
+		t.Fatalf("%d objects", len(v.Objects))
+	}
+	if v := lookAfter(lead.m.Image(), p.self.ID); len(v.Objects) != 1 {
+		t.Fatalf("the controller sees %d objects", len(v.Objects))
 	}
 }

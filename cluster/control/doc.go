@@ -42,6 +42,8 @@
 //  14. Placement (grants of rescues, orphaned partitions, drains, balancing) follows from the image and from what heartbeats told; a controller
 //     that has just taken over needs nothing from the one before.
 //  15. A command is repeated only if that has the effect of once; for others an answer that was lost is an Undetermined error.
+//  16. Of every committed object exactly one live node looks after compacting it, as far as nodes know the same image ([NewCompactCatalog]):
+//     who that is follows from the image, without a lease. Two at work on the same waste the work of one, for a commit is checked.
 //
 // Goroutines of a controller: the loop (owns the log and the draft), the life cycle (timers, deletes), and for the time of one snapshot its writer.
 // Of a member: run (owns the reader and the election; waits while this process leads), the notifier (calls subscribers), the heartbeats,

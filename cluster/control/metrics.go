@@ -23,6 +23,7 @@ type metrics struct {
 	topics        prometheus.Gauge
 	partitions    prometheus.Gauge
 	objects       *prometheus.GaugeVec
+	ranges        prometheus.Gauge
 	rescues       prometheus.Gauge
 	elections     prometheus.Counter
 	silence       prometheus.Observer
@@ -57,6 +58,7 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		partitions:    gauge("partitions", "Partitions in the image, those of deleted topics included until they are reaped."),
 		objects: register(r, prometheus.NewGaugeVec(prometheus.GaugeOpts{Name: "sluice_control_objects", Help: "Objects in the image, by state."},
 			[]string{"state"})),
+		ranges:    gauge("ranges", "Ranges of streams in objects: what the image's memory goes with, and compaction merges."),
 		elections: counter("elections_total", "Times this process became the controller."),
 		silence:   histogram("fenced_silence_seconds", "How long a node had not been heard of when it was fenced: the part of a failover that detects.", prometheus.ExponentialBuckets(0.25, 1.5, 12)),
 		orphans:   counter("adopted_partitions_total", "Partitions without a leader that were given to a node."),
@@ -116,5 +118,6 @@ func (m *metrics) observe(img *meta.Image) {
 	m.objects.WithLabelValues("prepared").Set(float64(prepared))
 	m.objects.WithLabelValues("destroying").Set(float64(destroying))
 	m.objects.WithLabelValues("committed").Set(float64(img.ObjectCount() - prepared - destroying))
+	m.ranges.Set(float64(img.RangeCount()))
 	m.rescues.Set(float64(img.RescueCount()))
 }

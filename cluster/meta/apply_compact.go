@@ -75,6 +75,7 @@ func (r *replacedRanges) apply(d *Draft, refs *refCount) error {
 		refs.add(g.Object, -1)
 	})
 	d.img.streams.set(s.ID, &s)
+	d.img.ranges += len(by) - int(r.Count)
 	return nil
 }
 

@@ -96,6 +96,7 @@ func (r *rangesCommitted) apply(d *Draft) error {
 		d.img.streams.set(s.ID, &s)
 		refs[c.Object]++
 	}
+	d.img.ranges += len(r.Ranges)
 	for id, n := range refs {
 		old, _ := d.img.objects.get(id)
 		o := *old

@@ -127,7 +127,7 @@ func (r *partitionsReaped) apply(d *Draft) error {
 		}
 		for _, id := range [...]base.StreamID{p.Data, p.Meta} {
 			s, _ := d.img.streams.get(id)
-			s.ranges.dropFront(s.ranges.len(), func(g Range) { d.unref(g.Object, r.MS) })
+			s.ranges.dropFront(s.ranges.len(), func(g Range) { d.img.ranges--; d.unref(g.Object, r.MS) })
 			d.img.streams.delete(id)
 		}
 		d.img.partitions.delete(key)

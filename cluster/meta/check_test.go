@@ -11,7 +11,7 @@ import (
 func check(img *Image) error {
 	var wrong []string
 	bad := func(format string, args ...any) { wrong = append(wrong, fmt.Sprintf(format, args...)) }
-	refs := map[base.ObjectID]int32{}
+	refs, ranges := map[base.ObjectID]int32{}, 0
 	img.streams.all(func(id base.StreamID, s *Stream) bool {
 		if s.ID != id || s.Start < 0 || s.Start > s.CommittedEnd {
 			bad("stream %d: start %d, committed end %d", id, s.Start, s.CommittedEnd)
@@ -33,6 +33,7 @@ func check(img *Image) error {
 			at = r.End
 			return true
 		})
+		ranges += n
 		if n == 0 && s.Start != s.CommittedEnd || n > 0 && at != s.CommittedEnd || n != s.ranges.len() || bytes != s.Bytes {
 			bad("stream %d: %d ranges up to %d, committed end %d, %d bytes of %d", id, n, at, s.CommittedEnd, bytes, s.Bytes)
 		}
@@ -52,6 +53,9 @@ func check(img *Image) error {
 		}
 		return true
 	})
+	if ranges != img.RangeCount() {
+		bad("%d ranges, counted are %d", ranges, img.RangeCount())
+	}
 	checkMoves(img, bad)
 	checkCounts(img, bad)
 	prepared, destroying := 0, 0
@@ -172,7 +176,7 @@ func checkCounts(img *Image, bad func(string, ...any)) {
 // dump shows every field of everything, indexes included, so that two images are equal exactly if their dumps are.
 func dump(img *Image) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%+v\n", img.scalars)
+	fmt.Fprintf(&b, "%+v, %d ranges\n", img.scalars, img.ranges)
 	dumpTree(&b, "node", &img.nodes)
 	dumpTree(&b, "rescue", &img.rescues)
 	dumpTree(&b, "topic", &img.topics)

@@ -121,6 +121,7 @@ func (d *Draft) unref(id base.ObjectID, nowMS int64) {
 func (d *Draft) dropRanges(s *Stream, cut func(func(Range)) rangeList, nowMS int64) {
 	s.ranges = cut(func(r Range) {
 		s.Bytes -= r.Bytes
+		d.img.ranges--
 		d.unref(r.Object, nowMS)
 	})
 	d.img.streams.set(s.ID, s)

@@ -22,6 +22,10 @@ func (img *Image) Streams() iter.Seq[Stream] {
 	}
 }
 
+// RangeCount returns how many ranges hold all streams together, those of deleted topics included until they are reaped. The memory that an
+// image takes goes with it.
+func (img *Image) RangeCount() int { return img.ranges }
+
 // Held yields the ranges that hold the stream, in order. The first may begin below Start.
 func (s *Stream) Held() iter.Seq[Range] {
 	return func(yield func(Range) bool) { s.ranges.walk(spot{}, yield) }

@@ -297,6 +297,7 @@ func (s snapshotCoder) index() {
 				return false
 			}
 			o.Refs++ // nobody else sees the image yet
+			img.ranges++
 			return true
 		})
 		return s.c.err == nil

@@ -23,6 +23,7 @@ func (c *cluster) execute(q call) answer {
 		c.env.memo[key] = a
 	}
 	c.meta = a.after
+	c.remove(q, a)
 	return a
 }
 
@@ -52,7 +53,7 @@ func (e *env) command(img *meta.Image, q call) meta.Command {
 	node, victim := e.nodes[q.proc], e.nodes[q.victim]
 	switch q.kind {
 	case callPrepare:
-		return &meta.PrepareObjects{Node: node, Count: 1}
+		return &meta.PrepareObjects{Node: node, Count: 1 + int32(min(q.compact.cut, 1))}
 	case callCommit:
 		return e.commit(img, q)
 	case callGrant:
@@ -80,6 +81,11 @@ func (e *env) command(img *meta.Image, q call) meta.Command {
 		p, _ := img.Partition(e.topic, int32(q.part))
 		epoch := base.StreamEpoch(q.epoch)
 		return &meta.CloseStreams{Node: node, Closes: []meta.StreamClose{{Stream: p.Data, Epoch: epoch, End: base.Offset(q.end)}, {Stream: p.Meta, Epoch: epoch}}}
+	case callTrim:
+		p, _ := img.Partition(e.topic, int32(q.part))
+		return &meta.TrimStreams{Node: node, Trims: []meta.StreamTrim{{Stream: p.Data, Epoch: base.StreamEpoch(q.epoch), Start: base.Offset(q.end)}}}
+	case callCompact:
+		return e.compaction(img, q)
 	case callExpire:
 		return &meta.ExpireObjects{Limit: 100}
 	}
@@ -167,6 +173,10 @@ func (q call) String() string {
 		return fmt.Sprintf("hand-over of partition %d by %s", q.part, who)
 	case callClose:
 		return fmt.Sprintf("close of partition %d by %s", q.part, who)
+	case callTrim:
+		return fmt.Sprintf("trim of partition %d to %d by %s", q.part, q.end, who)
+	case callCompact:
+		return fmt.Sprintf("compaction of partition %d, [%d, %d), by %s", q.compact.part, q.compact.start, q.compact.end, who)
 	case callSeal:
 		return fmt.Sprintf("seal in slot %d of %s's WAL", q.trim, of)
 	}
@@ -180,7 +190,7 @@ func (c *cluster) Check() error {
 		p, _ := img.Partition(c.env.topic, int32(part))
 		s, _ := img.Stream(p.Data)
 		for off, value := range c.acked[part] {
-			if value == 0 {
+			if value == 0 || base.Offset(off) < s.Start {
 				continue
 			}
 			var err error
@@ -202,11 +212,17 @@ func (c *cluster) committed(s meta.Stream, part, off int, value int8) error {
 	for r := range c.meta.img.RangesOf(s.ID, base.Offset(off)) {
 		for _, rec := range c.objects[r.Object] {
 			if rec.value > 0 && int(rec.part) == part && int(rec.base) == off && c.put[r.Object] {
+				if c.removed[part][off] {
+					return fmt.Errorf("I6: the record at offset %d of partition %d was removed, and is back in object %d", off, part, r.Object)
+				}
 				if rec.value != value {
 					return fmt.Errorf("I2: offset %d of partition %d was acknowledged as record %d and is committed as %d", off, part, value, rec.value)
 				}
 				return nil
 			}
+		}
+		if c.removed[part][off] {
+			return nil
 		}
 		return fmt.Errorf("I6: offset %d of partition %d is committed in object %d, which does not hold it", off, part, r.Object)
 	}

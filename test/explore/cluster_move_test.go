@@ -20,6 +20,7 @@ func (c *cluster) ownerSteps(add Add[*cluster], i int8) {
 				add(func(c *cluster) error { return c.append(i, part) }, "%s appends to partition %d", names[i], part)
 			}
 			c.leaveSteps(add, i, part, pt)
+			c.trimSteps(add, i, part)
 		case c.given(i, part, pt):
 			add(func(c *cluster) error { c.take(i, part); return nil }, "%s takes partition %d, which is open for it", names[i], part)
 		case r.opening:

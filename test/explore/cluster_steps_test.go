@@ -16,6 +16,7 @@ func (c *cluster) Steps(add Add[*cluster]) {
 			c.ownerSteps(add, i)
 			c.uploadSteps(add, i)
 			c.rescueSteps(add, i)
+			c.compactSteps(add, i)
 		}
 	}
 	c.controllerSteps(add)

@@ -30,6 +30,13 @@ var worlds = []struct {
 	{"a move, and the target is fenced", false, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, piece: 2, moves: 1,
 		fences: [3]bool{1: true}, rescuers: [3]bool{true}, grants: 1, faults: 1}},
 	{"a close and a move", false, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, moves: 1, closes: 1, faults: 1}},
+	{"two compactors and a trim", false, bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, trims: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true, faults: 1}},
+	{"two compactors of three ranges", false, bounds{parts: 1, appends: [3]int8{3}, uploads: 1, uploadsAll: 3, compacts: [3]int8{1: 1, 2: 1}, cleans: true}},
+	{"a compaction, and the owner is fenced", false, bounds{parts: 1, appends: [3]int8{3}, uploads: 1, uploadsAll: 2, piece: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, compacts: [3]int8{2: 1}, cuts: true}},
+	{"a compaction while a partition moves", false, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, moves: 1, trims: 1, compacts: [3]int8{2: 1}, cleans: true}},
+	{"objects expire under a compaction", false, bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, expiries: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true, cuts: true}},
+	{"two partitions in the sources", false, bounds{parts: 2, appends: [3]int8{4}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1, 2: 1}}},
 
 	{"one upload, one rescuer, three faults", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 1, piece: 1,
 		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 3}},
@@ -38,6 +45,9 @@ var worlds = []struct {
 	{"a partition moves to and fro, two faults", true, bounds{parts: 1, appends: [3]int8{2, 2}, uploads: 1, moves: 3, faults: 2}},
 	{"moves, and both may be fenced", true, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, piece: 2, moves: 2,
 		fences: [3]bool{true, true}, rescuers: [3]bool{2: true}, grants: 2, faults: 1}},
+	{"two compactors of three ranges, a fault", true, bounds{parts: 1, appends: [3]int8{3}, uploads: 1, uploadsAll: 3, trims: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true, cuts: true, faults: 1}},
+	{"two compactions, a move and a rescue", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, piece: 2, moves: 1, trims: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true}},
 	{"a close and a move, two faults", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, moves: 1, closes: 1, faults: 2}},
 }
 
@@ -78,6 +88,9 @@ func TestClusterMistakes(t *testing.T) {
 		{appendAfterSent, "I3", bounds{parts: 1, appends: [3]int8{1}, uploads: 1, closes: 1, faults: 1}},
 		{handOverEarly, "I1", bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, moves: 1}},
 		{takenEarly, "I2", bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, moves: 1}},
+		{sourcesUnchecked, "I6", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1, 2: 1}, cleans: true}},
+		{laidFromHeld, "I6", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, trims: 1, compacts: [3]int8{1: 1}, cuts: true}},
+		{sourcesDeleted, "I6", bounds{parts: 2, appends: [3]int8{3}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1}}},
 		{duplicateTrusted, "I1", bounds{parts: 1, appends: [3]int8{2}, piece: 1, vary: true, fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 2}},
 	} {
 		c.b.mistake = c.mistake

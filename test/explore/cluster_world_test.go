@@ -21,8 +21,9 @@ const (
 	procsMax   = 3
 	slotsMax   = 5
 	offsetsMax = 5
-	objectsMax = 8
+	objectsMax = 12
 	uploadsMax = 2
+	sourcesMax = 3
 	lateMax    = 2
 )
 
@@ -36,11 +37,15 @@ type bounds struct {
 	vary       bool           // one more, if it has started over
 	fences     [procsMax]bool // node epochs that may be fenced
 	rescuers   [procsMax]bool
-	grants     int8 // new grants
-	faults     int8 // lost answers, late requests, restarts of a rescuer
-	expiries   int8 // times that all prepared objects expire
-	moves      int8 // planned moves; to any process that may append
-	closes     int8 // closes by the owner, which opens the partition anew
+	grants     int8           // new grants
+	faults     int8           // lost answers, late requests, restarts of a rescuer
+	expiries   int8           // times that all prepared objects expire
+	moves      int8           // planned moves; to any process that may append
+	closes     int8           // closes by the owner, which opens the partition anew
+	trims      int8           // by the owner, to anywhere
+	compacts   [procsMax]int8 // compactions of each process
+	cleans     bool           // they may remove the first record of what they rewrite
+	cuts       bool           // they may put what they rewrite into two objects
 	mistake    mistake
 }
 
@@ -58,6 +63,9 @@ const (
 	appendAfterSent  mistake = "the owner goes on appending when no answer to its hand-over or close came"
 	handOverEarly    mistake = "a partition is handed over before its rest is uploaded, and its ends are not checked"
 	takenEarly       mistake = "the target takes the partition when the move is wanted, not when it is handed over"
+	sourcesUnchecked mistake = "the commit of a compaction takes what is there for what was read"
+	laidFromHeld     mistake = "new ranges are laid from where the held ones begin, though a trim has dropped the first"
+	sourcesDeleted   mistake = "a compactor deletes its sources, though other streams may still lie in them"
 	duplicateTrusted mistake = "a rescue that starts over, and cuts its pieces differently, takes the answer to another piece for its own"
 )
 
@@ -114,6 +122,17 @@ type proc struct {
 	number  int8 // of its last upload
 	uploads [uploadsMax]upload
 	rescue  rescue
+	compact compaction
+}
+
+// compaction is a rewrite of [start, end) of a partition, which was in the sources when it was planned.
+type compaction struct {
+	phase            phase
+	part, start, end int8
+	sources          [sourcesMax]int8
+	cut              int8 // from where on it goes into the next object; 0: nowhere
+	clean            int8 // offset of the record it removes, plus one; 0: none
+	object           int8
 }
 
 type rescue struct {
@@ -133,6 +152,7 @@ type call struct {
 	number, trim, object int8
 	part, epoch, end     int8
 	held                 content
+	compact              compaction
 }
 
 type callKind int8
@@ -151,6 +171,8 @@ const (
 	callMove
 	callHandOver
 	callClose
+	callTrim
+	callCompact
 	callSeal // of a WAL's slot; to the store
 )
 
@@ -161,13 +183,16 @@ type flat struct {
 	objects  [objectsMax + 1]content // by id; 0 is unused
 	put      [objectsMax + 1]bool
 	acked    [partsMax][offsetsMax]int8 // values
+	removed  [partsMax][offsetsMax]bool // by a compaction that took effect
 	late     [lateMax]call
-	grants   int8 // left
-	faults   int8 // left
-	expiries int8 // left
-	moves    int8 // left
-	closes   int8 // left
-	values   int8 // used
+	grants   int8           // left
+	faults   int8           // left
+	expiries int8           // left
+	moves    int8           // left
+	closes   int8           // left
+	trims    int8           // left
+	compacts [procsMax]int8 // left
+	values   int8           // used
 }
 
 // cluster is the world.
@@ -250,6 +275,7 @@ func newCluster(b bounds) *cluster {
 		c.procs[i].left = b.appends[i]
 	}
 	c.grants, c.faults, c.expiries, c.moves, c.closes = b.grants, b.faults, b.expiries, b.moves, b.closes
+	c.trims, c.compacts = b.trims, b.compacts
 	c.meta = e.intern(img)
 	return c
 }
@@ -302,7 +328,7 @@ func (e *env) fingerprint(img *meta.Image) []byte {
 		put(int64(p.Leader), int64(p.LeaderEpoch), int64(p.State), int64(p.Target))
 		for _, id := range []base.StreamID{p.Data, p.Meta} {
 			s, _ := img.Stream(id)
-			put(int64(s.Owner), int64(s.OwnerEpoch), int64(s.Epoch), int64(s.State), int64(s.Start), int64(s.CommittedEnd))
+			put(int64(s.Owner), int64(s.OwnerEpoch), int64(s.Epoch), int64(s.State), int64(s.Start), int64(s.CommittedEnd), int64(s.CleanedTo))
 			for r := range img.RangesOf(id, 0) {
 				put(int64(r.Start), int64(r.End), int64(r.Object))
 			}
