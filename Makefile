@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench scale cluster deps clean trouble
+.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench scale cluster deps clean trouble tail
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -65,6 +65,9 @@ fuzz: ## run every fuzz target for FUZZTIME=30s
 bench: build ## sluice and Apache Kafka side by side: the table of docs/performance.md
 	@test/kafka/kafka fetch
 	@$(GO) run ./test/bench
+
+tail: build ## consumers that keep up beside eight that catch up over COLD=20GB: a table of docs/performance.md
+	@$(GO) build -o bin/tail ./test/tail && bin/tail -cold $(or $(COLD),20GB) $(TAIL)
 
 scale: ## what the metadata of 100 brokers and 100,000 partitions cost: a table of docs/performance.md
 	@$(GO) run ./test/scale

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"sluice/app/bench"
+)
+
+// measurement is one run of the program.
+type measurement struct {
+	o         *options
+	rates     []plainRate
+	catchUp   caughtUp   // nothing else running
+	alone     []tailed   // tail alone
+	with      []tailed   // tail with catch-up
+	catchWith []caughtUp // catch-up at that time
+}
+
+// caughtUp is what consumers that catch up reached.
+type caughtUp struct {
+	MBPerS                   float64
+	BrokerCPU, ClientCPU     float64 // cores
+	GetsPer4MiB, TimesPerGot float64 // GETs for every 4 MiB read; bytes read from the bucket per byte consumed
+}
+
+// tailed is one run of the tail workload.
+type tailed struct {
+	*bench.Result
+	BrokerCPU, TailCPU, CatchUpCPU float64 // cores
+}
+
+// broker is a running broker.
+type broker struct{ *child }
+
+func (b *broker) stop() { _ = b.child.stop() }
+
+func (m *measurement) startBroker(ctx context.Context) (*broker, error) {
+	c, err := m.o.start("broker", false)
+	if err != nil {
+		return nil, err
+	}
+	var r ready
+	if err := c.receive(&r); err != nil {
+		return nil, err
+	}
+	m.o.addr, m.o.admin = r.Kafka, r.Admin
+	return &broker{c}, nil
+}
+
+// fill produces what is to be cold and ends the broker, which uploads what is left.
+func (m *measurement) fill(ctx context.Context) error {
+	b, err := m.startBroker(ctx)
+	if err != nil {
+		return err
+	}
+	defer b.stop()
+	c, err := m.o.start("fill", false)
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	var bytes int64
+	return c.receive(&bytes)
+}
+
+func (m *measurement) plain(ctx context.Context) error {
+	fmt.Fprintln(os.Stderr, "plain range GETs")
+	c, err := m.o.start("plain", false)
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	return c.receive(&m.rates)
+}
+
+// reads is what the block cache has read from the bucket so far.
+type reads struct{ gets, bytes, cpu float64 }
+
+func (m *measurement) reads(ctx context.Context, b *broker) (r reads, err error) {
+	if r.gets, err = m.o.metric(ctx, "sluice_block_cache_gets_total"); err != nil {
+		return r, err
+	}
+	r.bytes, err = m.o.metric(ctx, "sluice_block_cache_read_bytes_total")
+	r.cpu = cpu(b.cmd.Process.Pid)
+	return r, err
+}
+
+// watch follows a catch-up until done says that it is enough, and returns what it reached meanwhile.
+func (m *measurement) watch(ctx context.Context, b *broker, c *child, done func(progress) bool) (u caughtUp, err error) {
+	var first, last progress
+	if err := c.receive(&first); err != nil {
+		return u, err
+	}
+	before, err := m.reads(ctx, b)
+	if err != nil {
+		return u, err
+	}
+	clientBefore := cpu(c.cmd.Process.Pid)
+	for last = first; ctx.Err() == nil && !done(last); {
+		if err := c.receive(&last); err != nil {
+			return u, err
+		}
+	}
+	after, err := m.reads(ctx, b)
+	if err != nil {
+		return u, err
+	}
+	seconds, bytes := last.At.Sub(first.At).Seconds(), float64(last.Bytes-first.Bytes)
+	return caughtUp{
+		MBPerS: bytes / 1e6 / seconds, BrokerCPU: (after.cpu - before.cpu) / seconds, ClientCPU: (cpu(c.cmd.Process.Pid) - clientBefore) / seconds,
+		GetsPer4MiB: (after.gets - before.gets) / ((after.bytes - before.bytes) / (4 << 20)), TimesPerGot: (after.bytes - before.bytes) / bytes,
+	}, ctx.Err()
+}
+
+func (m *measurement) catchUpAlone(ctx context.Context, b *broker) error {
+	fmt.Fprintln(os.Stderr, "catch-up alone")
+	c, err := m.o.start("catch-up", true)
+	if err != nil {
+		return err
+	}
+	defer c.stop()
+	m.o.takeProfile("catch-up", 5)
+	end := time.Now().Add(time.Duration(m.o.seconds) * time.Second)
+	m.catchUp, err = m.watch(ctx, b, c, func(p progress) bool { return p.Whole || time.Now().After(end) })
+	return err
+}
+
+// tail measures the tail workload once, with catch-up or without.
+func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error) {
+	fmt.Fprintln(os.Stderr, map[bool]string{false: "tail alone", true: "tail with catch-up"}[with])
+	var c *child
+	if with {
+		if c, err = m.o.start("catch-up", true); err != nil {
+			return err
+		}
+		defer c.stop()
+	}
+	t, err := m.o.start("tail", false)
+	if err != nil {
+		return err
+	}
+	defer t.stop()
+	pause(ctx, 6*time.Second) // its warm-up
+	m.o.takeProfile(map[bool]string{false: "tail", true: "tail-with-catch-up"}[with], 5)
+	brokerBefore, tailBefore, began := cpu(b.cmd.Process.Pid), cpu(t.cmd.Process.Pid), time.Now()
+	res := make(chan error, 1)
+	var r bench.Result
+	go func() { res <- t.receive(&r) }()
+	out := tailed{Result: &r}
+	if with {
+		var u caughtUp
+		ended := false
+		u, err = m.watch(ctx, b, c, func(progress) bool {
+			select {
+			case err = <-res:
+				ended = true
+			default:
+			}
+			return ended
+		})
+		m.catchWith, out.CatchUpCPU = append(m.catchWith, u), u.ClientCPU
+	} else {
+		err = <-res
+	}
+	if err != nil {
+		return err
+	}
+	seconds := time.Since(began).Seconds()
+	out.BrokerCPU, out.TailCPU = (cpu(b.cmd.Process.Pid)-brokerBefore)/seconds, (cpu(t.cmd.Process.Pid)-tailBefore)/seconds
+	if with {
+		m.with = append(m.with, out)
+	} else {
+		m.alone = append(m.alone, out)
+	}
+	fmt.Fprintf(os.Stderr, "  produce p99 %.2f ms, end to end p99 %.2f ms, broker %.2f cores\n", r.Produce.LatencyMS.P99, r.Consume.LatencyMS.P99, out.BrokerCPU)
+	if n := r.Produce.Errors + r.Consume.Errors; n > 0 {
+		return fmt.Errorf("the tail workload had %d errors: %s %s", n, r.Produce.LastError, r.Consume.LastError)
+	}
+	return ctx.Err()
+}
+
+func median[T any](all []T, of func(T) float64) float64 {
+	var v []float64
+	for _, x := range all {
+		v = append(v, of(x))
+	}
+	slices.Sort(v)
+	return v[len(v)/2]
+}
+
+// report prints the tables.
+func (m *measurement) report(w io.Writer) error {
+	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(tw, "tail of %d MB/s, ms, median of %d\talone\twith catch-up\tgrowth\t\n", m.o.rate, m.o.rounds)
+	for _, row := range []struct {
+		name string
+		of   func(tailed) float64
+	}{
+		{"produce p50", func(t tailed) float64 { return t.Produce.LatencyMS.P50 }},
+		{"produce p99", func(t tailed) float64 { return t.Produce.LatencyMS.P99 }},
+		{"produce p99.9", func(t tailed) float64 { return t.Produce.LatencyMS.P999 }},
+		{"end to end p50", func(t tailed) float64 { return t.Consume.LatencyMS.P50 }},
+		{"end to end p99", func(t tailed) float64 { return t.Consume.LatencyMS.P99 }},
+		{"end to end p99.9", func(t tailed) float64 { return t.Consume.LatencyMS.P999 }},
+	} {
+		a, b := median(m.alone, row.of), median(m.with, row.of)
+		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%+.0f %%\t\n", row.name, a, b, 100*(b/a-1))
+	}
+	cores := func(of func(tailed) float64) {
+		fmt.Fprintf(tw, "\t%.2f\t%.2f\t\t\n", median(m.alone, of), median(m.with, of))
+	}
+	fmt.Fprint(tw, "cores: broker")
+	cores(func(t tailed) float64 { return t.BrokerCPU })
+	fmt.Fprint(tw, "cores: tail clients")
+	cores(func(t tailed) float64 { return t.TailCPU })
+	fmt.Fprint(tw, "cores: catch-up clients")
+	cores(func(t tailed) float64 { return t.CatchUpCPU })
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	best := slices.MaxFunc(m.rates, func(a, b plainRate) int { return int(a.MBPerS - b.MBPerS) })
+	fmt.Fprintln(w)
+	for _, r := range m.rates {
+		fmt.Fprintf(w, "plain GETs of %d MiB, %d at a time: %.0f MB/s, %.2f CPU s/GB\n", r.Size>>20, r.Goroutines, r.MBPerS, r.CPUPerGB)
+	}
+	show := func(name string, u caughtUp) {
+		fmt.Fprintf(w, "%s: %.0f MB/s, %.0f %% of the best plain rate; %.2f GETs per 4 MiB, %.2f bytes read per byte consumed; cores: broker %.2f, clients %.2f\n", name, u.MBPerS,
+			100*u.MBPerS/best.MBPerS, u.GetsPer4MiB, u.TimesPerGot, u.BrokerCPU, u.ClientCPU)
+	}
+	show(fmt.Sprintf("catch-up of %d alone", m.o.consumers), m.catchUp)
+	for _, u := range m.catchWith {
+		show("catch-up beside the tail", u)
+	}
+	return nil
+}
