@@ -19,6 +19,7 @@ type Catalog struct {
 	streams map[base.StreamID]*catalogStream
 	nodes   map[base.NodeID]*catalogNode
 	objects map[base.ObjectID]bool // prepared (false) or committed (true)
+	kinds   map[base.ObjectID]stream.ObjectKind
 	next    base.ObjectID
 	grants  uint64
 	commits int
@@ -53,6 +54,7 @@ func (c *Catalog) Register(id base.NodeID) stream.NodeRef {
 		c.nodes = map[base.NodeID]*catalogNode{}
 		c.streams = map[base.StreamID]*catalogStream{}
 		c.objects = map[base.ObjectID]bool{}
+		c.kinds = map[base.ObjectID]stream.ObjectKind{}
 	}
 	epoch := base.NodeEpoch(1)
 	if n := c.nodes[id]; n != nil {
@@ -279,7 +281,7 @@ func (c *Catalog) commit(u stream.UploadCommit) (res stream.UploadResult, err er
 	}
 	i := 0
 	for _, o := range u.Objects {
-		c.objects[o.ID] = true
+		c.objects[o.ID], c.kinds[o.ID] = true, o.Kind
 		for _, r := range o.Ranges {
 			if s := c.streams[r.Stream]; res.Verdicts[i] == stream.Committed {
 				part := base.OffsetRange{Start: s.end, End: r.Range.End}

@@ -1,0 +1,192 @@
+package compact
+
+import (
+	"context"
+
+	"sluice/base"
+	"sluice/storage/object"
+	"sluice/storage/stream"
+)
+
+// commitBytes is from how many bytes that were put on a job commits before it goes on. What is put and not committed is lost when a job is given
+// up, and expires when it waits for an hour.
+const commitBytes = 256 << 20
+
+// sourceError says which object could not be read.
+type sourceError struct {
+	id  base.ObjectID
+	err error
+}
+
+func (e *sourceError) Error() string { return e.err.Error() }
+func (e *sourceError) Unwrap() error { return e.err }
+
+// execution is the state of one job that is carried out. Run after run is read, piece by piece, and written; whenever enough has been put, the runs that are
+// complete are committed. An error ends it at once: what was committed stays, everything else is as if it had never been.
+type execution struct {
+	env    *Env
+	job    *Job
+	out    *Output
+	window int64
+	open   int // sources that are open at a time at most
+
+	wanted  map[base.ObjectID][]Piece
+	left    map[base.ObjectID]int // pieces that are still to be read
+	sources []*Source             // open ones, the one used last at the end
+
+	next     int // the first of the job's runs that is not handed to commit yet
+	settled  func(r *JobRun, v Verdict, made []NewRange)
+	produced func([]NewObject)
+}
+
+func newExecution(env *Env, job *Job, lim Limits, cursorBytes int64) *execution {
+	x := &execution{env: env, job: job, out: env.NewOutput(lim.MaxObject), wanted: map[base.ObjectID][]Piece{}, left: map[base.ObjectID]int{},
+		settled: func(*JobRun, Verdict, []NewRange) {}, produced: func([]NewObject) {}}
+	outputs, sets, shared := 0, 0, int64(0)
+	for _, r := range job.Runs {
+		for _, p := range r.Pieces {
+			x.wanted[p.Object.ID] = append(x.wanted[p.Object.ID], Piece{r.Stream, p.Range})
+			x.left[p.Object.ID]++
+		}
+		if r.Kind == stream.SO {
+			outputs += 1 + int(r.Bytes/lim.MaxObject)
+		} else {
+			shared += r.Bytes
+		}
+	}
+	for _, o := range job.Sources {
+		if o.Kind == stream.SSO {
+			sets++
+		}
+	}
+	if shared > 0 {
+		outputs += 1 + int(shared/lim.MaxObject)
+	}
+	x.out.Expect(outputs)
+	x.open = min(max(sets, 1), lim.Sources)
+	x.window = min(max(cursorBytes/int64(x.open), windowMin), windowMax)
+	return x
+}
+
+func (x *execution) close() {
+	for _, s := range x.sources {
+		s.Close()
+	}
+	x.sources = nil
+	x.out.Close()
+}
+
+// run carries out the job.
+func (x *execution) run(ctx context.Context) error {
+	defer x.close()
+	for i := range x.job.Runs {
+		r := &x.job.Runs[i]
+		if !x.out.Fits(r.Kind, r.Bytes) {
+			if err := x.flush(ctx, commitBytes); err != nil {
+				return err
+			}
+		}
+		if err := x.copy(ctx, r); err != nil {
+			return err
+		}
+	}
+	return x.flush(ctx, 0)
+}
+
+// copy copies a run into the output. A piece without a record is not what the metadata says it is.
+func (x *execution) copy(ctx context.Context, r *JobRun) error {
+	if err := x.out.Begin(ctx, r.Kind, r.Stream, r.Range, r.Bytes); err != nil {
+		return err
+	}
+	for _, p := range r.Pieces {
+		s, err := x.source(ctx, p.Object)
+		if err != nil {
+			return &sourceError{p.Object.ID, err}
+		}
+		records := 0
+		for rec, err := range s.Records(ctx, r.Stream, p.Range) {
+			if err != nil {
+				return &sourceError{p.Object.ID, err}
+			}
+			if err := x.add(ctx, p.Object.ID, &rec); err != nil {
+				return err
+			}
+			records++
+		}
+		if records == 0 {
+			return &sourceError{p.Object.ID, base.Errorf(base.Corrupt, "object %s: stream %d has no record in %v", s.key, r.Stream, p.Range)}
+		}
+		if x.left[p.Object.ID]--; x.left[p.Object.ID] == 0 {
+			x.closeSource(p.Object.ID)
+		}
+	}
+	return x.out.End()
+}
+
+// add adds a record; one that is refused is the fault of the object it comes from.
+func (x *execution) add(ctx context.Context, from base.ObjectID, rec *object.Record) error {
+	err := x.out.Add(ctx, rec)
+	if base.IsKind(err, base.Corrupt) {
+		return &sourceError{from, err}
+	}
+	return err
+}
+
+// source returns an open source, closing the one that was not used for longest when there are too many.
+func (x *execution) source(ctx context.Context, o *Object) (*Source, error) {
+	for i, s := range x.sources {
+		if s.id == o.ID {
+			copy(x.sources[i:], x.sources[i+1:])
+			x.sources[len(x.sources)-1] = s
+			return s, nil
+		}
+	}
+	if len(x.sources) >= x.open {
+		x.closeSource(x.sources[0].id)
+	}
+	s, err := x.env.Open(ctx, o.ID, o.Size, x.window, x.wanted[o.ID]...)
+	if err != nil {
+		return nil, err
+	}
+	x.sources = append(x.sources, s)
+	return s, nil
+}
+
+func (x *execution) closeSource(id base.ObjectID) {
+	for i, s := range x.sources {
+		if s.id == id {
+			s.Close()
+			x.sources = append(x.sources[:i], x.sources[i+1:]...)
+			return
+		}
+	}
+}
+
+// flush puts the open object, and commits what was put since the last commit if it is at least so many bytes.
+func (x *execution) flush(ctx context.Context, atLeast int64) error {
+	if err := x.out.Flush(ctx); err != nil {
+		return err
+	}
+	if w := x.out.Waiting(); w == 0 || w < atLeast {
+		return nil
+	}
+	objects, runs := x.out.Take()
+	done := x.job.Runs[x.next : x.next+len(runs)]
+	x.next += len(runs)
+	replacements := make([]Replacement, len(runs))
+	for i, r := range runs {
+		replacements[i] = Replacement{Stream: r.Stream, Range: r.Range, New: r.New}
+		for _, p := range done[i].Pieces {
+			replacements[i].Sources = append(replacements[i].Sources, p.Object.ID)
+		}
+	}
+	verdicts, err := x.env.Commit(ctx, objects, replacements)
+	if err != nil {
+		return err
+	}
+	x.produced(objects)
+	for i := range verdicts {
+		x.settled(&done[i], verdicts[i], runs[i].New)
+	}
+	return nil
+}

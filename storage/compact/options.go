@@ -1,0 +1,81 @@
+package compact
+
+import (
+	"log/slog"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"sluice/base"
+	"sluice/base/slab"
+	"sluice/storage/objstore/driver"
+	"sluice/storage/stream"
+)
+
+// Options say what a worker is and what it works with. Zero values of sizes and times mean the defaults.
+type Options struct {
+	Cluster base.UUID
+	Node    stream.NodeRef
+	Store   driver.Store
+	Catalog Catalog
+	Pool    *slab.Pool
+
+	Interval    time.Duration // between rounds; 5 min; negative: only when asked
+	SplitAge    time.Duration // older stream-set objects are split; 2 h
+	SplitBytes  int64         // parts of a stream with so much are taken out of those; 1 MiB
+	SOBytes     int64         // parts with so much get an object of their own whenever they are rewritten; 8 MiB
+	ObjectBytes int64         // largest object that is made; 64 MiB, and at most two thirds of MemoryBytes
+	MemoryBytes int64         // for one object that is written and the windows on those that are read; 96 MiB
+	JobBytes    int64         // bytes that one job reads; 8 GiB
+	Bandwidth   *Bandwidth    // nil: no limit
+
+	Logger     *slog.Logger
+	Registerer prometheus.Registerer
+	now        func() time.Time // tests
+}
+
+const (
+	corruptPause = time.Hour // a source that cannot be read is left alone for this long
+	failuresMax  = 3         // so many jobs that fail one after the other end a round: it is not they
+	passesMax    = 32        // plans of a round at most; each changes something, or it is the last
+)
+
+func (o Options) withDefaults() Options {
+	set := func(v *int64, d int64) {
+		if *v <= 0 {
+			*v = d
+		}
+	}
+	set(&o.SplitBytes, 1<<20)
+	set(&o.SOBytes, 8<<20)
+	set(&o.ObjectBytes, 64<<20)
+	set(&o.MemoryBytes, 96<<20)
+	set(&o.JobBytes, 8<<30)
+	o.ObjectBytes = min(o.ObjectBytes, o.MemoryBytes*2/3)
+	if o.Interval == 0 {
+		o.Interval = 5 * time.Minute
+	}
+	if o.SplitAge <= 0 {
+		o.SplitAge = 2 * time.Hour
+	}
+	if o.Pool == nil {
+		o.Pool = &slab.Pool{}
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.now == nil {
+		o.now = time.Now
+	}
+	return o
+}
+
+// cursorBytes is the memory for windows.
+func (o *Options) cursorBytes() int64 { return max(o.MemoryBytes-o.ObjectBytes, windowMin) }
+
+func (o *Options) limits() Limits {
+	return Limits{
+		MaxObject: o.ObjectBytes, SOBytes: min(o.SOBytes, o.ObjectBytes/2), SplitBytes: min(o.SplitBytes, o.ObjectBytes/2),
+		SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, Sources: int(min(max(o.cursorBytes()/(512<<10), fanIn), maxSources)),
+	}
+}
