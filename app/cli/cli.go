@@ -44,6 +44,7 @@ type commands struct {
 	Cluster    clusterCmd    `cmd:"" help:"Describe the cluster; drain nodes."`
 	Partition  partitionCmd  `cmd:"" help:"List and move partitions."`
 	Controller controllerCmd `cmd:"" help:"Make another node the controller."`
+	Cost       costCmd       `cmd:"" help:"Show what the cluster asks its bucket for, and what that costs."`
 	Verify     verifyCmd     `cmd:"" help:"Compare the metadata with what is stored in the bucket."`
 	Inspect    inspectCmd    `cmd:"" help:"Show an object, a log, a slot, a snapshot, or where an offset lies."`
 	Bench      benchCmd      `cmd:"" help:"Load a broker and measure throughput and latency."`

@@ -60,7 +60,7 @@ func adminServer(t *testing.T, open bool) *control.Controller {
 	srv.Attach(admin.Cluster{Node: refs[0].ID, Control: ctl, Transfer: func(ctx context.Context, to base.NodeID) error {
 		_, err := ctl.Submit(ctx, &meta.NameController{Node: meta.NodeRef{ID: to, Epoch: refs[1].Epoch}})
 		return err
-	}})
+	}, Cost: testCost})
 	return ctl
 }
 

@@ -67,7 +67,7 @@ func (n *Node) join(ctx context.Context) error {
 	n.member, err = control.Join(ctx, control.MemberOptions{
 		Controller: control.Options{Store: n.store, Meta: n.meta, Who: n.name(), Now: n.opt.Now, Logger: n.log, Registerer: n.opt.Registry},
 		Former:     was.Node, Session: n.opt.Config.SessionTimeout, Failing: n.failingRescues, OnFenced: n.fail,
-		Load: n.load, Balance: even, MovesMax: n.opt.Config.BalanceMoves,
+		Load: n.load, Ledger: n.ledgerBody, Balance: even, MovesMax: n.opt.Config.BalanceMoves,
 	})
 	if err != nil {
 		return err
@@ -93,7 +93,7 @@ func (n *Node) join(ctx context.Context) error {
 		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wal, n.self.ID, err)
 	}
 	if n.admin != nil {
-		n.admin.Attach(admin.Cluster{Node: n.self.ID, Control: n.member, Transfer: n.member.Transfer, Logger: n.log})
+		n.admin.Attach(admin.Cluster{Node: n.self.ID, Control: n.member, Transfer: n.member.Transfer, Cost: n.cost, Logger: n.log})
 	}
 	return nil
 }

@@ -48,6 +48,7 @@ type Node struct {
 	release                  func() // the data directory
 
 	ledger  *ledger.Ledger
+	prices  *ledger.Prices
 	store   objstore.Store
 	meta    objstore.Store // of the metadata log; store, unless there is a place of its own
 	member  *control.Member
@@ -165,7 +166,9 @@ func (n *Node) dataDir() string {
 
 // openStore opens and probes the bucket and the place of the metadata log.
 func (n *Node) openStore(ctx context.Context) (err error) {
-	n.ledger = ledger.New(ledger.Options{TopicOf: n.topicOf, Registerer: n.opt.Registry})
+	if err := n.openLedger(); err != nil {
+		return err
+	}
 	repeat := retry.Options{Logger: n.log, Registerer: n.opt.Registry}
 	if n.store, err = n.open(ctx, "bucket", n.places.bucket, "bucket", n.opt.Store, repeat); err != nil {
 		return err

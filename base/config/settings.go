@@ -94,6 +94,8 @@ type Config struct {
 	ShutdownTimeout time.Duration
 	StoreTimeout    time.Duration
 	SessionTimeout  time.Duration
+	CostPrices      string // file; empty: the tables that Sluice comes with
+	CostTable       string // empty: by the URL of the bucket
 
 	origin map[string]string
 }
@@ -277,6 +279,12 @@ var settings = []Setting{
 	{Name: "store-timeout", Group: operator, Kind: Duration, Default: "30s", Min: "100ms",
 		Doc:   "How long the start waits for the bucket to answer before it gives up.",
 		field: func(c *Config) any { return &c.StoreTimeout }},
+	{Name: "cost-prices", Group: operator, Kind: Text, Auto: "list prices that come with Sluice", Form: "name of a JSON file",
+		Doc:   "Price tables for sluice cost and the metrics, beside those that come with Sluice; sluice cost --print-prices shows the form.",
+		field: func(c *Config) any { return &c.CostPrices }},
+	{Name: "cost-table", Group: operator, Kind: Text, Auto: "by the URL of the bucket", Form: "name of a price table",
+		Doc:   "The price table of the bucket, where its URL does not say who bills it.",
+		field: func(c *Config) any { return &c.CostTable }},
 }
 
 // check proves the relations between settings.

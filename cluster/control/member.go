@@ -34,6 +34,8 @@ type MemberOptions struct {
 	// Load measures this node, and Failing names the rescues it cannot carry out; for heartbeats. Nil: nothing to tell.
 	Load    func() balance.NodeLoad
 	Failing func() []RescueFailure
+	// Ledger says, for other members to pass on, what this node has counted of its requests. Nil: nothing.
+	Ledger func() []byte
 	// OnFenced is called once, on its own goroutine, when the epoch of this node is over.
 	OnFenced func(error)
 	// Dial connects to another member. Nil: TCP.

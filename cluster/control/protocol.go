@@ -27,12 +27,14 @@ const (
 	methodAnnounce
 	// methodTakeOver asks a member to become the controller.
 	methodTakeOver
+	// methodLedger asks a member what it has counted of its requests to the stores.
+	methodLedger
 )
 
 // methodName names a method for metrics.
 func methodName(m peer.Method) string {
 	names := [...]string{methodPing: "ping", methodHeartbeat: "heartbeat", methodFollow: "follow", methodSubmit: "submit",
-		methodContact: "contact", methodAnnounce: "announce", methodTakeOver: "take-over"}
+		methodContact: "contact", methodAnnounce: "announce", methodTakeOver: "take-over", methodLedger: "ledger"}
 	if int(m) < len(names) {
 		return names[m]
 	}

@@ -15,7 +15,7 @@ import (
 func (m *Member) handlers() map[peer.Method]peer.Handler {
 	return map[peer.Method]peer.Handler{
 		methodPing: m.servePing, methodHeartbeat: m.serveHeartbeat, methodFollow: m.serveFollow, methodSubmit: m.serveSubmit,
-		methodContact: m.serveContact, methodAnnounce: m.serveAnnounce, methodTakeOver: m.serveTakeOver,
+		methodContact: m.serveContact, methodAnnounce: m.serveAnnounce, methodTakeOver: m.serveTakeOver, methodLedger: m.serveLedger,
 	}
 }
 

@@ -81,7 +81,7 @@ func handler(opt Options, s *state) http.Handler {
 	mux.HandleFunc("GET /healthz", check(opt.Healthy))
 	mux.HandleFunc("GET /readyz", check(opt.Ready))
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprintf(w, "%s\n/metrics\n/healthz\n/readyz\n/v1/cluster\n/v1/partitions\n/debug/pprof/\n", opt.Index)
+		fmt.Fprintf(w, "%s\n/metrics\n/healthz\n/readyz\n/v1/cluster\n/v1/partitions\n/v1/cost\n/debug/pprof/\n", opt.Index)
 	})
 	mux.HandleFunc("/debug/pprof/", pprof.Index)
 	mux.HandleFunc("/debug/pprof/cmdline", pprof.Cmdline)

@@ -23,7 +23,9 @@ type Cluster struct {
 	Control control.Client
 	// Transfer has a live node become the controller and returns when it is. Nil: not possible here.
 	Transfer func(ctx context.Context, to base.NodeID) error
-	Logger   *slog.Logger // nil: none
+	// Cost says what the cluster asks its stores for and what that costs. Nil: not known here.
+	Cost   func(ctx context.Context) (*CostView, error)
+	Logger *slog.Logger // nil: none
 }
 
 // DrainRequest is the body of POST /v1/nodes/{id}/drain.
@@ -82,6 +84,7 @@ type page func(c *Cluster, r *http.Request) (any, error)
 var api = map[string]page{
 	"GET /v1/cluster":              getCluster,
 	"GET /v1/partitions":           getPartitions,
+	"GET /v1/cost":                 getCost,
 	"POST /v1/nodes/{id}/drain":    postDrain,
 	"POST /v1/partitions/move":     postMove,
 	"POST /v1/controller/transfer": postTransfer,

@@ -33,6 +33,7 @@ type Table struct {
 // Prices are the tables that are known.
 type Prices struct {
 	Tables []*Table `json:"tables"`
+	Bucket string   `json:"-"` // the table of the bucket, and of what lies in it; empty: by its URL
 }
 
 const (
@@ -97,7 +98,7 @@ func (t *Table) check() error {
 
 // With returns the tables with those of o added; one of the same name replaces the one that was there.
 func (p *Prices) With(o *Prices) *Prices {
-	out := &Prices{Tables: slices.Clone(p.Tables)}
+	out := &Prices{Tables: slices.Clone(p.Tables), Bucket: p.Bucket}
 	for _, t := range o.Tables {
 		if i := slices.IndexFunc(out.Tables, func(x *Table) bool { return x.Name == t.Name }); i >= 0 {
 			out.Tables[i] = t
@@ -132,6 +133,9 @@ func (p *Prices) For(stores map[string]string) map[string]*Table {
 	out := make(map[string]*Table, len(stores))
 	for name, u := range stores {
 		t := p.Table(tableOf(u))
+		if name == "bucket" && p.Bucket != "" {
+			t = p.Table(p.Bucket)
+		}
 		if t == nil {
 			t = p.Table(fallback)
 		}
