@@ -91,6 +91,7 @@ type Config struct {
 	// Operation.
 	LogLevel        string
 	LogFormat       string
+	SweepInterval   time.Duration
 	ShutdownTimeout time.Duration
 	StoreTimeout    time.Duration
 	SessionTimeout  time.Duration
@@ -273,6 +274,9 @@ var settings = []Setting{
 	{Name: "broker.session.timeout.ms", Group: operator, Kind: Millis, Default: "6000", Min: "500", Max: "3600000",
 		Doc:   "A broker that the controller has not heard of for so long is fenced and its partitions go to others. The same for all brokers of a cluster.",
 		field: func(c *Config) any { return &c.SessionTimeout }},
+	{Name: "sweep-interval", Group: operator, Kind: Duration, Default: "24h", Min: "0s",
+		Doc:   "How often the controller looks through the bucket for objects and slots that nothing refers to, and removes those older than an hour; 0 is never. It costs one listing request per 1,000 keys.",
+		field: func(c *Config) any { return &c.SweepInterval }},
 	{Name: "shutdown-timeout", Group: operator, Kind: Duration, Default: "30s", Min: "100ms",
 		Doc:   "How long a shutdown may take to answer requests and upload what is left. Nothing is lost when it is not enough.",
 		field: func(c *Config) any { return &c.ShutdownTimeout }},

@@ -45,7 +45,12 @@
 //  16. Of every committed object exactly one live node looks after compacting it, as far as nodes know the same image ([NewCompactCatalog]):
 //     who that is follows from the image, without a lease. Two at work on the same waste the work of one, for a commit is checked.
 //
-// Goroutines of a controller: the loop (owns the log and the draft), the life cycle (timers, deletes), and for the time of one snapshot its writer.
+// # Orphans
+//
+//  16. The sweeper (sweep.go) removes only what may be removed at any later time too: never slot 0 or a seal, and nothing of a node epoch that is
+//     not known to be over. It decides by the image and by reads; a listing only gives it candidates. Its rate is bounded.
+//
+// Goroutines of a controller: the loop (owns the log and the draft), the life cycle (timers, deletes), the sweeper, and for the time of one snapshot its writer.
 // Of a member: run (owns the reader and the election; waits while this process leads), the notifier (calls subscribers), the heartbeats,
 // and while it leads the watch (sessions, with a probe for each silent node), the placement and the announcement. Close ends them all.
 package control

@@ -81,6 +81,9 @@ func begin(opt Options, v *view, l *metalog.Log, verified time.Time) *Controller
 		"topics", img.TopicCount(), "partitions", img.PartitionCount())
 	c.wg.Go(c.run)
 	c.wg.Go(c.lifeCycle)
+	if opt.SweepEvery > 0 {
+		c.wg.Go(c.sweeping)
+	}
 	return c
 }
 

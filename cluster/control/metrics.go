@@ -28,6 +28,8 @@ type metrics struct {
 	elections     prometheus.Counter
 	silence       prometheus.Observer
 	orphans       prometheus.Counter
+	sweeps        *prometheus.CounterVec
+	swept         *prometheus.CounterVec
 }
 
 func newMetrics(r prometheus.Registerer) *metrics {
@@ -62,6 +64,8 @@ func newMetrics(r prometheus.Registerer) *metrics {
 		elections: counter("elections_total", "Times this process became the controller."),
 		silence:   histogram("fenced_silence_seconds", "How long a node had not been heard of when it was fenced: the part of a failover that detects.", prometheus.ExponentialBuckets(0.25, 1.5, 12)),
 		orphans:   counter("adopted_partitions_total", "Partitions without a leader that were given to a node."),
+		sweeps:    vec("sweeps_total", "Searches of the bucket for orphans, by outcome.", "outcome"),
+		swept:     vec("swept_total", "Orphans removed, by what they were.", "what"),
 		rescues:   gauge("rescues", "Fenced node epochs whose WAL still exists."),
 	}
 }
@@ -120,4 +124,16 @@ func (m *metrics) observe(img *meta.Image) {
 	m.objects.WithLabelValues("committed").Set(float64(img.ObjectCount() - prepared - destroying))
 	m.ranges.Set(float64(img.RangeCount()))
 	m.rescues.Set(float64(img.RescueCount()))
+}
+
+// sweep counts a sweep.
+func (m *metrics) sweep(s Swept, err error) {
+	outcome := "ok"
+	if err != nil {
+		outcome = "failed"
+	}
+	m.sweeps.WithLabelValues(outcome).Inc()
+	for what, n := range map[string]int{"object": s.Objects, "slot": s.Slots, "snapshot": s.Snapshots, "probe": s.Probes, "temporary": s.Temporary} {
+		m.swept.WithLabelValues(what).Add(float64(n))
+	}
 }

@@ -1,6 +1,7 @@
 package control
 
 import (
+	"context"
 	"log/slog"
 	"time"
 
@@ -19,14 +20,19 @@ type Options struct {
 	Name  string         // key prefix of the metadata log; "meta"
 	Who   string         // what this process calls itself in the log: host and process, for people; "sluice"
 
-	NewCluster       base.UUID     // id of the cluster if the bucket is empty; zero: a random one
-	PreparedMaxAge   time.Duration // a prepared object expires after this; 60 min
-	DeleteGrace      time.Duration // between the mark of an object and its physical deletion; 5 min
-	DeletesPerSecond int           // objects physically deleted per second at most; 200
-	VerifyEvery      time.Duration // the log is looked at for another controller when so long nothing was appended; 0: never
-	Tick             time.Duration // how often the life cycle looks for work while there is some; 1 s
-	SnapshotBytes    int64         // a snapshot after so many bytes of log, or the size of the last one if that is more; 4 MiB
-	RollSlots        uint64        // a new epoch of the log after so many slots; 4096
+	NewCluster          base.UUID     // id of the cluster if the bucket is empty; zero: a random one
+	PreparedMaxAge      time.Duration // a prepared object expires after this; 60 min
+	DeleteGrace         time.Duration // between the mark of an object and its physical deletion; 5 min
+	DeletesPerSecond    int           // objects physically deleted per second at most; 200
+	SweepEvery          time.Duration // orphans are looked for so often; 0: never
+	SweepGrace          time.Duration // and removed when they are so old; 1 h
+	SweepPagesPerSecond float64       // at most so many listing requests a second are made for it; 1
+	// OpenStore opens the store of write-ahead logs that have one to themselves, the same one each time; nil: those are not swept.
+	OpenStore     func(ctx context.Context, url string) (objstore.Store, error)
+	VerifyEvery   time.Duration // the log is looked at for another controller when so long nothing was appended; 0: never
+	Tick          time.Duration // how often the life cycle looks for work while there is some; 1 s
+	SnapshotBytes int64         // a snapshot after so many bytes of log, or the size of the last one if that is more; 4 MiB
+	RollSlots     uint64        // a new epoch of the log after so many slots; 4096
 
 	// Positions returns how far each node has applied the log. Nil: every node that registers through this controller sees its image.
 	// It is called on one goroutine at a time.
@@ -63,6 +69,12 @@ func (o Options) withDefaults() Options {
 	}
 	if o.DeletesPerSecond <= 0 {
 		o.DeletesPerSecond = 200
+	}
+	if o.SweepGrace <= 0 {
+		o.SweepGrace = time.Hour
+	}
+	if o.SweepPagesPerSecond <= 0 {
+		o.SweepPagesPerSecond = 1
 	}
 	if o.Tick <= 0 {
 		o.Tick = time.Second

@@ -230,6 +230,9 @@ func delay(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Unwrap returns the store inside.
+func (s *Store) Unwrap() driver.Store { return s.inner }
+
 func (s *Store) String() string { return s.inner.String() }
 
 // Put implements driver.Store.

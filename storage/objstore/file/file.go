@@ -58,26 +58,33 @@ func Open(dir string) (*Store, error) {
 	if err := os.Mkdir(filepath.Join(abs, tempDir), 0o755); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, classify(fmt.Errorf("file://%s: the directory is not writable: %w", abs, err))
 	}
-	return s, s.removeOldTemps(time.Now())
+	_, err = s.removeOldTemps(time.Now())
+	return s, err
 }
 
 func (s *Store) String() string { return "file://" + filepath.ToSlash(s.dir) }
 
-func (s *Store) removeOldTemps(now time.Time) error {
+// Tidy implements driver.Tidier: it removes the temporary files of puts that crashed, as Open does.
+func (s *Store) Tidy(context.Context) (int, error) { return s.removeOldTemps(time.Now()) }
+
+func (s *Store) removeOldTemps(now time.Time) (removed int, err error) {
 	entries, err := os.ReadDir(filepath.Join(s.dir, tempDir))
 	if err != nil {
-		return classify(err)
+		return 0, classify(err)
 	}
 	for _, e := range entries {
 		info, err := e.Info()
 		if err != nil || now.Sub(info.ModTime()) < tempMaxAge {
 			continue // gone meanwhile, or a put in progress
 		}
-		if err := os.Remove(filepath.Join(s.dir, tempDir, e.Name())); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return classify(err)
+		switch err := os.Remove(filepath.Join(s.dir, tempDir, e.Name())); {
+		case err == nil:
+			removed++
+		case !errors.Is(err, fs.ErrNotExist):
+			return removed, classify(err)
 		}
 	}
-	return nil
+	return removed, nil
 }
 
 func (s *Store) path(ctx context.Context, key string) (string, error) {

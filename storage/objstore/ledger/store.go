@@ -166,3 +166,6 @@ func (s *Store) Delete(ctx context.Context, keys ...string) error {
 	}
 	return err
 }
+
+// Unwrap returns the store inside.
+func (s *Store) Unwrap() driver.Store { return s.Store }

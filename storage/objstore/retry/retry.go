@@ -62,6 +62,9 @@ func New(inner driver.Store, opt Options) *Store {
 	return &Store{inner: inner, opt: opt, metrics: newMetrics(opt)}
 }
 
+// Unwrap returns the store inside.
+func (s *Store) Unwrap() driver.Store { return s.inner }
+
 func (s *Store) String() string { return s.inner.String() }
 
 // Put implements driver.Store.
