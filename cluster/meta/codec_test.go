@@ -321,6 +321,15 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(Empty().AppendSnapshot(nil))
 	f.Add(grown(3, 2).AppendSnapshot(nil))
+	img, id := prepared(grown(3, 4), currentNode(grown(1, 0)))
+	cmd := merged(img, currentNode(img), base.UUID{3}, id, 1, 2)
+	cmd.Replacements[0].Cleaned = true
+	f.Add(AppendCommand(nil, cmd))
+	for _, r := range must(Decide(img, cmd, 1)) {
+		f.Add(AppendRecord(nil, r))
+	}
+	img, _ = img.Apply(img.Pos(), must(Decide(img, cmd, 1)))
+	f.Add(img.AppendSnapshot(nil))
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if r, _, err := DecodeRecord(b); err == nil {
 			enc := AppendRecord(nil, r)

@@ -45,9 +45,9 @@ var worlds = []struct {
 	{"a partition moves to and fro, two faults", true, bounds{parts: 1, appends: [3]int8{2, 2}, uploads: 1, moves: 3, faults: 2}},
 	{"moves, and both may be fenced", true, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, piece: 2, moves: 2,
 		fences: [3]bool{true, true}, rescuers: [3]bool{2: true}, grants: 2, faults: 1}},
-	{"two compactors of three ranges, a fault", true, bounds{parts: 1, appends: [3]int8{3}, uploads: 1, uploadsAll: 3, trims: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true, cuts: true, faults: 1}},
-	{"two compactions, a move and a rescue", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, piece: 2, moves: 1, trims: 1,
-		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true}},
+	{"two compactors of three ranges, a fault", true, bounds{parts: 1, appends: [3]int8{3}, uploads: 1, uploadsAll: 3, trims: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true, faults: 1}},
+	{"a compaction, a move and a rescue", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, piece: 2, moves: 1, trims: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, compacts: [3]int8{2: 1}, cleans: true}},
 	{"a close and a move, two faults", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, moves: 1, closes: 1, faults: 2}},
 }
 
