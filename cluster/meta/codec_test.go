@@ -226,6 +226,21 @@ func TestOldSnapshotBytes(t *testing.T) {
 	}
 }
 
+// A snapshot that names something twice is refused: loaded, it would be an image that its own snapshot does not give.
+func TestSnapshotThatNamesThingsTwice(t *testing.T) {
+	for what, spoil := range map[string]func(p *Partition){
+		"stream":    func(p *Partition) { p.Data -= 2 },
+		"partition": func(p *Partition) { p.Index-- },
+	} {
+		img := grown(2, 1)
+		p, _ := img.partitions.get(partitionKey(1, 1))
+		spoil(p)
+		if _, err := LoadSnapshot(img.AppendSnapshot(nil)); !base.IsKind(err, base.Corrupt) || !strings.Contains(err.Error(), what) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 // What a snapshot says of cleaning must fit the stream.
 func TestSnapshotOfACleanedStream(t *testing.T) {
 	c := newCompacting(t)

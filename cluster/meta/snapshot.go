@@ -164,7 +164,9 @@ func (s snapshotCoder) partitions(t *Topic) {
 	for i := uint64(0); i < n && c.err == nil; i++ {
 		p := &Partition{Topic: t.ID, Target: base.NoNode}
 		s.partition(t, p)
-		s.img.partitions.m.Load(partitionKey(t.num, p.Index), p)
+		if _, twice := s.img.partitions.m.Load(partitionKey(t.num, p.Index), p); twice {
+			c.fail("partition %d of topic number %d twice", p.Index, t.num)
+		}
 	}
 }
 
@@ -215,7 +217,9 @@ func (s snapshotCoder) stream(t *Topic, p *Partition, id *base.StreamID) {
 	if fields.CleanedTo > fields.CommittedEnd {
 		c.fail("stream %d: cleaned up to %d, committed up to %d", *id, fields.CleanedTo, fields.CommittedEnd)
 	}
-	s.img.streams.m.Load(*id, &fields)
+	if _, twice := s.img.streams.m.Load(*id, &fields); twice {
+		c.fail("stream %d twice", *id)
+	}
 }
 
 // ranges codes the first range's start and then only lengths, for there are no gaps.
