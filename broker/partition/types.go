@@ -116,6 +116,12 @@ type AbortedTxn struct {
 	FirstOffset base.Offset
 }
 
+// AbortedSpan is an aborted transaction from its first record to its marker.
+type AbortedSpan struct {
+	ProducerID    int64
+	First, Marker base.Offset
+}
+
 // EpochOffset is an epoch and where it ends; both are -1 when the epoch is not known.
 type EpochOffset struct {
 	Epoch int32

@@ -21,6 +21,9 @@ type Options struct {
 	Control       bool
 	// LogAppendTime writes the timestamp type; the max timestamp is then that of the records.
 	LogAppendTime bool
+	// HasDeleteHorizon makes DeleteHorizon, in ms, the batch's delete horizon (KIP-534): it stands where the first timestamp does otherwise.
+	HasDeleteHorizon bool
+	DeleteHorizon    int64
 }
 
 // Builder makes a batch out of records. A builder belongs to one goroutine.
@@ -44,6 +47,9 @@ func NewBuilder(opt Options) *Builder {
 // Reset empties the builder and keeps its memory.
 func (b *Builder) Reset(opt Options) {
 	*b = Builder{opt: opt, records: b.records[:0], scratch: b.scratch[:0], last: -1, first: NoTimestamp, max: NoTimestamp}
+	if opt.HasDeleteHorizon {
+		b.first = opt.DeleteHorizon
+	}
 }
 
 // NumRecords returns how many records were added.
@@ -64,7 +70,10 @@ func (b *Builder) AddAt(r Record) {
 		panic("BUG: batch: offset deltas must ascend")
 	}
 	if b.count == 0 {
-		b.first, b.max = r.Timestamp, r.Timestamp
+		b.max = r.Timestamp
+		if !b.opt.HasDeleteHorizon {
+			b.first = r.Timestamp
+		}
 	}
 	b.scratch = b.appendBody(b.scratch[:0], r)
 	b.records = binary.AppendVarint(b.records, int64(len(b.scratch)))
@@ -130,6 +139,9 @@ func (b *Builder) writeHeader(out Batch) {
 	}
 	if opt.Control {
 		attributes |= attrControl
+	}
+	if opt.HasDeleteHorizon {
+		attributes |= attrDeleteHorizon
 	}
 	id, epoch, sequence := NoProducerID, NoEpoch, NoSequence
 	if opt.Idempotent {
