@@ -64,6 +64,8 @@ type Node struct {
 	served  sync.WaitGroup
 	unwatch func() // of the image
 
+	compactor *clean.Compactor // of keys; nil: log.cleaner.enable is off
+
 	walStores struct {
 		sync.Mutex
 		known map[string]objstore.Store // by URL
@@ -282,11 +284,7 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	directory := n.lead.Directory() // n.lead goes before the heartbeats do
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
-	n.cleaner = clean.Start(clean.Options{
-		Partitions: func() iter.Seq[*partition.Partition] { return n.lead.Directory().All() },
-		Image:      n.member.Image, BrokerConfigs: func() map[string]string { return lead.BrokerConfigs(n.member.Image(), n.self.ID) },
-		Interval: c.RetentionCheck, Logger: n.log, Registerer: reg,
-	})
+	n.startCleaning(c)
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),

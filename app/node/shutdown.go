@@ -30,7 +30,7 @@ func (n *Node) stop(ctx context.Context) error {
 	n.server.Quiesce()
 	n.unwatch()
 	n.unwatch = nil
-	n.cleaner.Close()
+	n.stopCleaning()
 	n.groups.Close()
 	answered := make(chan error, 1)
 	go func() { answered <- n.server.Shutdown(ctx) }()
@@ -44,7 +44,7 @@ func (n *Node) stop(ctx context.Context) error {
 	if err := n.engine.Close(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("upload: %w", err))
 	}
-	n.cleaner, n.groups, n.lead = nil, nil, nil
+	n.groups, n.lead = nil, nil
 	if len(errs) == 0 {
 		n.retire(ctx)
 	}
@@ -149,9 +149,7 @@ func (n *Node) abandon() {
 	if n.unwatch != nil {
 		n.unwatch()
 	}
-	if n.cleaner != nil {
-		n.cleaner.Close()
-	}
+	n.stopCleaning()
 	if n.groups != nil {
 		n.groups.Close()
 	}

@@ -14,6 +14,7 @@ type Memory struct {
 	Requests Bytes
 	Upload   Bytes // an upload starts at so many bytes
 	Spare    Bytes // released buffers that are kept for reuse
+	Keys     Bytes // keys of partitions that are being compacted
 }
 
 // Divide works out the shares for a machine with so much memory (0 if unknown).
@@ -30,6 +31,7 @@ func (c *Config) Divide(machine int64) Memory {
 	m.Requests = either(c.RequestBytes, m.Total*15/100)
 	m.Upload = either(c.UploadBytes, min(m.WALCache/3, 500<<20))
 	m.Spare = m.Total / 16
+	m.Keys = min(m.Total/16, c.CleanerBuffer)
 	return m
 }
 

@@ -68,6 +68,10 @@ type Config struct {
 	AutoCreateTopics   bool
 	NumPartitions      int
 	RetentionCheck     time.Duration
+	CleanerEnable      bool
+	CleanerThreads     int
+	CleanerBackoff     time.Duration
+	CleanerBuffer      Bytes
 	FetchMaxBytes      Bytes
 	FetchSessions      int
 	GroupInitialDelay  time.Duration
@@ -212,6 +216,18 @@ var settings = []Setting{
 	{Name: "log.retention.check.interval.ms", Group: kafka, Kind: Millis, Default: "300000", Min: "1",
 		Doc:   "How often retention is looked at.",
 		field: func(c *Config) any { return &c.RetentionCheck }},
+	{Name: "log.cleaner.enable", Group: kafka, Kind: Bool, Default: "true",
+		Doc:   "Topics with cleanup.policy=compact are compacted by key.",
+		field: func(c *Config) any { return &c.CleanerEnable }},
+	{Name: "log.cleaner.threads", Group: kafka, Kind: Int, Default: "1", Min: "0", Max: "64",
+		Doc:   "Partitions that are compacted by key at a time; 0 is none.",
+		field: func(c *Config) any { return &c.CleanerThreads }},
+	{Name: "log.cleaner.backoff.ms", Group: kafka, Kind: Millis, Default: "15000", Min: "10",
+		Doc:   "How often partitions that are due for compaction by key are looked for.",
+		field: func(c *Config) any { return &c.CleanerBackoff }},
+	{Name: "log.cleaner.dedupe.buffer.size", Group: kafka, Kind: Size, Default: "128MiB", Min: "64KiB",
+		Doc:   "Memory for the keys of partitions that are being compacted, all together; at most a sixteenth of the memory. More takes fewer passes: 24 bytes are one key.",
+		field: func(c *Config) any { return &c.CleanerBuffer }},
 	{Name: "fetch.max.bytes", Group: kafka, Kind: Size, Default: "55MiB", Min: "1KiB",
 		Doc:   "The most a fetch is answered with, whatever it asks for; one batch may exceed it.",
 		field: func(c *Config) any { return &c.FetchMaxBytes }},

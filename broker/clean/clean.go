@@ -162,15 +162,15 @@ func (c *Cleaner) goTrim(ctx context.Context, g *errgroup.Group, trim func(conte
 func spans(img *meta.Image, s meta.Stream) iter.Seq[span] {
 	return func(yield func(span) bool) {
 		for r := range img.RangesOf(s.ID, s.Start) {
+			o, ok := img.Object(r.Object)
+			if !ok {
+				panic("BUG: clean: range of a missing object " + r.Object.String())
+			}
 			ts := r.MaxTimestamp
 			if ts <= 0 {
-				o, ok := img.Object(r.Object)
-				if !ok {
-					panic("BUG: clean: range of a missing object " + r.Object.String())
-				}
 				ts = o.PreparedMS
 			}
-			if !yield(span{r.OffsetRange, r.Bytes, ts}) {
+			if !yield(span{r.OffsetRange, r.Bytes, ts, min(ts, o.PreparedMS)}) {
 				return
 			}
 		}

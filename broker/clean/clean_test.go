@@ -31,7 +31,7 @@ func TestDueAgainstModel(t *testing.T) {
 		var all []span
 		at, total := base.Offset(0), int64(0)
 		for range rapid.IntRange(0, 10).Draw(t, "spans") {
-			s := span{base.OffsetRange{Start: at, End: at + base.Offset(rapid.IntRange(1, 5).Draw(t, "records"))}, rapid.Int64Range(0, 60).Draw(t, "bytes"), rapid.Int64Range(0, 120).Draw(t, "ts")}
+			s := span{base.OffsetRange{Start: at, End: at + base.Offset(rapid.IntRange(1, 5).Draw(t, "records"))}, rapid.Int64Range(0, 60).Draw(t, "bytes"), rapid.Int64Range(0, 120).Draw(t, "ts"), 0}
 			all, at, total = append(all, s), s.End, total+s.bytes
 		}
 		upTo, ok := due(slices.Values(all), total, &cfg, now)

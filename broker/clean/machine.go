@@ -12,6 +12,7 @@ type span struct {
 	base.OffsetRange
 	bytes        int64
 	maxTimestamp int64 // milliseconds
+	oldMS        int64 // when it came: that time, or when its object was prepared if that is earlier
 }
 
 // due returns the offset up to which the spans, which are a stream's from its start on, are to be removed; false if nothing is.

@@ -58,16 +58,16 @@ func (p *Partition) MetaNeeded() base.Offset {
 	return p.mu.metaKeep
 }
 
-// trim moves the start of the data stream. The producer state that only the data below start could give is made durable first, so that a
-// retry is known as one also after its original has been deleted.
-func (p *Partition) trim(ctx context.Context, start base.Offset) error {
+// Cover makes durable a snapshot of the producer state that covers the data below end, if there is none: from then on nobody needs that data to
+// know the producers.
+func (p *Partition) Cover(ctx context.Context, end base.Offset) error {
 	p.mu.Lock()
 	if p.mu.refusal != nil { // nothing is appended to either stream any more
 		defer p.mu.Unlock()
 		return p.mu.refusal
 	}
 	durable := make(chan error, 1)
-	if p.mu.covered < start && !p.mu.producers.empty() {
+	if p.mu.covered < end && !p.mu.producers.empty() {
 		p.snapshotLocked(p.opt.Now().UnixMilli(), func(err error) { durable <- err })
 	} else {
 		durable <- nil
@@ -75,11 +75,17 @@ func (p *Partition) trim(ctx context.Context, start base.Offset) error {
 	p.mu.Unlock()
 	select {
 	case err := <-durable:
-		if err != nil {
-			return err
-		}
+		return err
 	case <-ctx.Done():
 		return base.Wrap(base.Unavailable, ctx.Err())
+	}
+}
+
+// trim moves the start of the data stream. The producer state that only the data below start could give is made durable first, so that a
+// retry is known as one also after its original has been deleted.
+func (p *Partition) trim(ctx context.Context, start base.Offset) error {
+	if err := p.Cover(ctx, start); err != nil {
+		return err
 	}
 	if err := p.opt.Data.Trim(ctx, start); err != nil {
 		return err
@@ -186,6 +192,13 @@ func StopAll(ctx context.Context, parts []*Partition) error {
 		}
 	}
 	return first
+}
+
+// Aborted lists the aborted transactions that overlap [from, to), by first offset.
+func (p *Partition) Aborted(from, to base.Offset) []AbortedSpan {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.producers.abortedSpans(from, to)
 }
 
 // Producers returns how many producers' state is kept.

@@ -205,15 +205,21 @@ func (s *producers) stable(hw base.Offset) base.Offset {
 }
 
 // abortedIn lists the aborted transactions that overlap [from, to), by first offset; nil when there is none.
-func (s *producers) abortedIn(from, to base.Offset) []AbortedTxn {
+func (s *producers) abortedIn(from, to base.Offset) (out []AbortedTxn) {
+	for _, t := range s.abortedSpans(from, to) {
+		out = append(out, AbortedTxn{ProducerID: t.ProducerID, FirstOffset: t.First})
+	}
+	return out
+}
+
+func (s *producers) abortedSpans(from, to base.Offset) (out []AbortedSpan) {
 	i := sort.Search(len(s.aborted), func(i int) bool { return s.aborted[i].marker >= from })
-	var out []AbortedTxn
 	for _, t := range s.aborted[i:] {
 		if t.first < to {
-			out = append(out, AbortedTxn{ProducerID: t.producerID, FirstOffset: t.first})
+			out = append(out, AbortedSpan{t.producerID, t.first, t.marker})
 		}
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].FirstOffset < out[j].FirstOffset })
+	sort.Slice(out, func(i, j int) bool { return out[i].First < out[j].First })
 	return out
 }
 

@@ -55,7 +55,15 @@ func (p *Partition) Drained(ctx context.Context, drained <-chan struct{}) error 
 func (p *Partition) refuseLocked(why *kerr.Error) {
 	p.mu.refusal = why
 	p.held.Store(why == errPaused)
+	if why != nil && why != errPaused && !p.mu.closing {
+		p.mu.closing = true
+		close(p.closing)
+	}
 }
+
+// Closing returns a channel that is closed when the partition refuses appends for good: it is being given up, or an append failed. A pause for a move
+// does not count.
+func (p *Partition) Closing() <-chan struct{} { return p.closing }
 
 // errPaused is the refusal of a paused partition, errClosing that of one which is given up.
 var (

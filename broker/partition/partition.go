@@ -27,10 +27,12 @@ type Partition struct {
 	durable func(error) // p.onDurable, made once
 	held    atomic.Bool // refusal is errPaused; to look without the lock
 	load    load
+	closing chan struct{} // see Closing
 
 	mu struct {
 		sync.Mutex
 		refusal   *kerr.Error // why appends are refused; nil while serving
+		closing   bool        // the channel is closed
 		ended     bool        // an append failed, or the partition was abandoned: reads are refused too
 		next      base.Offset // LEO
 		hw, lso   base.Offset
