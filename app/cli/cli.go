@@ -34,6 +34,16 @@ type Process struct {
 	Signals <-chan os.Signal // interrupts; nil means that Main listens to SIGINT and SIGTERM
 }
 
+// Getenv returns the value of an environment variable, of which the last one counts; empty if there is none.
+func (p *Process) Getenv(name string) (value string) {
+	for _, kv := range p.Environ {
+		if v, ok := strings.CutPrefix(kv, name+"="); ok {
+			value = v
+		}
+	}
+	return value
+}
+
 // commands is the whole command line.
 type commands struct {
 	Start      startCmd      `cmd:"" help:"Start a broker."`

@@ -41,18 +41,18 @@ func (f *placeFlags) open(ctx context.Context, p *Process) (*stores, error) {
 		return nil, err
 	}
 	s := &stores{log: slog.New(slog.NewTextHandler(p.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))}
-	if s.bucket, err = f.store(ctx, bucket, s.log); err != nil {
+	if s.bucket, err = f.store(ctx, p, bucket, s.log); err != nil {
 		return nil, err
 	}
 	s.meta = s.bucket
 	if meta != "" {
-		s.meta, err = f.store(ctx, meta, s.log)
+		s.meta, err = f.store(ctx, p, meta, s.log)
 	}
 	return s, err
 }
 
-func (f *placeFlags) store(ctx context.Context, url string, log *slog.Logger) (objstore.Store, error) {
-	s, err := objstore.OpenReadOnly(ctx, url, objstore.Options{})
+func (f *placeFlags) store(ctx context.Context, p *Process, url string, log *slog.Logger) (objstore.Store, error) {
+	s, err := objstore.OpenReadOnly(ctx, url, objstore.Options{Getenv: p.Getenv})
 	if err != nil {
 		return nil, err
 	}

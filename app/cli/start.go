@@ -57,7 +57,7 @@ func (c *startCmd) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		hostname = "localhost"
 	}
-	opt := node.Options{Config: cfg, Memory: mem, Hostname: hostname, Logger: log, Version: Version()}
+	opt := node.Options{Config: cfg, Memory: mem, Hostname: hostname, Getenv: p.Getenv, Logger: log, Version: Version()}
 	for {
 		err := c.once(starting, p, opt, interrupted, signals)
 		if !base.IsKind(err, base.Fenced) || starting.Err() != nil {

@@ -61,7 +61,7 @@ func (c *verifyCmd) Run(ctx context.Context, p *Process) error {
 	saved := time.Now()
 	report, err := audit.Verify(ctx, audit.Options{
 		Bucket: s.bucket, Meta: s.meta, Deep: c.Deep, Parallel: c.Parallel, BytesPerSecond: int64(c.Limit), Logger: s.log,
-		OpenStore: func(ctx context.Context, url string) (objstore.Store, error) { return c.store(ctx, url, s.log) },
+		OpenStore: func(ctx context.Context, url string) (objstore.Store, error) { return c.store(ctx, p, url, s.log) },
 		CheckMeta: partition.CheckSnapshotParts, State: state,
 		Progress: func(pr audit.Progress) {
 			bar.show(pr)

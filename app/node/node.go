@@ -212,7 +212,7 @@ func (n *Node) walStore(ctx context.Context, url string) (objstore.Store, error)
 	if store := n.walStores.known[url]; store != nil {
 		return store, nil
 	}
-	store, err := objstore.Open(ctx, url, objstore.Options{})
+	store, err := objstore.Open(ctx, url, objstore.Options{Getenv: n.opt.Getenv})
 	if err != nil {
 		return nil, fmt.Errorf("store of a WAL: %w", err)
 	}
@@ -225,7 +225,7 @@ func (n *Node) walStore(ctx context.Context, url string) (objstore.Store, error)
 func (n *Node) open(ctx context.Context, what, url, name string, store objstore.Store, repeat retry.Options) (objstore.Store, error) {
 	if store == nil {
 		var err error
-		if store, err = objstore.Open(ctx, url, objstore.Options{}); err != nil {
+		if store, err = objstore.Open(ctx, url, objstore.Options{Getenv: n.opt.Getenv}); err != nil {
 			return nil, fmt.Errorf("%s: %w", what, err)
 		}
 	}

@@ -25,6 +25,8 @@ type Options struct {
 	Now func() time.Time
 	// Hostname is this machine's name, advertised where the broker listens on all interfaces; empty is "localhost".
 	Hostname string
+	// Getenv is the environment, in which some stores find their credentials. Nil: empty.
+	Getenv func(string) string
 
 	Version  string               // for the admin page
 	Logger   *slog.Logger         // nil: none

@@ -8,13 +8,36 @@ import (
 	"sluice/base"
 	"sluice/base/config"
 	"sluice/storage/objstore"
+	"sluice/storage/objstore/az"
+	"sluice/test/aztest"
+	"sluice/test/gcstest"
 	"sluice/test/s3test"
 )
 
 // Brokers hold no state that matters: with bucket and WAL in S3, a broker that starts with an empty data directory has everything.
 func TestEverythingIsInTheBucket(t *testing.T) {
-	bucket := s3test.Start(t)
-	store, err := objstore.Open(t.Context(), bucket, objstore.Options{})
+	testEverythingIsIn(t, s3test.Start(t), nil, (*cluster).crash, (*cluster).stop, (*cluster).crash)
+}
+
+// The same in Google Cloud Storage and in Azure Blob Storage, as far as emulators are like them.
+func TestEverythingIsInAnotherCloud(t *testing.T) {
+	t.Run("gs", func(t *testing.T) { testEverythingIsIn(t, gcstest.Start(t), nil, (*cluster).crash) })
+	t.Run("az", func(t *testing.T) {
+		url := aztest.URL(aztest.Start(t), "test")
+		getenv := func(name string) string { return map[string]string{"AZURE_STORAGE_KEY": aztest.Key}[name] }
+		store, err := az.Open(t.Context(), url, getenv)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := store.CreateContainer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		testEverythingIsIn(t, url, getenv, (*cluster).crash)
+	})
+}
+
+func testEverythingIsIn(t *testing.T, bucket string, getenv func(string) string, ends ...func(*cluster)) {
+	store, err := objstore.Open(t.Context(), bucket, objstore.Options{Getenv: getenv})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,9 +45,9 @@ func TestEverythingIsInTheBucket(t *testing.T) {
 	c.store = store
 	first := c.start().Info().Node
 	c.createTopic("kept", 3)
-	for round, end := range []func(){c.crash, c.stop, c.crash} {
+	for round, end := range ends {
 		c.produce(c.client(), "kept", round*200, 200)
-		end()
+		end(c)
 		c.set = append(c.set, config.Value{Name: "data", Text: t.TempDir(), From: "test"})
 		if id := c.start().Info().Node; id == first || id == base.NoNode {
 			t.Fatalf("a broker without a past is node %v", id)

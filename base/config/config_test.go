@@ -44,9 +44,9 @@ func TestSourcesBeatEachOther(t *testing.T) {
 
 func TestErrorsSayWhatWouldBeRight(t *testing.T) {
 	for _, tc := range []struct{ name, text, want string }{
-		{"bucket", "/var/data", `setting bucket = "/var/data" (flag): it has no scheme; want file://DIR or s3://`},
-		{"bucket", "gs://x", `unknown scheme "gs"; want file://DIR`},
-		{"wal", "s4", "it has no scheme; want file://DIR, file://DIR?shared=true, s3, or"},
+		{"bucket", "/var/data", `setting bucket = "/var/data" (flag): it has no scheme; want file://DIR, s3://`},
+		{"bucket", "ftp://x", `unknown scheme "ftp"; want file://DIR`},
+		{"wal", "s4", "it has no scheme; want file://DIR, file://DIR?shared=true, s3, s3://"},
 		{"listen", "9092", "it is no HOST:PORT; want HOST:PORT"},
 		{"listen", "localhost:99999", `port "99999" is not in 0 to 65535`},
 		{"listen", "", "it may not be empty"},

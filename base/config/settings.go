@@ -131,19 +131,19 @@ const (
 	balance  = "Balancing"
 	operator = "Operation"
 
-	bucketForm = "file://DIR or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
-	metaForm   = "file://DIR, etcd://[USER:PASSWORD@]HOST:PORT[,HOST:PORT]/PREFIX, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
-	walForm    = "file://DIR, file://DIR?shared=true, s3, or s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true"
+	bucketForm = "file://DIR, s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true, gs://BUCKET/PREFIX, or az://ACCOUNT/CONTAINER/PREFIX"
+	metaForm   = "file://DIR, etcd://[USER:PASSWORD@]HOST:PORT[,HOST:PORT]/PREFIX, s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true, gs://BUCKET/PREFIX, or az://ACCOUNT/CONTAINER/PREFIX"
+	walForm    = "file://DIR, file://DIR?shared=true, s3, s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true, gs://BUCKET/PREFIX, or az://ACCOUNT/CONTAINER/PREFIX"
 )
 
 var settings = []Setting{
-	{Name: "bucket", Group: storage, Kind: URL, Form: bucketForm, Auto: "the directory bucket in the data directory", schemes: []string{"file", "s3", "mem"},
-		Doc:   "Where the data is kept for good. For s3, credentials come from the usual AWS chain: environment, profile, web identity, instance role.",
+	{Name: "bucket", Group: storage, Kind: URL, Form: bucketForm, Auto: "the directory bucket in the data directory", schemes: []string{"file", "s3", "gs", "az", "mem"},
+		Doc:   "Where the data is kept for good. Credentials come from where each cloud's tools look for them, and the options of the URLs are in docs/stores.md.",
 		field: func(c *Config) any { return &c.Bucket }},
-	{Name: "wal", Group: storage, Kind: URL, Form: walForm, Auto: "the directory wal in the data directory for a file bucket, s3 for an s3 bucket", Choices: []string{"s3"}, schemes: []string{"file", "s3", "mem"},
-		Doc:   "Where records are made durable before they are acknowledged. shared=true says that other nodes see the same directory, as on NFS or FSx; s3 alone means a log of objects in the bucket itself.",
+	{Name: "wal", Group: storage, Kind: URL, Form: walForm, Auto: "the directory wal in the data directory for a file bucket, s3 for a bucket in s3, gs or az", Choices: []string{"s3"}, schemes: []string{"file", "s3", "gs", "az", "mem"},
+		Doc:   "Where records are made durable before they are acknowledged. shared=true says that other nodes see the same directory, as on NFS or FSx; s3 alone means a log of objects in the bucket itself, whatever store it is.",
 		field: func(c *Config) any { return &c.WAL }},
-	{Name: "meta", Group: storage, Kind: URL, Form: metaForm, Auto: "the bucket", schemes: []string{"file", "etcd", "s3", "mem"},
+	{Name: "meta", Group: storage, Kind: URL, Form: metaForm, Auto: "the bucket", schemes: []string{"file", "etcd", "s3", "gs", "az", "mem"},
 		Doc:   "Where the metadata log is kept, the same for all nodes of the cluster. Snapshots of the metadata are in the bucket in any case. It is decided when the cluster is created and must not change afterwards.",
 		field: func(c *Config) any { return &c.Meta }},
 	{Name: "data", Group: storage, Kind: Path, Default: "data",

@@ -2,6 +2,7 @@ package request
 
 import (
 	"context"
+	"fmt"
 	"net/http/httptrace"
 	"strconv"
 	"strings"
@@ -90,6 +91,12 @@ func Answered(length int64, contentRange string, off, n int64) (int64, error) {
 			return 0, base.Errorf(base.OutOfRange, "bytes [%d, %d) of an object of %d", off, off+n, length)
 		}
 		return length, nil
+	}
+	if length == 0 && contentRange == fmt.Sprintf("bytes %d-%d/%d", off, off-1, off) { // the end of the object, as Azurite says it; others refuse that range
+		if n > 0 {
+			return 0, base.Errorf(base.OutOfRange, "bytes [%d, %d) of an object of %d", off, off+n, off)
+		}
+		return 0, nil
 	}
 	first, last, size, ok := parseContentRange(contentRange)
 	switch {

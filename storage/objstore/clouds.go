@@ -1,0 +1,28 @@
+//go:build !wasip1
+
+package objstore
+
+import (
+	"context"
+
+	"sluice/storage/objstore/az"
+	"sluice/storage/objstore/gs"
+)
+
+// A nil pointer must not become a Store that is not nil.
+
+func openGS(ctx context.Context, url string) (Store, error) {
+	s, err := gs.Open(ctx, url)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func openAZ(ctx context.Context, url string, opt Options) (Store, error) {
+	s, err := az.Open(ctx, url, opt.Getenv)
+	if err != nil {
+		return nil, err
+	}
+	return s, nil
+}
