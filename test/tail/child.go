@@ -7,9 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"os/exec"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -88,17 +90,23 @@ func resident(pid int) float64 {
 }
 
 // metric reads a metric of the broker, its series added up.
-func (o *options) metric(ctx context.Context, name string) (float64, error) {
+func (o *options) metric(ctx context.Context, name string) (sum float64, err error) {
+	err = o.scrape(ctx, name, func(_ string, v float64) { sum += v })
+	return sum, err
+}
+
+// scrape calls each for every series of a metric of the broker.
+func (o *options) scrape(ctx context.Context, name string, each func(labels string, v float64)) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+o.admin+"/metrics", nil)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	res, err := http.DefaultClient.Do(req)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	defer res.Body.Close()
-	sum, found := 0.0, false
+	found := false
 	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
 		rest, ok := strings.CutPrefix(lines.Text(), name)
 		if !ok || rest == "" || rest[0] != ' ' && rest[0] != '{' {
@@ -106,14 +114,44 @@ func (o *options) metric(ctx context.Context, name string) (float64, error) {
 		}
 		v, err := strconv.ParseFloat(rest[strings.LastIndexByte(rest, ' ')+1:], 64)
 		if err != nil {
-			return 0, err
+			return err
 		}
-		sum, found = sum+v, true
+		each(rest[:strings.LastIndexByte(rest, ' ')], v)
+		found = true
 	}
 	if !found {
-		return 0, fmt.Errorf("the broker has no metric %s", name)
+		return fmt.Errorf("the broker has no metric %s", name)
 	}
-	return sum, nil
+	return nil
+}
+
+// waits is how long goroutines of the broker that could run have waited so far: a cumulative histogram, upper bounds in seconds.
+func (o *options) waits(ctx context.Context) (h map[float64]float64, err error) {
+	h = map[float64]float64{}
+	err = o.scrape(ctx, "go_sched_latencies_seconds_bucket", func(labels string, v float64) {
+		_, le, _ := strings.Cut(labels, `le="`)
+		le, _, _ = strings.Cut(le, `"`)
+		if bound, err := strconv.ParseFloat(le, 64); err == nil {
+			h[bound] = v
+		}
+	})
+	return h, err
+}
+
+// waitedMS is the time in milliseconds that one in a thousand goroutines waited longer than, between two readings of waits.
+func waitedMS(before, after map[float64]float64) float64 {
+	bounds := slices.Sorted(maps.Keys(after))
+	if len(bounds) == 0 {
+		return 0
+	}
+	last := bounds[len(bounds)-1]
+	all := after[last] - before[last]
+	for _, b := range bounds {
+		if after[b]-before[b] >= 0.999*all {
+			return 1000 * b
+		}
+	}
+	return 0
 }
 
 // takeProfile has the broker's CPU profiled for so long, if that is asked for, and does not wait for it.

@@ -33,6 +33,7 @@ type caughtUp struct {
 type tailed struct {
 	*bench.Result
 	BrokerCPU, TailCPU, CatchUpCPU float64 // cores
+	WaitMS                         float64 // what one in a thousand goroutines of the broker waited for a core, or longer
 }
 
 // broker is a running broker.
@@ -149,6 +150,10 @@ func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error
 	pause(ctx, 6*time.Second) // its warm-up
 	m.o.takeProfile(map[bool]string{false: "tail", true: "tail-with-catch-up"}[with], 5)
 	brokerBefore, tailBefore, began := cpu(b.cmd.Process.Pid), cpu(t.cmd.Process.Pid), time.Now()
+	waits, err := m.o.waits(ctx)
+	if err != nil {
+		return err
+	}
 	res := make(chan error, 1)
 	var r bench.Result
 	go func() { res <- t.receive(&r) }()
@@ -172,13 +177,18 @@ func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error
 		return err
 	}
 	seconds := time.Since(began).Seconds()
+	waited, err := m.o.waits(ctx)
+	if err != nil {
+		return err
+	}
+	out.WaitMS = waitedMS(waits, waited)
 	out.BrokerCPU, out.TailCPU = (cpu(b.cmd.Process.Pid)-brokerBefore)/seconds, (cpu(t.cmd.Process.Pid)-tailBefore)/seconds
 	if with {
 		m.with = append(m.with, out)
 	} else {
 		m.alone = append(m.alone, out)
 	}
-	fmt.Fprintf(os.Stderr, "  produce p99 %.2f ms, end to end p99 %.2f ms, broker %.2f cores\n", r.Produce.LatencyMS.P99, r.Consume.LatencyMS.P99, out.BrokerCPU)
+	fmt.Fprintf(os.Stderr, "  produce p99 %.2f ms, end to end p99 %.2f ms, broker %.2f cores, wait for a core p99.9 %.2f ms\n", r.Produce.LatencyMS.P99, r.Consume.LatencyMS.P99, out.BrokerCPU, out.WaitMS)
 	if n := r.Produce.Errors + r.Consume.Errors; n > 0 {
 		return fmt.Errorf("the tail workload had %d errors: %s %s", n, r.Produce.LastError, r.Consume.LastError)
 	}
@@ -208,6 +218,7 @@ func (m *measurement) report(w io.Writer) error {
 		{"end to end p50", func(t tailed) float64 { return t.Consume.LatencyMS.P50 }},
 		{"end to end p99", func(t tailed) float64 { return t.Consume.LatencyMS.P99 }},
 		{"end to end p99.9", func(t tailed) float64 { return t.Consume.LatencyMS.P999 }},
+		{"wait for a core in the broker p99.9", func(t tailed) float64 { return t.WaitMS }},
 	} {
 		a, b := median(m.alone, row.of), median(m.with, row.of)
 		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%+.0f %%\t\n", row.name, a, b, 100*(b/a-1))

@@ -13,6 +13,9 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+
 	"sluice/app/bench"
 	"sluice/app/node"
 	"sluice/base"
@@ -69,7 +72,9 @@ func runBroker(ctx context.Context, o *options) error {
 	}
 	mem := cfg.Divide(0)
 	debug.SetMemoryLimit(int64(mem.Total))
-	n, err := node.Start(ctx, node.Options{Config: cfg, Memory: mem, Store: store, Hostname: "localhost",
+	reg := prometheus.NewRegistry()
+	reg.MustRegister(collectors.NewGoCollector(collectors.WithGoCollectorRuntimeMetrics(collectors.MetricsScheduler)))
+	n, err := node.Start(ctx, node.Options{Config: cfg, Memory: mem, Store: store, Hostname: "localhost", Registry: reg,
 		Logger: slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: slog.LevelWarn}))})
 	if err != nil {
 		return err
