@@ -4,15 +4,17 @@ import (
 	"errors"
 	"net"
 	"os"
+	"runtime"
 	"sync"
 	"time"
 )
 
 const (
-	smallBytes   = 2 << 10  // shorter pieces are copied together
-	scratchBytes = 32 << 10 // room for them
-	batchBytes   = 1 << 20  // a write takes responses until it has so many bytes
-	keptPieces   = 4 << 10  // a longer list of pieces is not kept
+	smallBytes   = 2 << 10   // shorter pieces are copied together
+	scratchBytes = 32 << 10  // room for them
+	batchBytes   = 1 << 20   // a write takes responses until it has so many bytes
+	sliceBytes   = 256 << 10 // and what it takes is handed to the kernel so much at a time, so that others get their turn at the core
+	keptPieces   = 4 << 10   // a longer list of pieces is not kept
 )
 
 // batch is what one write takes, and the memory that is kept from write to write.
@@ -99,23 +101,33 @@ func (c *conn) write(b *batch) error {
 	if closed {
 		return nil
 	}
-	all := b.pieces
-	for len(all) > 0 {
-		n, bytes := 0, 0
-		for n < len(all) && (n == 0 || bytes+len(all[n]) <= batchBytes) {
-			bytes += len(all[n])
-			n++
-		}
-		stall := c.srv.opt.StallTimeout * time.Duration(1+bytes/batchBytes)
-		c.nc.SetWriteDeadline(time.Now().Add(stall))
-		part := net.Buffers(all[:n])
+	for all := b.pieces; len(all) > 0; {
+		var part net.Buffers
+		part, all = slice(all)
+		c.nc.SetWriteDeadline(time.Now().Add(c.srv.opt.StallTimeout * time.Duration(1+len(part[0])/batchBytes)))
 		if _, err := part.WriteTo(c.nc); err != nil {
 			return err
 		}
-		all = all[n:]
+		if len(all) > 0 {
+			runtime.Gosched()
+		}
 	}
 	c.srv.metrics.bytesOut.Add(float64(b.bytes))
 	return nil
+}
+
+// slice takes pieces of about sliceBytes off all; a large piece is divided. It changes all.
+func slice(all net.Buffers) (part, rest net.Buffers) {
+	if first := all[0]; len(first) > 2*sliceBytes {
+		all[0] = first[sliceBytes:]
+		return net.Buffers{first[:sliceBytes]}, all
+	}
+	n, bytes := 1, len(all[0])
+	for n < len(all) && bytes+len(all[n]) <= sliceBytes {
+		bytes += len(all[n])
+		n++
+	}
+	return all[:n], all[n:]
 }
 
 // written gives back what b held and lets the reader go on.

@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type Blocks struct {
 	cancel               context.CancelFunc
 	loads                sync.WaitGroup
 	foreground, prefetch *lane
+	verify               chan struct{} // see verifiers
 	metrics              *blockMetrics
 
 	mu struct {
@@ -110,7 +112,7 @@ func NewBlocks(opt Options) *Blocks {
 	if opt.Pause <= 0 {
 		opt.Pause = 50 * time.Millisecond
 	}
-	c := &Blocks{opt: opt, foreground: newLane(foregroundGets, max(opt.Bytes/2, ExtentMax)), prefetch: newLane(prefetchGets, opt.Bytes/2)}
+	c := &Blocks{opt: opt, foreground: newLane(foregroundGets, max(opt.Bytes/2, ExtentMax)), prefetch: newLane(prefetchGets, opt.Bytes/2), verify: make(chan struct{}, verifiers())}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.metrics = newBlockMetrics(opt.Registerer, c.Bytes)
 	c.mu.blocks = map[blockKey]*extent{}
@@ -498,16 +500,7 @@ func (c *Blocks) read(ext *extent, ahead bool) (*slab.Buf, error) {
 		}
 		c.metrics.gets.Inc()
 		c.metrics.read.Add(float64(len(b)))
-		for k := range ext.blocks {
-			blk := &ext.blocks[k]
-			e := &blk.Entry
-			if blk.Items, err = object.ParseBlock(e, b[:e.Size], nil); err != nil {
-				return base.Errorf(base.KindOf(err), "object %s: %w", key, err)
-			}
-			blk.Data = b[:e.Data:e.Data]
-			b = b[e.Size:]
-		}
-		return nil
+		return c.parse(ext, key, b)
 	})
 	if err != nil {
 		buf.Release()
@@ -522,6 +515,23 @@ func (c *Blocks) purpose(ahead bool) context.Context {
 		return driver.WithPurpose(c.ctx, driver.PurposeReadAhead)
 	}
 	return driver.WithPurpose(c.ctx, driver.PurposeRead)
+}
+
+// parse verifies the blocks of an extent whose bytes are b.
+func (c *Blocks) parse(ext *extent, key string, b []byte) (err error) {
+	c.verify <- struct{}{}
+	defer func() { <-c.verify }()
+	for k := range ext.blocks {
+		blk := &ext.blocks[k]
+		e := &blk.Entry
+		if blk.Items, err = object.ParseBlock(e, b[:e.Size], nil); err != nil {
+			return base.Errorf(base.KindOf(err), "object %s: %w", key, err)
+		}
+		blk.Data = b[:e.Data:e.Data]
+		b = b[e.Size:]
+		runtime.Gosched()
+	}
+	return nil
 }
 
 // retry repeats op while the store is unavailable, and once when bytes came back wrong.
