@@ -99,6 +99,8 @@ func lookAfter(img *meta.Image, self base.NodeID) compact.View {
 			}
 		}
 	}
+	// What only deleted topics refer to is about to go.
+	v.objects = slices.DeleteFunc(v.objects, func(o compact.Object) bool { return len(o.Ranges) == 0 })
 	slices.SortFunc(v.objects, func(a, b compact.Object) int { return cmp.Compare(a.ID, b.ID) })
 	return compact.View{Objects: v.objects}
 }
