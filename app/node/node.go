@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"iter"
 	"log/slog"
@@ -173,6 +174,9 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	}
 	repeat := retry.Options{Logger: n.log, Registerer: n.opt.Registry}
 	if n.store, err = n.open(ctx, "bucket", n.places.bucket, "bucket", n.opt.Store, repeat); err != nil {
+		if errors.Is(err, objstore.ErrNoCondition) {
+			err = fmt.Errorf("%w; %s", err, n.places.wayOut())
+		}
 		return err
 	}
 	n.meta = n.store
@@ -233,14 +237,26 @@ func (n *Node) open(ctx context.Context, what, url, name string, store objstore.
 	probe, cancel := context.WithTimeout(ctx, n.opt.Config.StoreTimeout)
 	defer cancel()
 	for {
-		err := objstore.Probe(probe, store)
+		usable, err := n.probe(probe, name, store)
 		if err == nil {
-			return store, nil
+			return usable, nil
 		}
 		if !base.IsKind(err, base.Undetermined) || probe.Err() != nil { // of a put whose answer was lost nothing is known
 			return nil, err
 		}
 	}
+}
+
+// probe returns what to use of a store. A bucket that holds only data need not do put-if-absent.
+func (n *Node) probe(ctx context.Context, name string, store objstore.Store) (objstore.Store, error) {
+	if name != "bucket" || !n.places.dataOnly() {
+		return store, objstore.Probe(ctx, store)
+	}
+	usable, err := objstore.ProbeData(ctx, store)
+	if err == nil && usable != store {
+		n.log.Warn("the bucket has no put-if-absent; it holds data only, so that is enough", "bucket", store)
+	}
+	return usable, err
 }
 
 func (n *Node) walOptions() wal.Options {

@@ -47,6 +47,21 @@ func findPlaces(c *config.Config) (p places, err error) {
 	return p, err
 }
 
+// dataOnly reports whether neither metadata log nor WAL is in the bucket.
+func (p places) dataOnly() bool { return p.meta != "" && p.wal != "s3" }
+
+// wayOut says what to do about a bucket without put-if-absent.
+func (p places) wayOut() string {
+	switch {
+	case p.meta == "" && p.wal == "s3":
+		return "use a store that has it, or keep only the data there: name other places for the metadata log with --meta and for the WAL with --wal"
+	case p.meta == "":
+		return "use a store that has it, or keep only the data there: name another place for the metadata log with --meta"
+	default:
+		return "use a store that has it, or keep only the data there: name another place for the WAL with --wal"
+	}
+}
+
 // walStore returns the URL of the store that the WAL has to itself; empty if it is in the bucket or a directory.
 func (p places) walStore() string {
 	switch scheme(p.wal) {

@@ -2,6 +2,7 @@ package objstore_test
 
 import (
 	"context"
+	"errors"
 	"iter"
 	"strings"
 	"testing"
@@ -82,6 +83,56 @@ func TestProbeFindsBadStores(t *testing.T) {
 	} {
 		if err := objstore.Probe(t.Context(), s); !base.IsKind(err, base.Invalid) || !strings.Contains(err.Error(), want) {
 			t.Errorf("got %v, want an error about %q", err, want)
+		}
+	}
+}
+
+// strict refuses conditional puts, as some stores do.
+type strict struct{ objstore.Store }
+
+func (s strict) Put(ctx context.Context, key string, body [][]byte, opt objstore.PutOptions) error {
+	if opt.IfAbsent {
+		return base.Errorf(base.Invalid, "put %s: 501 NotImplemented", key)
+	}
+	return s.Store.Put(ctx, key, body, opt)
+}
+
+// refusing refuses all puts.
+type refusing struct{ objstore.Store }
+
+func (refusing) Put(context.Context, string, [][]byte, objstore.PutOptions) error {
+	return base.Errorf(base.Invalid, "AccessDenied")
+}
+
+// TestProbeData: a store without put-if-absent may hold data, and what puts there does not say the condition; for a log it is refused, and why is said.
+func TestProbeData(t *testing.T) {
+	for name, s := range map[string]objstore.Store{"ignores": careless{mem.New()}, "refuses": strict{mem.New()}} {
+		if err := objstore.Probe(t.Context(), s); !errors.Is(err, objstore.ErrNoCondition) || !strings.Contains(err.Error(), name) {
+			t.Errorf("%s: %v", name, err)
+		}
+		data, err := objstore.ProbeData(t.Context(), s)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		for range 2 {
+			if err := data.Put(t.Context(), "k", [][]byte{[]byte("x")}, objstore.PutOptions{IfAbsent: true}); err != nil {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		if err := data.Delete(t.Context(), "k"); err != nil {
+			t.Fatal(err)
+		}
+		for info, err := range data.List(t.Context(), "", "") {
+			t.Errorf("%s: the probe left %s (%v)", name, info.Key, err)
+		}
+	}
+	good := mem.New()
+	if data, err := objstore.ProbeData(t.Context(), good); err != nil || data != objstore.Store(good) {
+		t.Errorf("%v, %v", data, err)
+	}
+	for _, s := range []objstore.Store{refusing{mem.New()}, forgetful{mem.New()}, forgetful{careless{mem.New()}}, blind{careless{mem.New()}}} {
+		if _, err := objstore.ProbeData(t.Context(), s); !base.IsKind(err, base.Invalid) || errors.Is(err, objstore.ErrNoCondition) {
+			t.Errorf("%T: %v", s, err)
 		}
 	}
 }
