@@ -220,10 +220,14 @@ func (o *Output) put(ctx context.Context) (id base.ObjectID, size int64, err err
 			return err
 		}
 		o.env.wrote(size)
-		return object.Put(ctx, o.env.Store, o.env.Cluster, id, body, size)
+		return object.Put(ctx, o.env.Store, o.env.Cluster, id, body, size, driver.PutOptions{Cold: o.final(size)})
 	})
 	return id, size, err
 }
+
+// final reports whether the open object, of that size, is as large as it gets and not rewritten again before it is half dead: what a cold storage
+// class is for.
+func (o *Output) final(size int64) bool { return o.kind == stream.SO && size >= o.max/2 }
 
 func (o *Output) shares() []driver.Share {
 	ranges := o.w.Ranges()

@@ -253,3 +253,38 @@ func TestBucket(t *testing.T) {
 		}
 	})
 }
+
+// coldPuts notes what was put with Cold.
+type coldPuts struct {
+	driver.Store
+	cold []bool
+}
+
+func (c *coldPuts) Put(ctx context.Context, key string, body [][]byte, opt driver.PutOptions) error {
+	c.cold = append(c.cold, opt.Cold)
+	return c.Store.Put(ctx, key, body, opt)
+}
+
+// TestFinalObjectsAreCold: stream objects of at least half the largest size are put as cold; what will be rewritten soon is not.
+func TestFinalObjectsAreCold(t *testing.T) {
+	env, ctx := testEnv(), t.Context()
+	puts := &coldPuts{Store: env.Store}
+	env.Store = puts
+	for _, c := range []struct {
+		kind stream.ObjectKind
+		size int
+		cold bool
+	}{{stream.SO, 700_000, true}, {stream.SO, 300_000, false}, {stream.SSO, 700_000, false}} {
+		puts.cold = nil
+		o := env.NewOutput(1 << 20)
+		check(t, o.Begin(ctx, c.kind, 7, base.OffsetRange{End: 1}, int64(c.size)))
+		rec := record(7, 0, 0, 1, c.size)
+		check(t, o.Add(ctx, &rec))
+		check(t, o.End())
+		check(t, o.Flush(ctx))
+		o.Close()
+		if len(puts.cold) != 1 || puts.cold[0] != c.cold {
+			t.Errorf("%v of %d bytes: cold %v, want %t", c.kind, c.size, puts.cold, c.cold)
+		}
+	}
+}

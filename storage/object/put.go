@@ -9,10 +9,11 @@ import (
 
 // Put stores the body that [Writer.Finish] gave for the object id, if there is no such object. A key that is taken by these very bytes
 // counts as stored: an earlier attempt of this put succeeded, and its answer was lost. The footer tells, for it holds the CRC of the index, which
-// holds those of the blocks. The error is Exists when the key is taken by something else; of the other kinds see [driver.Store].
-func Put(ctx context.Context, s driver.Store, cluster base.UUID, id base.ObjectID, body [][]byte, size int64) error {
+// holds those of the blocks. IfAbsent of opt is implied. The error is Exists when the key is taken by something else; of the other kinds see [driver.Store].
+func Put(ctx context.Context, s driver.Store, cluster base.UUID, id base.ObjectID, body [][]byte, size int64, opt driver.PutOptions) error {
 	key := Key(cluster, id)
-	err := s.Put(ctx, key, body, driver.PutOptions{IfAbsent: true})
+	opt.IfAbsent = true
+	err := s.Put(ctx, key, body, opt)
 	if !base.IsKind(err, base.Exists) {
 		return err
 	}

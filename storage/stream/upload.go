@@ -176,7 +176,7 @@ func (up *uploader) putPart(ctx context.Context, u *upload, p *part) error {
 	ctx = driver.WithShares(ctx, p.shares())
 	return up.retry(ctx, "put object", func() error {
 		body, size := p.writer.Finish(object.Meta{Cluster: up.cluster, ID: p.id, Kind: object.Kind(p.kind), Node: up.node.ID, NodeEpoch: up.node.Epoch, Upload: u.number})
-		err := object.Put(ctx, up.store, up.cluster, p.id, body, size)
+		err := object.Put(ctx, up.store, up.cluster, p.id, body, size, driver.PutOptions{})
 		if base.IsKind(err, base.Exists) {
 			return up.replaceID(ctx, p, err)
 		}
