@@ -44,7 +44,7 @@ func (c *inspectCmd) Run(ctx context.Context, p *Process) error {
 	}
 	page, err := audit.Inspect(ctx, c.What, audit.InspectOptions{
 		Open: open, All: c.All, Deep: c.Deep, ShowMeta: partition.DescribeSnapshotParts,
-		OpenStore: func(ctx context.Context, url string) (objstore.Store, error) { return c.store(ctx, url, s.log) },
+		OpenStore: func(ctx context.Context, url string) (objstore.Store, error) { return c.store(ctx, p, url, s.log) },
 	})
 	if base.IsKind(err, base.NotFound) {
 		return base.Wrap(base.Invalid, err)
