@@ -46,7 +46,7 @@ func kindOf(status int, code string) (kind base.Kind, hint string) {
 		}
 		return base.Invalid, " (check AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN, and this machine's clock: the store allows 15 minutes)"
 	case "AuthorizationFailure", "AuthorizationPermissionMismatch", "InsufficientAccountPermissions":
-		return base.Invalid, " (the identity needs the role Storage Blob Data Contributor, a SAS the permissions rwdlc on the container, and the account's firewall must let this machine in)"
+		return base.Invalid, " (check AZURE_STORAGE_KEY or AZURE_STORAGE_SAS_TOKEN; an identity needs the role Storage Blob Data Contributor, a SAS the permissions rwdlc on the container, and the account's firewall must let this machine in)"
 	}
 	return request.StatusKind(status), ""
 }
