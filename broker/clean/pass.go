@@ -304,6 +304,7 @@ func (ps *pass) replace(ctx context.Context, group []held, at base.Offset) (comp
 		if r.Cleaned {
 			ps.marked = max(ps.marked, r.Range.End)
 		}
+		ps.p.Data().Uncache(r.Range.End)
 	}
 	return verdicts[0], nil
 }

@@ -23,6 +23,8 @@ type Log interface {
 	FindTimestamp(ctx context.Context, ts int64, from, to base.Offset) (base.OffsetRange, bool, error)
 	// MaxTimestamp finds the first indexed range within [from, to) that has the largest max timestamp.
 	MaxTimestamp(ctx context.Context, from, to base.Offset) (base.OffsetRange, int64, bool, error)
+	// Uncache has reads below an offset no longer find what a key compaction has removed.
+	Uncache(below base.Offset)
 	// Trim moves the start.
 	Trim(ctx context.Context, start base.Offset) error
 	// Start and Next are the first offset and the offset of the next append.

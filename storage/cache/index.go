@@ -52,6 +52,11 @@ func (x *Index) DropThrough(pos base.WALPos) {
 	for x.head < len(x.items) && x.items[x.head].Pos <= pos {
 		x.head++
 	}
+	x.shrink()
+}
+
+// shrink gives back the memory of an index that became empty.
+func (x *Index) shrink() {
 	switch {
 	case x.head < len(x.items):
 	case cap(x.items) > keepCap:
@@ -59,6 +64,12 @@ func (x *Index) DropThrough(pos base.WALPos) {
 	default:
 		x.items, x.head = x.items[:0], 0
 	}
+}
+
+// DropBelow removes the records that end at or below an offset.
+func (x *Index) DropBelow(at base.Offset) {
+	x.head += x.Search(at)
+	x.shrink()
 }
 
 // Search returns the position of the first record that ends above from, Len if there is none.

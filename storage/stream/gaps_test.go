@@ -1,6 +1,7 @@
 package stream_test
 
 import (
+	"bytes"
 	"slices"
 
 	"pgregory.net/rapid"
@@ -71,6 +72,25 @@ func (w *world) clean() {
 		with, start = append(with, r), end
 	}
 	w.catalog.Compact(m.id, first, n, with)
+	if rapid.Bool().Draw(w.t, "uncache") {
+		m.s.Uncache(run.End)
+		if c, ok, err := m.s.TryReadCached(m.start, run.End, 1<<20, true); err != nil {
+			w.t.Fatal(err)
+		} else if ok {
+			w.onlyLeft(m, c)
+			c.Release()
+		}
+	}
+}
+
+// onlyLeft checks that a chunk holds nothing that was removed.
+func (w *world) onlyLeft(m *modelStream, c *stream.Chunk) {
+	got := bytes.Join(c.Segments, nil)
+	for _, r := range m.records {
+		if r.gone && r.end() > c.Start && r.base < c.End && bytes.Contains(got, r.data) {
+			w.t.Fatalf("stream %d: %d is still read", m.id, r.base)
+		}
+	}
 }
 
 // matches reports whether a record that ends above from, removed or not, lies in r and satisfies ok.

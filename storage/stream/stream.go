@@ -224,6 +224,14 @@ func (s *Stream) insertLocked(r *wal.Record, pos base.WALPos, i int) {
 	s.durable.Store(int64(r.Base) + int64(r.Count))
 }
 
+// Uncache has reads below an offset go to objects from now on, as far as they are committed, also where the WAL cache has the records: a key compaction
+// has removed some, and a reader is not to see them for as long as the cache is large.
+func (s *Stream) Uncache(below base.Offset) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.mu.index.DropBelow(min(below, s.Committed()))
+}
+
 // detach takes the stream out of service: reads fail from now on.
 func (s *Stream) detach(err error) {
 	s.mu.Lock()

@@ -57,16 +57,17 @@ func startBoth(t *testing.T) [2]*target {
 	return [2]*target{kafka, sluice}
 }
 
-// startKafka runs test/kafka/kafka in a process group of its own, which is killed with the test.
-func startKafka(t *testing.T) (addr string) {
+// startKafka runs test/kafka/kafka, with settings beside its own, in a process group of its own, which is killed with the test.
+func startKafka(t *testing.T, settings ...string) (addr string) {
 	t.Helper()
 	dir, port := t.TempDir(), freePorts(t)
 	log, err := os.Create(filepath.Join(dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(filepath.Join(broker.Root(), "test/kafka/kafka"), "start", filepath.Join(dir, "data"), strconv.Itoa(port),
-		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "log.retention.check.interval.ms=3600000")
+	args := append([]string{"start", filepath.Join(dir, "data"), strconv.Itoa(port),
+		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "log.retention.check.interval.ms=3600000"}, settings...)
+	cmd := exec.Command(filepath.Join(broker.Root(), "test/kafka/kafka"), args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := cmd.Start(); err != nil {

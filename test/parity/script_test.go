@@ -166,7 +166,7 @@ func (s *script) create(name string, partitions int32, configs ...string) string
 	req := createOf(newTopic(full, partitions, 1, configs...))
 	created := s.tell(7, req).(*msg.CreateTopicsResponse).Topics[0]
 	if created.ErrorCode != 0 {
-		s.fatalf("create %s: error %d", full, created.ErrorCode)
+		s.fatalf("create %s: error %d, %s", full, created.ErrorCode, orNone(created.ErrorMessage))
 	}
 	s.ids[full] = created.TopicId
 	s.names.call("topic", created.TopicId.String(), "id of "+full)
@@ -217,3 +217,10 @@ func recordsOf(opt batch.Options, at int64, vs ...string) []byte {
 
 // ptr is for fields that may be null.
 func ptr[T any](v T) *T { return &v }
+
+func orNone(s *string) string {
+	if s == nil {
+		return "no message"
+	}
+	return *s
+}

@@ -234,6 +234,9 @@ func (l *Log) MaxTimestamp(_ context.Context, from, to base.Offset) (at base.Off
 	return at, ts, ok, nil
 }
 
+// Uncache does nothing: Compact removes at once.
+func (l *Log) Uncache(base.Offset) {}
+
 // Trim implements partition.Log.
 func (l *Log) Trim(_ context.Context, start base.Offset) error {
 	l.mu.Lock()
