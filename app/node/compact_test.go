@@ -1,14 +1,18 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"maps"
 	"math/rand/v2"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/base"
 )
@@ -129,4 +133,104 @@ func TestCompactedTopic(t *testing.T) {
 			t.Errorf("the tombstone of %s is still there", k)
 		}
 	}
+}
+
+// TestCommittedOffsetsAreCompacted: a million commits of a few groups leave __consumer_offsets with little to replay, and nothing of what was
+// committed last is lost; groups that are deleted leave nothing.
+func TestCommittedOffsetsAreCompacted(t *testing.T) {
+	commits := 1_000_000
+	if testing.Short() {
+		commits = 100_000
+	}
+	c := newCluster(t, "log.cleaner.backoff.ms=50", "offsets.topic.num.partitions=1")
+	c.start()
+	const partitions, groups = 500, 4
+	c.createTopic("read", partitions)
+	cl := c.client()
+	topics, err := kadm.NewClient(cl).ListTopics(c.ctx(), "read")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	for g := range groups {
+		wg.Go(func() {
+			for i := range commits / partitions / groups {
+				c.commitAll(cl, fmt.Sprint("group-", g), topics["read"], int64(i))
+			}
+		})
+	}
+	wg.Wait()
+	adm := kadm.NewClient(cl)
+	if _, err := adm.DeleteGroups(c.ctx(), "group-0"); err != nil {
+		t.Fatal(err)
+	}
+	one, zero := "1", "0" // segment.ms, so that the head is compacted too
+	if _, err := adm.AlterTopicConfigs(c.ctx(), []kadm.AlterConfig{{Name: "segment.ms", Value: &one}, {Name: "min.cleanable.dirty.ratio", Value: &zero}}, "__consumer_offsets"); err != nil {
+		t.Fatal(err)
+	}
+	c.cleaned("__consumer_offsets")
+	c.stop()
+	c.start()
+	fetched, err := kadm.NewClient(c.client()).FetchOffsets(c.ctx(), "group-1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for p := range int32(partitions) {
+		if o, ok := fetched.Lookup("read", p); !ok || o.At != int64(commits/partitions/groups-1) {
+			t.Fatalf("partition %d: committed %d", p, o.At)
+		}
+	}
+	if gone, err := kadm.NewClient(c.client()).FetchOffsets(c.ctx(), "group-0"); err != nil || len(gone.Offsets()["read"]) != 0 {
+		t.Fatalf("a deleted group has offsets: %v", err)
+	}
+	// What is left: the offsets of three groups, the tombstones of the fourth, and the last batches that were emptied.
+	replayed := c.counter("sluice_coordinator_replayed_records_total")
+	t.Logf("%d commits, %g records replayed", commits, replayed)
+	if replayed < partitions*(groups-1) || replayed > partitions*groups+100 {
+		t.Errorf("%g records were replayed", replayed)
+	}
+}
+
+// commitAll commits the same offset for all partitions of a topic.
+func (c *cluster) commitAll(cl *kgo.Client, group string, topic kadm.TopicDetail, at int64) {
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation = group, -1
+	t := kmsg.NewOffsetCommitRequestTopic()
+	t.Topic, t.TopicID = topic.Topic, topic.ID
+	for p := range topic.Partitions {
+		r := kmsg.NewOffsetCommitRequestTopicPartition()
+		r.Partition, r.Offset = p, at
+		t.Partitions = append(t.Partitions, r)
+	}
+	req.Topics = append(req.Topics, t)
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+	res, err := req.RequestWith(ctx, cl)
+	if err != nil {
+		c.t.Error(err)
+		return
+	}
+	for _, p := range res.Topics[0].Partitions {
+		if p.ErrorCode != 0 {
+			c.t.Errorf("commit of %s: error %d", group, p.ErrorCode)
+			return
+		}
+	}
+}
+
+// counter is the sum of a counter of the broker's.
+func (c *cluster) counter(name string) (sum float64) {
+	c.t.Helper()
+	all, err := c.node.opt.Registry.Gather()
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	for _, f := range all {
+		for _, m := range f.GetMetric() {
+			if f.GetName() == name {
+				sum += m.GetCounter().GetValue()
+			}
+		}
+	}
+	return sum
 }
