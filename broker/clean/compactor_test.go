@@ -24,6 +24,7 @@ import (
 	"sluice/storage/objstore/mem"
 	"sluice/storage/stream"
 	"sluice/wire/batch"
+	"sluice/wire/kerr"
 )
 
 type fataler interface {
@@ -55,8 +56,10 @@ type world struct {
 	sequence  map[int64]int32
 	all       []*written
 
+	txns map[int64]bool // producers in a transaction
+
 	// between is called before each commit of the compactor.
-	between func()
+	between func(context.Context)
 	lost    map[base.ObjectID]bool // removed from the bucket
 }
 
@@ -65,13 +68,15 @@ func newWorld(t fataler, overrides map[string]string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := &world{t: t, img: img, store: mem.New(), wal: &memlog.WAL{}, now: 1000, sequence: map[int64]int32{}, between: func() {}, lost: map[base.ObjectID]bool{}}
+	w := &world{t: t, img: img, store: mem.New(), wal: &memlog.WAL{}, now: 1000, sequence: map[int64]int32{}, between: func(context.Context) {}, txns: map[int64]bool{}, lost: map[base.ObjectID]bool{}}
 	w.data, w.meta = w.wal.New(0), w.wal.New(0)
 	w.stop = w.wal.Auto()
 	w.node = w.must(&meta.Register{Incarnation: base.NewUUID(), Reclaim: base.NoNode, Name: "n", WAL: "mem://"}).(*meta.Registered).Node
 	w.topic = w.must(&meta.CreateTopics{Topics: []meta.NewTopic{{Name: "t", Partitions: 1}}}).(*meta.TopicsCreated).Topics[0].ID
 	overrides = maps.Clone(overrides)
-	overrides["cleanup.policy"] = "compact"
+	if overrides["cleanup.policy"] == "" {
+		overrides["cleanup.policy"] = "compact"
+	}
 	if w.cfg, err = topicconfig.Parse(overrides, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -127,8 +132,11 @@ func (w *world) PrepareObjects(_ context.Context, n int) (ids []base.ObjectID, e
 	return ids, nil
 }
 
-func (w *world) CommitCompaction(_ context.Context, c compact.Commit) (out []compact.Verdict, err error) {
-	w.between()
+func (w *world) CommitCompaction(ctx context.Context, c compact.Commit) (out []compact.Verdict, err error) {
+	w.between(ctx)
+	if ctx.Err() != nil {
+		return nil, base.Wrap(base.Unavailable, ctx.Err())
+	}
 	return w.commit(c), nil
 }
 
@@ -167,21 +175,45 @@ func (w *world) Snapshot() compact.View { panic("not asked for") }
 
 // write appends a batch. values are key, value, key, value, …; "deleted" stands for a tombstone.
 func (w *world) write(producer int64, codec batch.Codec, values ...string) {
-	b := batch.NewBuilder(batch.Options{Idempotent: producer >= 0, ProducerID: producer, BaseSequence: w.sequence[producer], Codec: codec})
+	txn := producer >= transactional
+	w.txns[producer] = w.txns[producer] || txn
+	b := batch.NewBuilder(batch.Options{Idempotent: producer >= 0, ProducerID: producer, BaseSequence: w.sequence[producer], Codec: codec, Transactional: txn})
 	for i := 0; i < len(values); i += 2 {
 		r := batch.Record{Timestamp: w.now, Key: []byte(values[i]), Value: []byte(values[i+1])}
 		if values[i+1] == "deleted" {
 			r.Value = nil
 		}
 		b.Add(r)
-		w.all = append(w.all, &written{key: values[i], value: values[i+1], producer: producer})
+		w.all = append(w.all, &written{key: values[i], value: values[i+1], producer: producer, open: txn})
 	}
 	w.sequence[producer] += int32(len(values) / 2)
+	w.append(partition.AppendRequest{Batch: b.Bytes(), Transactional: true})
+}
+
+func (w *world) append(req partition.AppendRequest) {
 	done := make(chan error, 1)
-	w.p.Append(partition.AppendRequest{Batch: b.Bytes()}, func(r partition.AppendResult) { done <- r.Err })
+	w.p.Append(req, func(r partition.AppendResult) { done <- r.Err })
 	if err := <-done; err != nil {
 		w.t.Fatal(err)
 	}
+}
+
+// transactional is the first producer that writes in transactions.
+const transactional = 10
+
+// end ends the transaction of a producer, if it is in one.
+func (w *world) end(producer int64, commit bool) {
+	if !w.txns[producer] {
+		return
+	}
+	delete(w.txns, producer)
+	w.append(partition.AppendRequest{Batch: batch.AppendMarker(nil, batch.Marker{Commit: commit}, producer, 0, w.now), Origin: partition.Coordinator})
+	for _, x := range w.all {
+		if x.open && x.producer == producer {
+			x.open, x.aborted = false, !commit
+		}
+	}
+	w.all = append(w.all, &written{key: "a marker", aborted: true})
 }
 
 // flush uploads what is not, as one object.
@@ -283,6 +315,9 @@ func (w *world) read() map[string][]seen {
 			}
 			end = rec.Base
 			n++
+			if b.IsControl() {
+				continue
+			}
 			maxTS := int64(-1)
 			for k, err := range b.Records(batch.Limits{}) {
 				if err != nil {
@@ -307,9 +342,14 @@ func (w *world) check() map[string][]seen {
 	w.t.Helper()
 	want := map[string]seen{}
 	for i, x := range w.all[:w.committed] {
-		want[x.key] = seen{int64(i), x.value}
+		if !x.aborted {
+			want[x.key] = seen{int64(i), x.value}
+		}
 	}
 	got := w.read()
+	for k := range got {
+		got[k] = slices.DeleteFunc(got[k], func(s seen) bool { return w.all[s.offset].aborted })
+	}
 	for k, v := range want {
 		if g := got[k]; len(g) == 0 && v.value != "deleted" || len(g) > 0 && g[len(g)-1] != v {
 			w.t.Fatalf("key %s: %v, want %v", k, g, v)
@@ -353,11 +393,20 @@ func TestCompacts(t *testing.T) {
 	if w.img.Pos() != before {
 		t.Fatal("an idle log was compacted")
 	}
+	w.now -= 950 // the tombstone's time is not over
+	w.write(1, batch.None, "e", "0")
+	w.flush()
+	w.now += 10
+	w.c.Round(ctx)
+	if got := w.check(); fmt.Sprint(got) != "map[a:[{2 2}] b:[{4 deleted}] c:[{6 2}] d:[{5 1}] e:[{7 0}]]" || w.cleanedTo() != 8 {
+		t.Fatal(got, w.cleanedTo())
+	}
+	w.now += 1000
 	w.write(1, batch.None, "e", "1")
 	w.flush()
 	w.now += 10
 	w.c.Round(ctx)
-	if got := w.check(); fmt.Sprint(got) != "map[a:[{2 2}] c:[{6 2}] d:[{5 1}] e:[{7 1}]]" || w.cleanedTo() != 8 {
+	if got := w.check(); fmt.Sprint(got) != "map[a:[{2 2}] c:[{6 2}] d:[{5 1}] e:[{8 1}]]" || w.cleanedTo() != 9 {
 		t.Fatal(got, w.cleanedTo())
 	}
 }
@@ -371,9 +420,14 @@ func TestCompactorModel(t *testing.T) {
 		w.opt.MapBytes, w.opt.ObjectBytes, w.opt.ReadBytes = 1, rapid.Int64Range(1, 4000).Draw(t, "object bytes"), rapid.Int64Range(1, 4000).Draw(t, "read bytes")
 		w.c.Close()
 		w.c = StartCompactor(w.opt)
-		w.between = func() {
+		left := -1 // commits until the pass is interrupted; negative: it is not
+		interrupt := func() {}
+		w.between = func(context.Context) {
 			for range rapid.IntRange(0, 1).Draw(t, "merges between") {
 				w.merge(rapid.IntRange(0, 3).Draw(t, "first"), rapid.IntRange(1, 3).Draw(t, "ranges"))
+			}
+			if left--; left == -1 {
+				interrupt()
 			}
 		}
 		serial := 0
@@ -388,15 +442,23 @@ func TestCompactorModel(t *testing.T) {
 					}
 					values = append(values, fmt.Sprint("k", rapid.IntRange(0, 150).Draw(t, "key")), v)
 				}
-				w.write(rapid.Int64Range(-1, 2).Draw(t, "producer"), batch.Codec(rapid.IntRange(0, 4).Draw(t, "codec")), values...)
+				w.write(rapid.SampledFrom([]int64{-1, 1, 2, transactional, transactional + 1}).Draw(t, "producer"), batch.Codec(rapid.IntRange(0, 4).Draw(t, "codec")), values...)
 			},
 			"flush": func(*rapid.T) { w.flush() },
+			"end": func(t *rapid.T) {
+				w.end(rapid.Int64Range(transactional, transactional+1).Draw(t, "producer"), rapid.Bool().Draw(t, "commit"))
+			},
 			"merge": func(t *rapid.T) {
 				w.merge(rapid.IntRange(0, 5).Draw(t, "first"), rapid.IntRange(1, 5).Draw(t, "ranges"))
 			},
 			"clean": func(t *rapid.T) {
 				w.now += rapid.Int64Range(2, 90).Draw(t, "ms")
+				var ctx context.Context
+				ctx, interrupt = context.WithCancel(context.Background())
+				defer interrupt()
+				left = rapid.IntRange(-2, 4).Draw(t, "commits")
 				w.c.Round(ctx)
+				left = -2
 				w.check()
 			},
 			"reopen": func(t *rapid.T) {
@@ -409,7 +471,9 @@ func TestCompactorModel(t *testing.T) {
 				w.openPartition(w.open.Partition.LeaderEpoch)
 			},
 		})
-		w.between = func() {}
+		w.between = func(context.Context) {}
+		w.end(transactional, true)
+		w.end(transactional+1, false)
 		w.flush()
 		w.now += 1000
 		w.c.Round(ctx)
@@ -423,4 +487,95 @@ func TestCompactorModel(t *testing.T) {
 			t.Fatalf("clean up to %d, the end is %d", w.cleanedTo(), w.committed)
 		}
 	})
+}
+
+// TestPassEndsWithThePartition: a pass under way ends at once when the partition is given up, and takes no further effect.
+func TestPassEndsWithThePartition(t *testing.T) {
+	w := newWorld(t, always)
+	defer w.close()
+	w.c.Close()
+	w.opt.ObjectBytes = 1 // every range is on its own
+	w.c = StartCompactor(w.opt)
+	for i := range 5 {
+		w.write(1, batch.None, "a", strconv.Itoa(i), "b", strconv.Itoa(i))
+		w.flush()
+	}
+	w.now += 10
+	commits := 0
+	w.between = func(ctx context.Context) {
+		commits++
+		w.p.Abandon(kerr.NotLeaderOrFollower, "moved")
+		<-ctx.Done()
+	}
+	before := w.img.Pos()
+	w.c.Round(ctx)
+	w.check()
+	if commits != 1 || w.cleanedTo() != 0 {
+		t.Fatalf("%d commits, cleaned up to %d, image %d after %d", commits, w.cleanedTo(), w.img.Pos(), before)
+	}
+	w.c.Round(ctx)
+	if commits != 1 {
+		t.Fatal("a partition that is not served is compacted")
+	}
+}
+
+// TestCompactAndDelete: with both policies, what retention says goes from the start, whatever its keys, and what remains is compacted.
+func TestCompactAndDelete(t *testing.T) {
+	w := newWorld(t, map[string]string{"cleanup.policy": "compact,delete", "min.cleanable.dirty.ratio": "0", "segment.ms": "1", "retention.ms": "5000"})
+	defer w.close()
+	w.c.Close()
+	w.opt.ObjectBytes = 1 // ranges stay apart
+	w.c = StartCompactor(w.opt)
+	w.write(1, batch.None, "a", "1", "b", "1")
+	w.write(1, batch.None, "a", "2")
+	w.flush()
+	w.now += 4000
+	w.write(1, batch.None, "c", "1", "c", "2")
+	w.flush()
+	w.c.Round(ctx)
+	if got := w.check(); fmt.Sprint(got) != "map[a:[{2 2}] b:[{1 1}] c:[{4 2}]]" {
+		t.Fatal(got)
+	}
+	r := Start(Options{Partitions: w.opt.Partitions, Image: w.opt.Image, Interval: time.Hour, Now: w.opt.Now})
+	defer r.Close()
+	r.Check(ctx)
+	if start, _, _, _ := w.p.Bounds(); start != 0 {
+		t.Fatalf("retention moved the start to %d", start)
+	}
+	w.now += 2000
+	r.Check(ctx)
+	if start, _, _, _ := w.p.Bounds(); start != 3 {
+		t.Fatalf("the start is %d", start)
+	}
+}
+
+// TestManyKeys: a log with far more keys than the map has room for is clean in the end, with memory for the map's keys only.
+func TestManyKeys(t *testing.T) {
+	w := newWorld(t, always)
+	defer w.close()
+	w.c.Close()
+	w.opt.MapBytes = 200 * keySlotBytes
+	w.c = StartCompactor(w.opt)
+	const keys = 3000
+	for round := range 2 {
+		for first := 0; first < keys; first += 100 {
+			var values []string
+			for k := first; k < first+100; k++ {
+				values = append(values, fmt.Sprint("k", k), strconv.Itoa(round))
+			}
+			w.write(1, batch.LZ4, values...)
+		}
+		w.flush()
+	}
+	w.now += 10
+	w.c.Round(ctx)
+	got := w.check()
+	for k, all := range got {
+		if len(all) != 1 {
+			t.Fatalf("key %s is there %d times", k, len(all))
+		}
+	}
+	if len(got) != keys || w.cleanedTo() != 2*keys {
+		t.Fatalf("%d keys, cleaned up to %d", len(got), w.cleanedTo())
+	}
 }
