@@ -3,12 +3,11 @@ package control
 import (
 	"context"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -33,19 +32,22 @@ type litter struct {
 	store   objstore.Store
 	c       *Controller
 	self    meta.NodeRef
-	orphans []string // keys that a sweep is to remove
+	orphans []string     // keys that a sweep is to remove
+	ahead   atomic.Int64 // of the controller's clock, nanoseconds
 }
 
 const day = 24 * time.Hour
 
 // newLitter makes the cluster on a store. Its clock is a day ahead, so that everything is old.
 func newLitter(t *testing.T, store objstore.Store) *litter {
-	later := func() time.Time { return time.Now().Add(day) }
 	l := &litter{t: t, store: store}
-	l.c = start(t, Options{Store: store, Now: later, RollSlots: 8, SnapshotBytes: 256, PreparedMaxAge: 10 * day, SweepPagesPerSecond: 1e6})
+	l.ahead.Store(int64(day))
+	l.c = start(t, Options{Store: store, Now: l.now, RollSlots: 8, SnapshotBytes: 256, PreparedMaxAge: 10 * day, SweepPagesPerSecond: 1e6})
 	l.self = l.register(base.NoNode)
 	return l
 }
+
+func (l *litter) now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
 
 func (l *litter) register(reclaim base.NodeID) meta.NodeRef {
 	return do[meta.Registered](l.t, l.c, &meta.Register{Incarnation: base.NewUUID(), Reclaim: reclaim, WAL: "s3"}).Node
@@ -210,11 +212,11 @@ func TestSweep(t *testing.T) {
 func TestSweepGrace(t *testing.T) {
 	l := newLitter(t, mem.New())
 	l.all()
-	l.c.opt.Now = time.Now
+	l.ahead.Store(0)
 	if s, err := l.c.Sweep(t.Context()); err != nil || s.Removed() != 0 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	l.c.opt.Now = func() time.Time { return time.Now().Add(day) }
+	l.ahead.Store(int64(day))
 	victim := l.self
 	before := l.list(s3.Slots(l.store, l.cluster(), victim.ID).EpochPrefix(uint64(victim.Epoch)))
 	do[meta.Done](t, l.c, &meta.FenceNode{Node: victim, Why: "test"})
@@ -271,11 +273,10 @@ func TestSweepPauses(t *testing.T) {
 		store := fault.New(mem.New(), 1)
 		l := newLitter(t, store)
 		l.all()
-		var once sync.Once
-		var must map[string]int
+		must := make(chan map[string]int, 1)
 		n := 0
 		hit := fault.Rule{Name: "pause", Match: func(string) bool { n++; return n > at }, Times: 1, Before: func(fault.Op, string) {
-			once.Do(func() { must = l.goOn(t) })
+			must <- l.goOn(t)
 		}}
 		store.SetRules(hit)
 		_, err := l.c.Sweep(t.Context())
@@ -290,7 +291,7 @@ func TestSweepPauses(t *testing.T) {
 			t.Fatalf("pause %d: %v", at, err)
 		}
 		left := l.list("")
-		for k := range maps.Keys(must) {
+		for k := range <-must {
 			if !slices.Contains(left, k) {
 				t.Fatalf("a sweeper that slept before request %d removed %s", at, k)
 			}
@@ -302,7 +303,7 @@ func TestSweepPauses(t *testing.T) {
 // goOn has another controller take over and the cluster live on, and returns the keys that are needed afterwards.
 func (l *litter) goOn(t *testing.T) map[string]int {
 	other := &litter{t: t, store: l.store.(*fault.Store).Unwrap()}
-	ctl, err := Start(context.Background(), Options{Store: other.store, Now: l.c.opt.Now, RollSlots: 8, SnapshotBytes: 256, PreparedMaxAge: 10 * day})
+	ctl, err := Start(context.Background(), Options{Store: other.store, Now: l.now, RollSlots: 8, SnapshotBytes: 256, PreparedMaxAge: 10 * day})
 	if err != nil {
 		t.Error(err)
 		return nil
@@ -402,7 +403,7 @@ func TestSweepsByItself(t *testing.T) {
 	l := newLitter(t, store)
 	l.object()
 	l.c.Close()
-	c := start(t, Options{Store: store, Now: l.c.opt.Now, SweepEvery: time.Millisecond})
+	c := start(t, Options{Store: store, Now: l.now, SweepEvery: time.Millisecond})
 	for len(l.list(l.orphans[0])) > 0 {
 		time.Sleep(time.Millisecond)
 	}

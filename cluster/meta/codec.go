@@ -83,7 +83,9 @@ func (c *coder) bool(p *bool) {
 	if v > 1 {
 		c.fail("truth value %d", v)
 	}
-	*p = v == 1
+	if c.reading { // what is being written may be an image that others read
+		*p = v == 1
+	}
 }
 
 func (c *coder) uint8(p *uint8) {
@@ -107,7 +109,9 @@ func enum[T ~uint8](c *coder, p *T, last T) {
 		c.fail("value %d where at most %d is known", v, last)
 		v = 0
 	}
-	*p = T(v)
+	if c.reading {
+		*p = T(v)
+	}
 }
 
 func (c *coder) uuid(p *base.UUID) {

@@ -325,6 +325,7 @@ func (w *world) settle() {
 		w.t.Errorf("liveness: %v", err)
 		w.dump()
 	}
+	w.nodes[0].Verify()
 }
 
 // judge checks the history.

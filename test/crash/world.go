@@ -227,6 +227,7 @@ func (w *world) settle() {
 	w.t.Helper()
 	w.quiesce()
 	w.readFinally()
+	w.broker.Verify()
 }
 
 func (w *world) readFinally() {
