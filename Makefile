@@ -47,7 +47,7 @@ crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for ea
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash
 
 trouble: deps ## the bucket in trouble for as long as it takes, up to an hour of errors: some three hours; FOR=60s for each, ONLY=outage for one
-	@SLUICE_CRASH_TROUBLE=$(or $(FOR),long) $(GO) test -count=1 -timeout 5h -v -run 'TestTrouble/.*$(ONLY)' ./test/crash
+	@SLUICE_CRASH_TROUBLE=$(or $(FOR),long) $(GO) test -count=1 -timeout 5h -v -run 'TestTrouble/.*/$(ONLY)' ./test/crash
 
 chaos: ## a cluster under faults, ROUNDS=8 rounds for each WAL class
 	@SLUICE_CHAOS_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 6h -v ./test/cluster

@@ -67,9 +67,11 @@ const (
 // by itself.
 func TestTrouble(t *testing.T) {
 	for _, class := range []string{"file", "s3"} {
-		for _, tr := range troubles {
-			t.Run(class+" WAL, "+tr.name, func(t *testing.T) { inTrouble(t, class, &tr) })
-		}
+		t.Run(class+" WAL", func(t *testing.T) {
+			for _, tr := range troubles {
+				t.Run(tr.name, func(t *testing.T) { inTrouble(t, class, &tr) })
+			}
+		})
 	}
 }
 
