@@ -16,6 +16,7 @@ type clusterCmd struct {
 	Describe clusterDescribeCmd `cmd:"" help:"Show nodes, controller, WALs, objects, moves and what is not available."`
 	Drain    clusterDrainCmd    `cmd:"" help:"Move all partitions off a node and place nothing there."`
 	Undrain  clusterUndrainCmd  `cmd:"" help:"Let a node lead partitions again."`
+	Compact  clusterCompactCmd  `cmd:"" help:"Merge and split objects now that the broker which is asked looks after."`
 }
 
 type clusterDescribeCmd struct {
@@ -204,3 +205,27 @@ func (c *clusterUndrainCmd) Run(ctx context.Context, p *Process) error {
 	}
 	return c.said(p, n)
 }
+
+type clusterCompactCmd struct {
+	adminFlags
+}
+
+func (c *clusterCompactCmd) Run(ctx context.Context, p *Process) error {
+	var v admin.CompactionAnswer
+	c.Timeout = max(c.Timeout, compactMax)
+	if err := c.call(ctx, http.MethodPost, "/v1/compaction", struct{}{}, &v); err != nil {
+		return err
+	}
+	if c.JSON {
+		return c.print(p, v)
+	}
+	fmt.Fprintf(p.Stdout, "Node %d: %s done, %d of them failed, %d left; %s read, %s made; %d bytes read, %d written.\n", v.Node, count(v.Jobs+v.Failed, "job"), v.Failed, v.Left,
+		count(v.ObjectsRead, "object"), count(v.ObjectsMade, "object"), v.BytesRead, v.BytesWritten)
+	if v.Error != "" {
+		return base.Errorf(base.Unavailable, "the last job that failed: %s", v.Error)
+	}
+	return nil
+}
+
+// compactMax is how long to wait for a round at least.
+const compactMax = time.Hour

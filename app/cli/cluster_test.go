@@ -14,6 +14,7 @@ import (
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
 	"sluice/edge/admin"
+	"sluice/storage/compact"
 	"sluice/storage/objstore/mem"
 )
 
@@ -57,7 +58,9 @@ func adminServer(t *testing.T, open bool) *control.Controller {
 	if code, _, stderr := run("", "cluster", "describe"); code != exitFailed || !strings.Contains(stderr, "has not joined the cluster yet") {
 		t.Errorf("before it has joined: %d %s", code, stderr)
 	}
-	srv.Attach(admin.Cluster{Node: refs[0].ID, Control: ctl, Transfer: func(ctx context.Context, to base.NodeID) error {
+	srv.Attach(admin.Cluster{Node: refs[0].ID, Control: ctl, Compact: func(context.Context) (compact.Report, error) {
+		return compact.Report{Jobs: 2, ObjectsRead: 8, ObjectsMade: 1, BytesRead: 100, BytesWritten: 90}, nil
+	}, Transfer: func(ctx context.Context, to base.NodeID) error {
 		_, err := ctl.Submit(ctx, &meta.NameController{Node: meta.NodeRef{ID: to, Epoch: refs[1].Epoch}})
 		return err
 	}, Cost: testCost})
@@ -93,6 +96,7 @@ func TestClusterCommands(t *testing.T) {
 	says(t, "partition move u --to b", exitFailed, `there is no topic "u"`)
 	says(t, "partition move t", exitWrongInput, "give a node with --to, or --cancel")
 	says(t, "partition list --limit 1", 0, "… and 1 more")
+	says(t, "cluster compact", 0, "Node 1: 2 jobs done, 0 of them failed, 0 left; 8 objects read, 1 object made; 100 bytes read, 90 written.")
 	says(t, "controller transfer --to b --wait", 0, "The controller is node 2 (a).")
 	says(t, "cluster describe", 0, "Controller: node 2")
 	says(t, "controller transfer --to c", exitWrongInput, "there is no node c")

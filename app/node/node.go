@@ -29,6 +29,7 @@ import (
 	"sluice/edge/admin"
 	"sluice/edge/handle"
 	"sluice/edge/kafka"
+	"sluice/storage/compact"
 	"sluice/storage/objstore"
 	"sluice/storage/objstore/ledger"
 	"sluice/storage/objstore/retry"
@@ -61,6 +62,7 @@ type Node struct {
 	lead    *lead.Leader
 	groups  *group.Coordinator
 	cleaner *clean.Cleaner
+	compact atomic.Pointer[compact.Worker] // nil: not running
 	server  *kafka.Server
 	served  sync.WaitGroup
 	unwatch func() // of the image
@@ -121,6 +123,7 @@ func (n *Node) start(ctx context.Context) error {
 			return err
 		}
 	}
+	n.startCompaction()
 	n.ready.Store(true)
 	n.log.Info("ready", "node", n.self.ID, "epoch", n.self.Epoch, "kafka", n.Info().Kafka, "listen", n.Info().Listen)
 	return nil

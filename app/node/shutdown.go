@@ -16,6 +16,7 @@ import (
 // is called once.
 func (n *Node) Shutdown(ctx context.Context) error {
 	n.ready.Store(false)
+	n.stopCompaction()
 	var err error
 	if n.Err() == nil {
 		err = n.stop(ctx)
@@ -140,6 +141,7 @@ func (n *Node) abandon() {
 	defer cancel()
 	over, stop := context.WithCancel(context.Background())
 	stop()
+	n.stopCompaction()
 	if n.server != nil {
 		n.server.Shutdown(over)
 		n.served.Wait()

@@ -139,7 +139,7 @@ func TestMemoryIsDivided(t *testing.T) {
 	c, _ := Resolve()
 	for machine, total := range map[int64]Bytes{0: 256 << 20, 512 << 20: 128 << 20, 1 << 40: 256 << 20, 1 << 20: 64 << 20} {
 		m := c.Divide(machine)
-		if m.Total != total || m.WALCache+m.Blocks+m.Requests > m.Total*3/4 || m.Upload > m.WALCache/2 {
+		if m.Total != total || m.WALCache+m.Blocks+m.Requests+m.Compact > m.Total*3/4 || m.Upload > m.WALCache/2 {
 			t.Errorf("machine of %d: %+v", machine, m)
 		}
 	}

@@ -5,7 +5,7 @@ const (
 	maxAutoMemory = 256 << 20
 )
 
-// Memory is how the process divides the memory it may use. The shares leave a quarter for everything that is not counted:
+// Memory is how the process divides the memory it may use. The shares leave a fifth for everything that is not counted:
 // metadata, groups, goroutines, and what the garbage collector has not collected yet.
 type Memory struct {
 	Total    Bytes // also Go's memory limit
@@ -15,6 +15,7 @@ type Memory struct {
 	Upload   Bytes // an upload starts at so many bytes
 	Spare    Bytes // released buffers that are kept for reuse
 	Keys     Bytes // keys of partitions that are being compacted
+	Compact  Bytes // compaction of objects: one that is written, and windows on those that are read
 }
 
 // Divide works out the shares for a machine with so much memory (0 if unknown).
@@ -27,11 +28,12 @@ func (c *Config) Divide(machine int64) Memory {
 		}
 	}
 	m.WALCache = either(c.WALCache, m.Total*30/100)
-	m.Blocks = either(c.BlockCache, m.Total*25/100)
+	m.Blocks = either(c.BlockCache, m.Total*20/100)
 	m.Requests = either(c.RequestBytes, m.Total*15/100)
 	m.Upload = either(c.UploadBytes, min(m.WALCache/3, 500<<20))
 	m.Spare = m.Total / 16
 	m.Keys = min(m.Total/16, c.CleanerBuffer)
+	m.Compact = min(m.Total/16, 96<<20)
 	return m
 }
 

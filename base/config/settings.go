@@ -62,6 +62,11 @@ type Config struct {
 	UploadInterval    time.Duration
 	UploadBytes       Bytes // 0: from the WAL cache
 	StreamObjectBytes Bytes
+	Compaction        bool
+	CompactInterval   time.Duration
+	CompactRate       Bytes
+	CompactSplitAge   time.Duration
+	CompactObject     Bytes
 	WALPutsPerSecond  int
 
 	// Kafka behaviour.
@@ -127,6 +132,7 @@ const (
 	network  = "How clients reach the broker"
 	memory   = "Memory"
 	upload   = "Upload and WAL"
+	objects  = "Compaction of objects"
 	kafka    = "Kafka behaviour"
 	balance  = "Balancing"
 	operator = "Operation"
@@ -187,7 +193,7 @@ var settings = []Setting{
 	{Name: "wal-cache", Group: memory, Kind: Size, Default: "0", Auto: "30% of the memory",
 		Doc:   "Memory for records that are not uploaded yet. It must hold what arrives while an upload runs.",
 		field: func(c *Config) any { return &c.WALCache }},
-	{Name: "block-cache", Group: memory, Kind: Size, Default: "0", Auto: "25% of the memory",
+	{Name: "block-cache", Group: memory, Kind: Size, Default: "0", Auto: "20% of the memory",
 		Doc:   "Memory for blocks that were read from the bucket.",
 		field: func(c *Config) any { return &c.BlockCache }},
 	{Name: "request-memory", Group: memory, Kind: Size, Default: "0", Auto: "15% of the memory",
@@ -206,6 +212,22 @@ var settings = []Setting{
 	{Name: "wal-s3-puts-per-second", Group: upload, Kind: Int, Default: "4", Min: "1", Max: "10000",
 		Doc:   "Request budget of an s3 WAL: puts per second while they are small; full objects of 8 MiB go out beyond it. More puts cost more money and give lower latency.",
 		field: func(c *Config) any { return &c.WALPutsPerSecond }},
+
+	{Name: "compaction", Group: objects, Kind: Bool, Default: "true",
+		Doc:   "Objects in the bucket are merged and split in the background, which bounds their number, the metadata, and what old data costs to read.",
+		field: func(c *Config) any { return &c.Compaction }},
+	{Name: "compaction-interval", Group: objects, Kind: Duration, Default: "5m", Min: "1s",
+		Doc:   "How often it is looked at what there is to compact.",
+		field: func(c *Config) any { return &c.CompactInterval }},
+	{Name: "compaction-bandwidth", Group: objects, Kind: Size, Default: "50MiB", Auto: "no limit",
+		Doc:   "Bytes per second that compaction reads and writes, together. While producers or readers wait for the bucket it takes an eighth of it.",
+		field: func(c *Config) any { return &c.CompactRate }},
+	{Name: "compaction-force-split", Group: objects, Kind: Duration, Default: "2h", Min: "1s",
+		Doc:   "In objects older than this, a partition with 1 MiB or more gets an object of its own.",
+		field: func(c *Config) any { return &c.CompactSplitAge }},
+	{Name: "compaction-object-bytes", Group: objects, Kind: Size, Default: "64MiB", Min: "1MiB",
+		Doc:   "The largest object that compaction makes, if its memory (a sixteenth of the whole, at most 96 MiB) has room for that and half as much again.",
+		field: func(c *Config) any { return &c.CompactObject }},
 
 	{Name: "auto.create.topics.enable", Group: kafka, Kind: Bool, Default: "true",
 		Doc:   "A topic is created when a client asks for its metadata and allows it.",

@@ -15,6 +15,7 @@ import (
 	"sluice/base"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
+	"sluice/storage/compact"
 )
 
 // Cluster is what the pages below /v1/ work with.
@@ -24,8 +25,10 @@ type Cluster struct {
 	// Transfer has a live node become the controller and returns when it is. Nil: not possible here.
 	Transfer func(ctx context.Context, to base.NodeID) error
 	// Cost says what the cluster asks its stores for and what that costs. Nil: not known here.
-	Cost   func(ctx context.Context) (*CostView, error)
-	Logger *slog.Logger // nil: none
+	Cost func(ctx context.Context) (*CostView, error)
+	// Compact runs a round of compaction of what this node looks after. Nil: not possible here.
+	Compact func(ctx context.Context) (compact.Report, error)
+	Logger  *slog.Logger // nil: none
 }
 
 // DrainRequest is the body of POST /v1/nodes/{id}/drain.
@@ -88,6 +91,7 @@ var api = map[string]page{
 	"POST /v1/nodes/{id}/drain":    postDrain,
 	"POST /v1/partitions/move":     postMove,
 	"POST /v1/controller/transfer": postTransfer,
+	"POST /v1/compaction":          postCompaction,
 }
 
 // serve makes a handler of a page.
@@ -325,4 +329,37 @@ func successor(img *meta.Image, asked *base.NodeID) (base.NodeID, error) {
 		return to, base.Errorf(base.Unavailable, "there is no other node that lives and is not being drained")
 	}
 	return to, nil
+}
+
+// CompactionAnswer is what POST /v1/compaction answers: what a round did, of what the node that answers looks after.
+type CompactionAnswer struct {
+	Node         base.NodeID `json:"node"`
+	Jobs         int         `json:"jobs"`
+	Failed       int         `json:"failed"`
+	Left         int         `json:"left"` // jobs that remain to be done
+	Rewritten    int         `json:"rewritten"`
+	Skipped      int         `json:"skipped"`
+	ObjectsRead  int         `json:"objectsRead"`
+	ObjectsMade  int         `json:"objectsMade"`
+	BytesRead    int64       `json:"bytesRead"`
+	BytesWritten int64       `json:"bytesWritten"`
+	Error        string      `json:"error,omitempty"` // of the last job that failed
+}
+
+// postCompaction runs a round now. It ends when there is nothing left to do, which may take long; a client that goes away does not end it.
+func postCompaction(c *Cluster, r *http.Request) (any, error) {
+	if err := body(r, &struct{}{}); err != nil {
+		return nil, err
+	}
+	if c.Compact == nil {
+		return nil, base.Errorf(base.Unavailable, "this broker does not compact")
+	}
+	rep, err := c.Compact(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	return CompactionAnswer{
+		Node: c.Node, Jobs: rep.Jobs, Failed: rep.Failed, Left: rep.Left, Rewritten: rep.Replaced, Skipped: rep.Skipped, ObjectsRead: rep.ObjectsRead,
+		ObjectsMade: rep.ObjectsMade, BytesRead: rep.BytesRead, BytesWritten: rep.BytesWritten, Error: rep.Error,
+	}, nil
 }

@@ -14,6 +14,7 @@ import (
 	"sluice/base"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
+	"sluice/storage/compact"
 	"sluice/storage/objstore/mem"
 )
 
@@ -292,5 +293,30 @@ func TestWhoMayAsk(t *testing.T) {
 	w.state.cluster.Store(nil)
 	if status, _ := w.ask("GET", "/v1/cluster", "", nil); status != http.StatusServiceUnavailable {
 		t.Errorf("before it has joined: %d", status)
+	}
+}
+
+// POST /v1/compaction runs a round and says what it did, where that is possible.
+func TestCompaction(t *testing.T) {
+	w := newWorld(t, "s3")
+	var v CompactionAnswer
+	if status, why := w.ask("POST", "/v1/compaction", "{}", &v); status != http.StatusServiceUnavailable {
+		t.Errorf("without compaction: %d %s", status, why)
+	}
+	c := *w.state.cluster.Load()
+	failure := error(nil)
+	c.Compact = func(context.Context) (compact.Report, error) {
+		return compact.Report{Jobs: 3, Failed: 1, Left: 1, Replaced: 7, BytesRead: 5, Error: "it is damaged"}, failure
+	}
+	w.state.cluster.Store(&c)
+	if status, why := w.ask("POST", "/v1/compaction", "{}", &v); status != http.StatusOK || v.Node != w.node[0].ID || v.Jobs != 3 || v.Failed != 1 || v.Rewritten != 7 || v.BytesRead != 5 || v.Error != "it is damaged" {
+		t.Errorf("%d %s %+v", status, why, v)
+	}
+	failure = base.Errorf(base.Closed, "over")
+	if status, _ := w.ask("POST", "/v1/compaction", "{}", &v); status != http.StatusServiceUnavailable {
+		t.Errorf("of a broker that stops: %d", status)
+	}
+	if status, _ := w.ask("POST", "/v1/compaction", `{"all": true}`, &v); status != http.StatusBadRequest {
+		t.Errorf("with what is not known: %d", status)
 	}
 }

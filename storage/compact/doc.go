@@ -27,7 +27,8 @@
 //	        objects, with what lies between them in old stream-set objects, become one of MaxObject at most, if that is four times the
 //	        largest of them or if they are sixteen.
 //	dead    Objects with less than half of their bytes alive are rewritten.
-//	merge   Eight stream-set objects of a size tier (each tier is eight times the one below, up to a quarter of MaxObject) become one.
+//	merge   Eight stream-set objects of a size tier (each tier is eight times the one below, up to a quarter of MaxObject
+//	        or 12,500 ranges) become one.
 //	dense   Larger ones with about as many bytes per range become such with a quarter of the ranges, where neighbouring ranges of streams allow it.
 //	gather  Thirty-two neighbouring ranges of a stream in stream-set objects become one.
 //
@@ -36,7 +37,7 @@
 // # What remains
 //
 // Of what one node looks after, B bytes, when everything is old and no rule applies any more: at most 7 small stream-set objects per
-// tier, of which there are log8(MaxObject/16 KiB); 4 B/MaxObject larger ones; and of each stream with b bytes at most 16 (b/MaxObject + 1) stream
+// tier, of which there are log8(MaxObject/16 KiB); 4 B/MaxObject larger ones, and one more for every 12,500 ranges; and of each stream with b bytes at most 16 (b/MaxObject + 1) stream
 // objects between two parts that somebody else looks after, with at most 31 ranges of stream-set objects between two of those.
 //
 // Why it ends: order states by bytes in stream-set objects, then ranges, then dead bytes, then objects. Every job makes the first of these that it changes smaller.

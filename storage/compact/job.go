@@ -12,6 +12,9 @@ import (
 // up, and expires when it waits for an hour.
 const commitBytes = 256 << 20
 
+// commitItems bounds the ranges that one command replaces and makes, together; the metadata takes 400,000.
+const commitItems = 300_000
+
 // sourceError says which object could not be read.
 type sourceError struct {
 	id  base.ObjectID
@@ -35,6 +38,7 @@ type execution struct {
 	sources []*Source             // open ones, the one used last at the end
 
 	next     int // the first of the job's runs that is not handed to commit yet
+	items    int // ranges that the runs from there on replace and make
 	settled  func(r *JobRun, v Verdict, made []NewRange)
 	produced func([]NewObject)
 }
@@ -81,11 +85,17 @@ func (x *execution) run(ctx context.Context) error {
 	defer x.close()
 	for i := range x.job.Runs {
 		r := &x.job.Runs[i]
-		if !x.out.Fits(r.Kind, r.Bytes) {
-			if err := x.flush(ctx, commitBytes); err != nil {
+		items := len(r.Pieces) + 2 + int(r.Bytes/x.out.max)
+		if full := x.items+items > commitItems; full || !x.out.Fits(r.Kind, r.Bytes) {
+			atLeast := int64(commitBytes)
+			if full {
+				atLeast = 0
+			}
+			if err := x.flush(ctx, atLeast); err != nil {
 				return err
 			}
 		}
+		x.items += items
 		if err := x.copy(ctx, r); err != nil {
 			return err
 		}
@@ -173,6 +183,7 @@ func (x *execution) flush(ctx context.Context, atLeast int64) error {
 	objects, runs := x.out.Take()
 	done := x.job.Runs[x.next : x.next+len(runs)]
 	x.next += len(runs)
+	x.items = 0
 	replacements := make([]Replacement, len(runs))
 	for i, r := range runs {
 		replacements[i] = Replacement{Stream: r.Stream, Range: r.Range, New: r.New}

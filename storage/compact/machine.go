@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"sluice/base"
+	"sluice/storage/object"
 	"sluice/storage/stream"
 )
 
@@ -16,7 +17,8 @@ type Limits struct {
 	SplitBytes int64 // the same in stream-set objects older than SplitAgeMS, and never less than this
 	SplitAgeMS int64 // milliseconds
 	JobBytes   int64 // bytes that a job reads, unless one run has more
-	Sources    int   // stream-set objects that a job reads side by side, at least fanIn
+	Sources    int   // stream-set objects that a job reads side by side, at least fanIn,
+	IndexBytes int64 // and memory of their indexes, unless they are fanIn or fewer
 }
 
 // The ratios of the rules, see doc.go.
@@ -30,9 +32,12 @@ const (
 	densityUnit = 256     // bytes per range; the smallest density tier ends at tightness times this
 	deadSlack   = 4 << 10 // bytes of an object, and of
 	rangeSlack  = 256     // each of its ranges, that do not count as dead
-	jobSOs      = 1024    // stream objects that a job reads
-	maxSources  = 64      // bounds Limits.Sources
-	entryMemory = 72      // bytes of an index entry in memory
+	jobObjects  = 1024    // objects that a job reads, unless one run has more
+	runObjects  = 8       // a run has so many times MaxObject bytes at most: it is committed as a whole, before its ids expire,
+	runPieces   = 10_000  // and so many pieces
+	smallRanges = maxObjectRanges / 4
+	maxSources  = 64 // bounds Limits.Sources
+	entryMemory = 72 // bytes of an index entry in memory
 	windowMin   = 128 << 10
 	windowMax   = 8 << 20
 )
@@ -88,7 +93,8 @@ type planner struct {
 
 	job     Job // being collected by add
 	sources map[base.ObjectID]bool
-	sets    int // stream-set objects among sources
+	sets    int   // stream-set objects among sources,
+	index   int64 // and the memory of their indexes
 }
 
 // segPiece is a piece with its stream.
@@ -177,10 +183,11 @@ func (p *planner) old(o *Object) bool  { return p.nowMS-o.PreparedMS >= p.lim.Sp
 // add adds a run to the job that is being collected, beginning another one if it would become too large. A run alone may be: its pieces are
 // read one after the other. It does nothing when one of the run's objects is read by another job.
 func (p *planner) add(why Reason, r JobRun) {
-	objects, sets := p.counted(&r)
-	if objects >= 0 && len(p.job.Runs) > 0 && (p.job.Bytes+r.Bytes > p.lim.JobBytes || p.sets+sets > p.lim.Sources || len(p.sources)+objects > jobSOs) {
+	objects, sets, index := p.counted(&r)
+	if objects >= 0 && len(p.job.Runs) > 0 && (p.job.Bytes+r.Bytes > p.lim.JobBytes || len(p.sources)+objects > jobObjects ||
+		p.sets+sets > p.lim.Sources || p.index+index > p.lim.IndexBytes && p.sets+sets > fanIn) {
 		p.finish(why)
-		objects, sets = p.counted(&r)
+		objects, sets, index = p.counted(&r)
 	}
 	if objects < 0 {
 		return
@@ -192,27 +199,30 @@ func (p *planner) add(why Reason, r JobRun) {
 		}
 	}
 	p.sets += sets
+	p.index += index
 	p.job.Bytes += r.Bytes
 	p.job.Runs = append(p.job.Runs, r)
 }
 
-// counted returns how many sources a run adds to the job, and how many of them are stream-set objects; -1 if one is taken.
-func (p *planner) counted(r *JobRun) (objects, sets int) {
+// counted returns how many sources a run adds to the job, how many of them are stream-set objects, and the memory of their indexes; -1 if one is
+// taken.
+func (p *planner) counted(r *JobRun) (objects, sets int, index int64) {
 	var last base.ObjectID
 	for _, piece := range r.Pieces {
 		o := piece.Object
 		if !p.free(o) {
-			return -1, 0
+			return -1, 0, 0
 		}
 		if !p.sources[o.ID] && o.ID != last {
 			last = o.ID
 			objects++
 			if o.Kind == stream.SSO {
 				sets++
+				index += o.indexBytes()
 			}
 		}
 	}
-	return objects, sets
+	return objects, sets, index
 }
 
 // finish ends the job that is being collected.
@@ -228,7 +238,7 @@ func (p *planner) finish(why Reason) {
 		p.used[id] = true
 	}
 	clear(p.sources)
-	p.job, p.sets = Job{}, 0
+	p.job, p.sets, p.index = Job{}, 0, 0
 }
 
 // whole makes a job of everything in some stream-set objects.
@@ -239,15 +249,26 @@ func (p *planner) whole(why Reason, objects []*Object, pieces []segPiece) {
 		p.sources[o.ID] = true
 	}
 	segments(pieces, all, func(seg []segPiece) {
-		kind := stream.SSO
-		if bytesOf(seg) >= large {
-			kind = stream.SO
+		for len(seg) > 0 {
+			n, kind := p.cut(seg), stream.SSO
+			if bytesOf(seg[:n]) >= large {
+				kind = stream.SO
+			}
+			r := newRun(kind, seg[:n])
+			p.job.Bytes += r.Bytes
+			p.job.Runs = append(p.job.Runs, r)
+			seg = seg[n:]
 		}
-		r := newRun(kind, seg)
-		p.job.Bytes += r.Bytes
-		p.job.Runs = append(p.job.Runs, r)
 	})
 	p.finish(why)
+}
+
+// cut returns how many pieces from the first one on make a run; at least one.
+func (p *planner) cut(seg []segPiece) (n int) {
+	for total := int64(0); n < min(len(seg), runPieces) && (n == 0 || total+seg[n].Bytes <= runObjects*p.lim.MaxObject); n++ {
+		total += seg[n].Bytes
+	}
+	return n
 }
 
 // soBytes is from how many bytes on a part of a stream gets stream objects.
@@ -271,6 +292,9 @@ func (p *planner) split() {
 			for i+n < len(seg) && seg[i+n].Object.Kind == stream.SSO {
 				n++
 			}
+			if n > 0 {
+				n = p.cut(seg[i : i+n])
+			}
 			if n > 0 && bytesOf(seg[i:i+n]) >= p.lim.SplitBytes {
 				p.add(Split, newRun(stream.SO, seg[i:i+n]))
 				i += n
@@ -289,7 +313,7 @@ func (p *planner) split() {
 // an object several times the largest of them, or if there are many.
 func (p *planner) window(seg []segPiece) int {
 	n, sos, total, largest := 0, 0, int64(0), int64(0)
-	for ; n < len(seg) && total+seg[n].Bytes <= p.lim.MaxObject; n++ {
+	for ; n < min(len(seg), runPieces) && total+seg[n].Bytes <= p.lim.MaxObject; n++ {
 		total += seg[n].Bytes
 		largest = max(largest, seg[n].Bytes)
 		if seg[n].Object.Kind == stream.SO {
@@ -308,6 +332,11 @@ func (o *Object) live() (n int64) {
 		n += o.Ranges[i].Bytes
 	}
 	return n
+}
+
+// indexBytes is what the object's index takes in memory, about.
+func (o *Object) indexBytes() int64 {
+	return entryMemory * (int64(len(o.Ranges)) + o.Size/object.BlockBytes)
 }
 
 // mostlyDead reports whether writing the object anew halves it, framing aside.
@@ -342,16 +371,20 @@ func (p *planner) dead(objects []*Object) {
 
 // chunk returns how many of the objects, from the first one on, a job may take; at least one.
 func (p *planner) chunk(objects []*Object) int {
-	n, total := 0, int64(0)
-	for n < min(len(objects), p.lim.Sources) && (n == 0 || total+objects[n].live() <= p.lim.JobBytes) {
+	n, total, index := 0, int64(0), int64(0)
+	for n < min(len(objects), p.lim.Sources) && (n == 0 || total+objects[n].live() <= p.lim.JobBytes) &&
+		(n < fanIn || index+objects[n].indexBytes() <= p.lim.IndexBytes) {
 		total += objects[n].live()
+		index += objects[n].indexBytes()
 		n++
 	}
 	return n
 }
 
 // small reports whether a stream-set object is to be merged whatever is in it.
-func (p *planner) small(o *Object) bool { return o.live() < p.lim.MaxObject/4 }
+func (p *planner) small(o *Object) bool {
+	return o.live() < p.lim.MaxObject/4 && len(o.Ranges) < smallRanges
+}
 
 // merge merges small stream-set objects of about the same size.
 func (p *planner) merge(objects []*Object) {

@@ -260,7 +260,7 @@ func drawLimits(t *rapid.T) Limits {
 	object := rapid.Int64Range(1<<14, 1<<20).Draw(t, "largest object")
 	return Limits{
 		MaxObject: object, SOBytes: rapid.Int64Range(object/64, object/2).Draw(t, "SO bytes"), SplitBytes: rapid.Int64Range(object/128, object/64).Draw(t, "split bytes"),
-		SplitAgeMS: 1000, JobBytes: rapid.Int64Range(16*object, 256*object).Draw(t, "job bytes"), Sources: rapid.IntRange(1, 64).Draw(t, "sources"),
+		SplitAgeMS: 1000, JobBytes: rapid.Int64Range(16*object, 256*object).Draw(t, "job bytes"), Sources: rapid.IntRange(1, 64).Draw(t, "sources"), IndexBytes: rapid.Int64Range(0, 1<<14).Draw(t, "index bytes"),
 	}
 }
 

@@ -76,6 +76,6 @@ func (o *Options) cursorBytes() int64 { return max(o.MemoryBytes-o.ObjectBytes, 
 func (o *Options) limits() Limits {
 	return Limits{
 		MaxObject: o.ObjectBytes, SOBytes: min(o.SOBytes, o.ObjectBytes/2), SplitBytes: min(o.SplitBytes, o.ObjectBytes/2),
-		SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, Sources: int(min(max(o.cursorBytes()/(512<<10), fanIn), maxSources)),
+		SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/(512<<10), fanIn), maxSources)),
 	}
 }

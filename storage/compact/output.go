@@ -22,6 +22,7 @@ const (
 	prepareMax       = 64  // ids prepared at once
 	idsUsableFor     = time.Hour / 4
 	minRecordsInHint = 64
+	maxObjectRanges  = 50_000 // ranges in one object: what one command of the metadata can commit a few times over
 )
 
 // Run is a contiguous part of a stream that was written anew.
@@ -86,7 +87,7 @@ func (o *Output) Begin(ctx context.Context, kind stream.ObjectKind, id base.Stre
 
 // Fits reports whether a run of so many record bytes goes into the open object.
 func (o *Output) Fits(kind stream.ObjectKind, bytes int64) bool {
-	return o.w == nil || kind == o.kind && kind == stream.SSO && o.bytes+bytes+rangeOverhead <= o.max
+	return o.w == nil || kind == o.kind && kind == stream.SSO && o.bytes+bytes+rangeOverhead <= o.max && len(o.inside) < maxObjectRanges
 }
 
 // Add adds a record to the run. Its bytes are copied. The error is Corrupt when the record does not lie in the run, behind the one before it.

@@ -12,7 +12,7 @@ import (
 // are a 64th of real ones.
 func TestScenarios(t *testing.T) {
 	const minute = 60_000
-	lim := Limits{MaxObject: 1 << 20, SOBytes: 128 << 10, SplitBytes: 16 << 10, SplitAgeMS: 120 * minute, JobBytes: 128 << 20, Sources: 64}
+	lim := Limits{MaxObject: 1 << 20, SOBytes: 128 << 10, SplitBytes: 16 << 10, SplitAgeMS: 120 * minute, JobBytes: 128 << 20, Sources: 64, IndexBytes: 32 << 20}
 	rng := rand.New(rand.NewPCG(1, 2))
 	for _, s := range []struct {
 		name          string

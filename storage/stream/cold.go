@@ -21,6 +21,10 @@ func (s *Stream) coldEnd() base.Offset {
 // readCold reads from objects. Without wait it reports false rather than do I/O. A *goneError says that an object is missing. A chunk
 // without records whose End lies above from says that there is nothing in between.
 func (s *Stream) readCold(ctx context.Context, from, to base.Offset, maxBytes int, minOne, wait bool) (*Chunk, bool, error) {
+	if wait {
+		s.e.coldWaits.Add(1)
+		defer s.e.coldWaits.Add(-1)
+	}
 	end := min(to, s.coldEnd())
 	loc, err := s.e.opt.Catalog.Locate(ctx, s.id, from, locateLimit)
 	if err != nil {

@@ -30,6 +30,7 @@ type Engine struct {
 	ahead      *aheadBudget
 	inflight   atomic.Int64 // record bytes handed to the WAL that are not durable
 	unuploaded atomic.Int64 // charge of the blocks from the trim on
+	coldWaits  atomic.Int64 // readers that wait for the bucket
 	gate       gate
 	reserve    reserve
 	up         uploadQueue
@@ -55,6 +56,11 @@ func New(opt Options) *Engine {
 	e.up.init()
 	e.registerGauges(opt.Registerer)
 	return e
+}
+
+// Busy reports whether somebody waits for the bucket: producers for room, readers for blocks, or uploads that fall behind. What can wait, should.
+func (e *Engine) Busy() bool {
+	return e.coldWaits.Load() > 0 || e.gate.waiting() > 0 || e.unuploaded.Load() > e.opt.WALCacheBytes*2/3
 }
 
 // Start gives the engine its WAL, whose OnBlock is e.OnBlock and whose OnRoom is e.OnRoom, and starts uploading.

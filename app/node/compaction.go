@@ -1,0 +1,41 @@
+package node
+
+import (
+	"context"
+
+	"sluice/base"
+	"sluice/cluster/control"
+	"sluice/storage/compact"
+	"sluice/storage/stream"
+)
+
+// startCompaction has the objects that fall to this node merged and split in the background.
+func (n *Node) startCompaction() {
+	c, mem := n.opt.Config, n.opt.Memory
+	if !c.Compaction {
+		return
+	}
+	self := stream.NodeRef(n.self)
+	n.compact.Store(compact.Start(compact.Options{
+		Cluster: n.member.Image().ClusterID(), Node: self, Store: n.store, Catalog: control.NewCompactCatalog(n.member, self), Pool: &n.pool,
+		Interval: c.CompactInterval, SplitAge: c.CompactSplitAge, SOBytes: int64(c.StreamObjectBytes), ObjectBytes: int64(c.CompactObject),
+		MemoryBytes: int64(mem.Compact), Bandwidth: compact.NewBandwidth(int64(c.CompactRate), n.engine.Busy),
+		Logger: n.log, Registerer: n.opt.Registry,
+	}))
+}
+
+// stopCompaction ends it at once: what a job has not committed is done again by somebody else.
+func (n *Node) stopCompaction() {
+	if w := n.compact.Swap(nil); w != nil {
+		w.Close()
+	}
+}
+
+// compactNow runs a round.
+func (n *Node) compactNow(ctx context.Context) (compact.Report, error) {
+	w := n.compact.Load()
+	if w == nil {
+		return compact.Report{}, base.Errorf(base.Unavailable, "this broker does not compact: it is starting or stopping, or the setting compaction is off")
+	}
+	return w.Round(ctx)
+}
