@@ -7,15 +7,16 @@
 // Invariants (the test that proves each is in brackets):
 //
 //  1. I6: what a read returns never changes. A replacement covers exactly the offsets it replaces, with the same records under the same
-//     stream epochs, and the metadata takes it only while the sources are still what the stream consists of there. [TestReadersSeeNoChange, TestPlan]
+//     stream epochs, and the metadata takes it only while the sources are still what the stream consists of there. [TestReadersSeeNoChange, TestTwoWorkers,
+//     TestPlan]
 //  2. Objects are immutable and ids are never used twice: a job writes new objects under ids prepared for it; what it gives up expires by itself.
 //  3. Nothing is read into an output that its CRC does not prove, and no range is committed in whose place there is no record. [TestSourceFindsDamage]
 //  4. No object is read by two jobs of a plan. [TestPlan]
-//  5. Planned and done again and again, it ends, and what remains is bounded (below). [TestPlan]
+//  5. Planned and done again and again, it ends, and what remains is bounded (below). [TestPlan, TestCrowded, TestOursIsNotDead]
 //  6. Every rewrite pays: it takes bytes out of stream-set objects for good, or leaves a quarter of the ranges or fewer, or makes one of eight objects,
 //     or halves an object; so a byte is written a few times in its life. [TestScenarios]
 //  7. Memory is one object that is written, the windows on those that are read and their indexes; requests depend on bytes, not on streams. With nothing to do
-//     there are none. [TestFewGETs, TestReadersSeeNoChange]
+//     there are none. [TestFewGETs, TestRequestsDependOnBytes, TestReadersSeeNoChange]
 //  8. A job that fails is given up and the next one goes on; a damaged object holds up nothing but itself. [TestDamage]
 //  9. Close ends a request under way at once. [TestStopsAtOnce]
 //

@@ -8,9 +8,9 @@ import (
 	"sluice/storage/stream"
 )
 
-// commitBytes is from how many bytes that were put on a job commits before it goes on. What is put and not committed is lost when a job is given
+// commitObjects is how many objects' worth of bytes are put until a job commits and goes on. What is put and not committed is lost when a job is given
 // up, and expires when it waits for an hour.
-const commitBytes = 256 << 20
+const commitObjects = 4
 
 // commitItems bounds the ranges that one command replaces and makes, together; the metadata takes 400,000.
 const commitItems = 300_000
@@ -87,7 +87,7 @@ func (x *execution) run(ctx context.Context) error {
 		r := &x.job.Runs[i]
 		items := len(r.Pieces) + 2 + int(r.Bytes/x.out.max)
 		if full := x.items+items > commitItems; full || !x.out.Fits(r.Kind, r.Bytes) {
-			atLeast := int64(commitBytes)
+			atLeast := commitObjects * x.out.max
 			if full {
 				atLeast = 0
 			}

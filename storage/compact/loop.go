@@ -27,7 +27,8 @@ type Worker struct {
 	// of the loop
 	fresh   map[base.ObjectID]int64     // see Plan
 	bad     map[base.ObjectID]time.Time // objects that could not be read: not before then
-	settled time.Time                   // when there was last nothing left to do
+	settled time.Time                   // when there was last nothing left to do,
+	quiet   *Object                     // and the first object of the view that showed it; nil if it was another view that was planned last
 }
 
 // Report says what a round did.
@@ -118,10 +119,15 @@ func (w *Worker) round(ctx context.Context) (rep Report, err error) {
 		rep.BytesRead, rep.BytesWritten = w.traffic.GetBytes.Load()-gets, w.traffic.PutBytes.Load()-puts
 	}()
 	for ctx.Err() == nil {
-		jobs := w.plan()
+		v := w.opt.Catalog.Snapshot()
+		if w.stillQuiet(v) {
+			w.metrics.behind.Set(0)
+			return rep, nil
+		}
+		jobs := w.plan(v)
 		rep.Plans++
 		if rep.Left = len(jobs); rep.Left == 0 {
-			w.settled = w.opt.now()
+			w.settled, w.quiet = w.opt.now(), first(v)
 		}
 		w.metrics.behind.Set(w.opt.now().Sub(w.settled).Seconds())
 		if len(jobs) == 0 || rep.Plans > passesMax {
@@ -142,16 +148,30 @@ func (w *Worker) round(ctx context.Context) (rep Report, err error) {
 	return rep, nil
 }
 
+// stillQuiet reports whether v is the very view of which the last plan said that there is nothing to do, and too little time has passed to make another
+// of it, as objects become old. So an idle cluster costs next to nothing, however much it holds.
+func (w *Worker) stillQuiet(v View) bool {
+	return len(v.Objects) == 0 || w.quiet == first(v) && len(w.bad) == 0 && w.opt.now().Sub(w.settled) < w.opt.SplitAge/8
+}
+
+// first tells views apart.
+func first(v View) *Object {
+	if len(v.Objects) == 0 {
+		return nil
+	}
+	return &v.Objects[0]
+}
+
 // plan plans without the objects that could not be read.
-func (w *Worker) plan() []Job {
+func (w *Worker) plan(v View) []Job {
 	now := w.opt.now()
+	w.quiet = nil
 	for id, until := range w.bad {
 		if now.After(until) {
 			delete(w.bad, id)
 		}
 	}
 	w.metrics.unreadable.Set(float64(len(w.bad)))
-	v := w.opt.Catalog.Snapshot()
 	still := make(map[base.ObjectID]int64, len(w.fresh))
 	use := View{Objects: make([]Object, 0, len(v.Objects))}
 	for _, o := range v.Objects {

@@ -286,3 +286,46 @@ func TestPlan(t *testing.T) {
 		w.bounds(t)
 	})
 }
+
+// TestCrowded: patterns in which no rewrite pays by its ratio do not grow without bound: stream objects of sizes like the marks of a ruler, and a stream that
+// lies in many large stream-set objects which have nothing else in common.
+func TestCrowded(t *testing.T) {
+	lim := Limits{MaxObject: 1 << 20, SOBytes: 128 << 10, SplitBytes: 16 << 10, SplitAgeMS: 1 << 40, JobBytes: 128 << 20, Sources: 64, IndexBytes: 32 << 20}
+	ruler := newWorld(lim)
+	for i := 1; i <= 16; i++ {
+		ruler.upload(map[base.StreamID]int64{1: int64(i&-i) * 10_000}, 1)
+	}
+	ruler.settle(t)
+	if n := len(ruler.streams[1]); n >= crowdedSOs {
+		t.Errorf("%d stream objects", n)
+	}
+	common := newWorld(lim)
+	for i := range 40 {
+		m := map[base.StreamID]int64{1 << 30: 100}
+		for k := range 300 {
+			m[base.StreamID(i*1000+k)] = 1000
+		}
+		common.upload(m, lim.SOBytes)
+	}
+	common.settle(t)
+	if n := len(common.streams[1<<30]); n >= crowdedSSOs {
+		t.Errorf("a stream in %d stream-set objects", n)
+	}
+	if common.written > common.ingested/100 {
+		t.Errorf("%d bytes were written to gather %d", common.written, 40*100)
+	}
+}
+
+// TestOursIsNotDead: an object that we made and that is all alive is not rewritten, however much framing it has; when part of it dies it is.
+func TestOursIsNotDead(t *testing.T) {
+	lim := Limits{MaxObject: 1 << 20, SOBytes: 128 << 10, SplitBytes: 16 << 10, SplitAgeMS: 1 << 40, JobBytes: 128 << 20, Sources: 64, IndexBytes: 32 << 20}
+	v := View{Objects: []Object{{ID: 7, Kind: stream.SO, Size: 100_000, Ranges: []LiveRange{{Stream: 1, OffsetRange: base.OffsetRange{End: 10}, Bytes: 1000}}}}}
+	if jobs := Plan(v, lim, 0, map[base.ObjectID]int64{7: 1000}); len(jobs) != 0 {
+		t.Errorf("%+v", jobs)
+	}
+	for _, fresh := range []map[base.ObjectID]int64{nil, {7: 1001}} {
+		if jobs := Plan(v, lim, 0, fresh); len(jobs) != 1 || jobs[0].Reason != Dead {
+			t.Errorf("%v: %+v", fresh, jobs)
+		}
+	}
+}

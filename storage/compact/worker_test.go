@@ -35,6 +35,7 @@ type rig struct {
 	store   *fault.Store
 	catalog compacttest.Catalog
 	cluster base.UUID
+	node    stream.NodeRef
 	engine  *stream.Engine
 	log     *streamtest.Log
 	worker  *compact.Worker
@@ -50,7 +51,8 @@ func newRig(t *testing.T, seed uint64, streams int) *rig {
 	r := &rig{t: t, rng: rand.New(rand.NewPCG(seed, 1)), pool: &slab.Pool{}, store: fault.New(mem.New(), seed), cluster: base.UUID{9}, stop: make(chan struct{}),
 		prepared: map[base.ObjectID]int64{}}
 	r.catalog = compacttest.Catalog{Catalog: &streamtest.Catalog{}, Prepared: r.preparedMS}
-	node := r.catalog.Register(1)
+	r.node = r.catalog.Register(1)
+	node := r.node
 	r.engine = stream.New(stream.Options{Cluster: r.cluster, Node: node, Store: r.store, Catalog: r.catalog, Pool: r.pool, WALCacheBytes: 256 << 10, BlockCacheBytes: 64 << 10,
 		SOBytes: 100 << 10, OnFailed: func(err error) { t.Error("the engine failed:", err) }})
 	r.log = (&streamtest.Log{Pool: r.pool, OnBlock: r.engine.OnBlock, OnRoom: r.engine.OnRoom})
@@ -58,9 +60,15 @@ func newRig(t *testing.T, seed uint64, streams int) *rig {
 	for id := range streams {
 		r.streams = append(r.streams, r.engine.Attach(r.catalog.Open(node, base.StreamID(id+1))))
 	}
-	r.worker = compact.Start(compact.Options{Cluster: r.cluster, Node: node, Store: r.store, Catalog: r.catalog, Pool: r.pool, Interval: -1, SplitAge: 20 * time.Minute,
-		SplitBytes: 20 << 10, SOBytes: 60 << 10, ObjectBytes: 200 << 10, MemoryBytes: 400 << 10, Registerer: prometheus.NewRegistry()})
+	r.worker = r.newWorker()
 	return r
+}
+
+func (r *rig) newWorker() *compact.Worker { return compact.Start(r.options()) }
+
+func (r *rig) options() compact.Options {
+	return compact.Options{Cluster: r.cluster, Node: r.node, Store: r.store, Catalog: r.catalog, Pool: r.pool, Interval: -1, SplitAge: 20 * time.Minute,
+		SplitBytes: 20 << 10, SOBytes: 60 << 10, ObjectBytes: 200 << 10, MemoryBytes: 400 << 10, Registerer: prometheus.NewRegistry()}
 }
 
 // preparedMS takes the first time that an object is seen for the time it was prepared.
@@ -254,7 +262,7 @@ func noChange(t *testing.T, seed uint64) {
 	r.sweep(false)
 	objects, ranges := r.shape()
 	t.Logf("%+v; in the end %d objects and %d ranges", sum, objects, ranges)
-	if rep := r.round(); rep.Plans != 1 || rep.Left != 0 || rep.BytesRead+rep.BytesWritten != 0 {
+	if rep := r.round(); rep.Plans > 1 || rep.Left != 0 || rep.BytesRead+rep.BytesWritten != 0 {
 		t.Errorf("with nothing to do: %+v", rep)
 	}
 	if sum.Jobs == 0 || ranges > 16*len(r.streams) {
@@ -264,6 +272,54 @@ func noChange(t *testing.T, seed uint64) {
 		r.readAll(s)
 	}
 	r.finish()
+}
+
+// TestTwoWorkers: two nodes that do the same work at the same time, while what they read is deleted behind them, waste bytes and nothing else.
+func TestTwoWorkers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t, 3, 8)
+		other := r.newWorker()
+		r.store.SetRules(fault.Rule{Name: "slow", Delay: 300 * time.Millisecond})
+		r.readers()
+		var sum compact.Report
+		for range 6 {
+			for range 8 {
+				r.write()
+			}
+			reports := make(chan compact.Report, 2)
+			for i, w := range []*compact.Worker{r.worker, other} {
+				go func() {
+					time.Sleep(time.Duration(i) * 2 * time.Second)
+					rep, err := w.Round(t.Context())
+					if err != nil {
+						t.Error(err)
+					}
+					reports <- rep
+				}()
+			}
+			for done := 0; done < 2; {
+				select {
+				case rep := <-reports:
+					sum.Replaced, sum.Skipped, sum.Failed, done = sum.Replaced+rep.Replaced, sum.Skipped+rep.Skipped, sum.Failed+rep.Failed, done+1
+				case <-time.After(time.Second):
+					r.sweep(true)
+				}
+			}
+			time.Sleep(21 * time.Minute)
+		}
+		r.stopReaders()
+		r.sweep(false)
+		for _, s := range r.streams {
+			r.readAll(s)
+		}
+		objects, ranges := r.shape()
+		t.Logf("%+v; in the end %d objects and %d ranges", sum, objects, ranges)
+		if sum.Replaced == 0 || sum.Skipped+sum.Failed == 0 || ranges > 16*len(r.streams) {
+			t.Errorf("%+v; in the end %d objects and %d ranges", sum, objects, ranges)
+		}
+		other.Close()
+		r.finish()
+	})
 }
 
 // TestDamage: a damaged object is left alone, the others go on; it is not read again in every round.
@@ -336,5 +392,44 @@ func TestStopsAtOnce(t *testing.T) {
 			r.store.SetRules()
 			r.finish()
 		})
+	}
+}
+
+// TestRequestsDependOnBytes: merging the same bytes takes the same requests, whether they are of ten streams or of two thousand, but for larger indexes.
+func TestRequestsDependOnBytes(t *testing.T) {
+	const uploads, perUpload = 16, 200 << 10
+	requests := map[int]int{}
+	for _, streams := range []int{10, 200, 2000} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRig(t, 1, streams)
+			for range uploads {
+				for _, s := range r.streams {
+					data := make([]byte, perUpload/streams)
+					s.Append(stream.AppendRecord{Base: s.Next(), Count: 1, MaxTimestamp: 1, Data: data}, func(err error) {
+						if err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				r.log.Commit()
+				if err := r.engine.Flush(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.worker.Close()
+			opt := r.options()
+			opt.SOBytes, opt.ObjectBytes, opt.MemoryBytes = 1<<30, 4<<20, 8<<20
+			r.worker = compact.Start(opt)
+			r.store.SetRules(fault.Rule{Name: "request"})
+			if rep := r.round(); rep.ObjectsRead < uploads || rep.Failed != 0 {
+				t.Errorf("%d streams: %+v", streams, rep)
+			}
+			requests[streams] = r.store.Fired("request")
+			r.finish()
+		})
+	}
+	t.Log(requests)
+	if most := requests[10] + uploads; requests[200] > most || requests[2000] > most {
+		t.Errorf("requests by number of streams: %v", requests)
 	}
 }
