@@ -24,8 +24,8 @@ type Options struct {
 	SplitAge    time.Duration // older stream-set objects are split; 2 h
 	SplitBytes  int64         // parts of a stream with so much are taken out of those; 1 MiB
 	SOBytes     int64         // parts with so much get an object of their own whenever they are rewritten; 8 MiB
-	ObjectBytes int64         // largest object that is made; 64 MiB, and at most two thirds of MemoryBytes
-	MemoryBytes int64         // for one object that is written and the windows on those that are read; 96 MiB
+	ObjectBytes int64         // largest object that is made; 32 MiB, and at most two thirds of MemoryBytes
+	MemoryBytes int64         // for one object that is written and the windows on those that are read; 64 MiB
 	JobBytes    int64         // bytes that one job reads; 8 GiB
 	Bandwidth   *Bandwidth    // nil: no limit
 
@@ -48,8 +48,8 @@ func (o Options) withDefaults() Options {
 	}
 	set(&o.SplitBytes, 1<<20)
 	set(&o.SOBytes, 8<<20)
-	set(&o.ObjectBytes, 64<<20)
-	set(&o.MemoryBytes, 96<<20)
+	set(&o.ObjectBytes, driver.WholeMax)
+	set(&o.MemoryBytes, 64<<20)
 	set(&o.JobBytes, 8<<30)
 	o.ObjectBytes = min(o.ObjectBytes, o.MemoryBytes*2/3)
 	if o.Interval == 0 {
@@ -74,8 +74,9 @@ func (o Options) withDefaults() Options {
 func (o *Options) cursorBytes() int64 { return max(o.MemoryBytes-o.ObjectBytes, windowMin) }
 
 func (o *Options) limits() Limits {
+	object := o.ObjectBytes - o.ObjectBytes/16 // framing: what is above driver.WholeMax by a little costs seven requests
 	return Limits{
-		MaxObject: o.ObjectBytes, SOBytes: min(o.SOBytes, o.ObjectBytes/2), SplitBytes: min(o.SplitBytes, o.ObjectBytes/2),
+		MaxObject: object, SOBytes: min(o.SOBytes, object/2), SplitBytes: min(o.SplitBytes, object/2),
 		SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/(512<<10), fanIn), maxSources)),
 	}
 }

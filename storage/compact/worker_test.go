@@ -346,7 +346,7 @@ func TestDamage(t *testing.T) {
 		if rep := r.round(); rep.Failed != 0 || rep.Left != 0 {
 			t.Errorf("the next one: %+v", rep)
 		}
-		if objects, _ := r.shape(); objects > 20 {
+		if objects, _ := r.shape(); objects > 30 {
 			t.Errorf("%d objects are left of 40: the damaged one keeps the others from being merged", objects)
 		}
 		left := false
