@@ -26,7 +26,7 @@ func (n *Node) startCleaning(c *config.Config) {
 	n.compactor = clean.StartCompactor(clean.CompactorOptions{
 		Partitions: partitions, Image: n.member.Image, BrokerConfigs: configs,
 		Env: &compact.Env{Cluster: n.member.Image().ClusterID(), Node: stream.NodeRef(n.self), Store: n.store, Pool: &n.pool,
-			Catalog: control.NewCompactCatalog(n.member, stream.NodeRef(n.self))},
+			Catalog: control.NewCompactCatalog(n.member, stream.NodeRef(n.self)), Bandwidth: n.compactionRate()},
 		Interval: c.CleanerBackoff, Threads: c.CleanerThreads, MapBytes: int64(mem.Keys),
 		ObjectBytes: min(int64(mem.Total/32), 32<<20), ReadBytes: min(int64(mem.Total/96), 4<<20),
 		Logger: n.log, Registerer: n.opt.Registry,

@@ -19,9 +19,17 @@ func (n *Node) startCompaction() {
 	n.compact.Store(compact.Start(compact.Options{
 		Cluster: n.member.Image().ClusterID(), Node: self, Store: n.store, Catalog: control.NewCompactCatalog(n.member, self), Pool: &n.pool,
 		Interval: c.CompactInterval, SplitAge: c.CompactSplitAge, SOBytes: int64(c.StreamObjectBytes), ObjectBytes: int64(c.CompactObject),
-		MemoryBytes: int64(mem.Compact), Bandwidth: compact.NewBandwidth(int64(c.CompactRate), n.engine.Busy),
+		MemoryBytes: int64(mem.Compact), Bandwidth: n.compactionRate(),
 		Logger: n.log, Registerer: n.opt.Registry,
 	}))
+}
+
+// compactionRate is what compaction of objects and of keys may transfer together. It is asked for while the node starts only.
+func (n *Node) compactionRate() *compact.Bandwidth {
+	if n.rate == nil {
+		n.rate = compact.NewBandwidth(int64(n.opt.Config.CompactRate), n.engine.Busy)
+	}
+	return n.rate
 }
 
 // stopCompaction ends it at once: what a job has not committed is done again by somebody else.

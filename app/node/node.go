@@ -63,6 +63,7 @@ type Node struct {
 	groups  *group.Coordinator
 	cleaner *clean.Cleaner
 	compact atomic.Pointer[compact.Worker] // nil: not running
+	rate    *compact.Bandwidth             // of compaction; nil: no limit
 	server  *kafka.Server
 	served  sync.WaitGroup
 	unwatch func() // of the image

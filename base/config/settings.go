@@ -220,7 +220,7 @@ var settings = []Setting{
 		Doc:   "How often it is looked at what there is to compact.",
 		field: func(c *Config) any { return &c.CompactInterval }},
 	{Name: "compaction-bandwidth", Group: objects, Kind: Size, Default: "50MiB", Auto: "no limit",
-		Doc:   "Bytes per second that compaction reads and writes, together. While producers or readers wait for the bucket it takes an eighth of it.",
+		Doc:   "Bytes per second that compaction, of objects and of keys, reads and writes together. While producers or readers wait for the bucket it takes an eighth of it.",
 		field: func(c *Config) any { return &c.CompactRate }},
 	{Name: "compaction-force-split", Group: objects, Kind: Duration, Default: "2h", Min: "1s",
 		Doc:   "In objects older than this, a partition with 1 MiB or more gets an object of its own.",
