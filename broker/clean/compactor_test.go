@@ -347,8 +347,14 @@ func (w *world) check() map[string][]seen {
 		}
 	}
 	got := w.read()
+	clean := int64(w.cleanedTo())
 	for k := range got {
-		got[k] = slices.DeleteFunc(got[k], func(s seen) bool { return w.all[s.offset].aborted })
+		got[k] = slices.DeleteFunc(got[k], func(s seen) bool {
+			if w.all[s.offset].aborted && s.offset < clean {
+				w.t.Fatalf("offset %d is of an aborted transaction, and the log is clean up to %d", s.offset, clean)
+			}
+			return w.all[s.offset].aborted
+		})
 	}
 	for k, v := range want {
 		if g := got[k]; len(g) == 0 && v.value != "deleted" || len(g) > 0 && g[len(g)-1] != v {
