@@ -81,13 +81,22 @@ type Compactor struct {
 		// further is where passes came to that ended within a range, which the image cannot say: it knows ends of ranges only. It is lost
 		// with the process; then that range is gone through again.
 		further map[base.StreamID]base.Offset
+		// waits is since when a dirty part has been seen to wait: merged ranges do not tell how old their first record is.
+		waits map[base.StreamID]waiting
 	}
+}
+
+// waiting is a dirty part that begins at from, and when it was first seen, in milliseconds.
+type waiting struct {
+	from  base.Offset
+	since int64
 }
 
 // StartCompactor begins to look for what is due, the first time after one interval.
 func StartCompactor(opt CompactorOptions) *Compactor {
 	c := &Compactor{opt: opt.withDefaults(), metrics: newCompactMetrics(opt.Registerer)}
 	c.mu.further = map[base.StreamID]base.Offset{}
+	c.mu.waits = map[base.StreamID]waiting{}
 	ctx, cancel := context.WithCancel(context.Background())
 	c.cancel = cancel
 	c.wg.Add(1)
@@ -205,7 +214,23 @@ func (c *Compactor) lookAt(img *meta.Image, s meta.Stream, p *partition.Partitio
 		return dirt{from: cleaned, to: cleaned}
 	}
 	_, _, lso, _ := p.Bounds()
-	return look(spans(img, s), cleaned, min(lso, s.CommittedEnd), cfg, nowMS)
+	d := look(spans(img, s), cleaned, min(lso, s.CommittedEnd), cfg, nowMS)
+	if d.dirtyBytes > 0 {
+		d.oldestMS = min(d.oldestMS, c.since(s.ID, d.from, nowMS))
+	}
+	return d
+}
+
+// since returns when the dirty part of a stream was first seen to begin where it does.
+func (c *Compactor) since(id base.StreamID, from base.Offset, nowMS int64) int64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	w, ok := c.mu.waits[id]
+	if !ok || w.from != from {
+		w = waiting{from, nowMS}
+		c.mu.waits[id] = w
+	}
+	return w.since
 }
 
 // cleaned is where the last pass over a stream came to.
@@ -228,6 +253,11 @@ func (c *Compactor) forget(led map[base.StreamID]bool) {
 	for id := range c.mu.further {
 		if !led[id] {
 			delete(c.mu.further, id)
+		}
+	}
+	for id := range c.mu.waits {
+		if !led[id] {
+			delete(c.mu.waits, id)
 		}
 	}
 }

@@ -585,3 +585,23 @@ func TestManyKeys(t *testing.T) {
 		t.Fatalf("%d keys, cleaned up to %d", len(got), w.cleanedTo())
 	}
 }
+
+// TestMergedRangesBecomeOverdue: max.compaction.lag.ms holds also where the ranges are merged again and again, so that the object is always young.
+func TestMergedRangesBecomeOverdue(t *testing.T) {
+	w := newWorld(t, map[string]string{"max.compaction.lag.ms": "1000", "min.cleanable.dirty.ratio": "1"})
+	defer w.close()
+	for i := range 5 {
+		w.write(1, batch.None, "a", strconv.Itoa(i))
+		w.flush()
+		w.merge(0, 2)
+		w.c.Round(ctx)
+		if at := w.cleanedTo(); at != 0 {
+			t.Fatalf("compacted up to %d after %d ms", at, w.now-1000)
+		}
+		w.now += 250
+	}
+	w.c.Round(ctx)
+	if got := w.check(); fmt.Sprint(got) != "map[a:[{4 4}]]" {
+		t.Fatal(got)
+	}
+}
