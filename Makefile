@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench scale cluster deps clean trouble tail
+.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench scale cost cluster deps clean trouble tail
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -71,6 +71,9 @@ tail: build ## consumers that keep up beside eight that catch up over COLD=20GB:
 
 scale: ## what the metadata of 100 brokers and 100,000 partitions cost: a table of docs/performance.md
 	@$(GO) run ./test/scale
+
+cost: ## requests and dollars at 50 MB/s: the tables of docs/cost.md; about ten minutes
+	@SLUICE_COST=full $(GO) test -count=1 -timeout 1h -v ./test/cost
 
 deps: ## install what the tests need: kcat, Python and npm packages, Apache Kafka
 	@./test/deps

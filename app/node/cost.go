@@ -36,6 +36,9 @@ func (n *Node) openLedger() error {
 	return nil
 }
 
+// Ledger is where this broker counts what it asks its stores for.
+func (n *Node) Ledger() *ledger.Ledger { return n.ledger }
+
 // topicOf returns the name of the topic that a stream belongs to, empty if this node does not know it. Only requests that serve streams ask, and there
 // are none before the node is a member.
 func (n *Node) topicOf(id base.StreamID) string {

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"log/slog"
 	"net"
 	"time"
@@ -21,6 +22,8 @@ type Options struct {
 	Store objstore.Store
 	// Listen makes the listeners. Nil is net.Listen.
 	Listen func(network, address string) (net.Listener, error)
+	// Dial connects to another broker. Nil: TCP.
+	Dial func(ctx context.Context, address string) (net.Conn, error)
 	// Now is the wall clock by which the controller counts the ages of objects. Nil is time.Now.
 	Now func() time.Time
 	// Hostname is this machine's name, advertised where the broker listens on all interfaces; empty is "localhost".

@@ -35,6 +35,9 @@ const (
 	sweepPage = 1000 // keys looked at between two pauses: a page of a listing
 	// sweepFirst is the part of the interval after which a controller sweeps first: the role may change hands more often than once an interval.
 	sweepFirst = 10
+	// sweepsAtRest is how many sweeps in a row may find nothing while the metadata stay as they are until no more are made: nobody puts anything then that could
+	// be an orphan, and a put that was under way when they last changed has long come to its end. An idle cluster asks its bucket for nothing.
+	sweepsAtRest = 2
 )
 
 // Swept is what a sweep did.
@@ -53,6 +56,7 @@ func (s Swept) Removed() int { return s.Objects + s.Slots + s.Snapshots + s.Prob
 // sweeping sweeps now and then, until the controller ends.
 func (c *Controller) sweeping() {
 	wait := c.opt.SweepEvery / sweepFirst
+	var rest restful
 	for {
 		select {
 		case <-time.After(wait):
@@ -60,8 +64,12 @@ func (c *Controller) sweeping() {
 			return
 		}
 		wait = c.opt.SweepEvery
-		began := time.Now()
+		began, pos := time.Now(), c.Image().Pos()
+		if rest.rests(pos) {
+			continue
+		}
 		s, err := c.Sweep(c.life)
+		rest.swept(pos, err == nil && s.Removed() == 0)
 		switch {
 		case c.life.Err() != nil:
 			return
@@ -71,6 +79,23 @@ func (c *Controller) sweeping() {
 			c.opt.Logger.Info("removed orphans", "objects", s.Objects, "slots", s.Slots, "snapshots", s.Snapshots, "probes", s.Probes,
 				"temporary", s.Temporary, "keys", s.Keys, "took", time.Since(began).Round(time.Millisecond))
 		}
+	}
+}
+
+// restful knows when to sweep no more.
+type restful struct {
+	pos   base.MetaPos // of the image that the last sweep began with
+	clean int          // sweeps in a row that began with it and found nothing
+}
+
+func (r *restful) rests(pos base.MetaPos) bool { return pos == r.pos && r.clean >= sweepsAtRest }
+
+func (r *restful) swept(pos base.MetaPos, clean bool) {
+	if pos != r.pos || !clean {
+		r.pos, r.clean = pos, 0
+	}
+	if clean {
+		r.clean++
 	}
 }
 

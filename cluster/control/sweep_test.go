@@ -411,3 +411,20 @@ func TestSweepsByItself(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestSweepsRest: when the metadata stay as they are, two sweeps that find nothing are the last; a change begins anew.
+func TestSweepsRest(t *testing.T) {
+	var r restful
+	for i, step := range []struct {
+		pos   base.MetaPos
+		clean bool
+		sweep bool // it does
+	}{{1, true, true}, {2, true, true}, {2, false, true}, {2, true, true}, {2, true, true}, {2, true, false}, {3, true, true}, {3, true, true}, {3, false, false}} {
+		if rests := r.rests(step.pos); rests == step.sweep {
+			t.Fatalf("step %d: rests %v", i, rests)
+		}
+		if step.sweep {
+			r.swept(step.pos, step.clean)
+		}
+	}
+}

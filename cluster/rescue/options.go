@@ -22,7 +22,7 @@ type Options struct {
 	// WAL gives what is needed to reach the WALs of others: cluster, memory pool, the store of class s3, logger. It is called for each job.
 	WAL func() wal.Options
 
-	SOBytes  int64 // a stream with so many bytes in a piece gets an object of its own; 8 MiB
+	SOBytes  int64 // a stream with so many bytes in a piece gets an object of its own; 64 MiB
 	Parallel int   // rescues at a time; 4
 	// Memory is what the pieces of all rescues together take, in bytes; 128 MiB, at least 16 MiB. Reading ahead takes up to 32 MiB more for each rescue of
 	// a WAL of class s3, and 1 MiB for others.

@@ -55,6 +55,21 @@ func (l Log) DeleteBelow(ctx context.Context, epoch, from, to uint64) error {
 	return nil
 }
 
+// DeleteOwn deletes the slots [from, to) but slot 0, without looking: all of them hold data and are below the committed trim, as the writer knows of slots that
+// were acknowledged to it. It is idempotent, and costs one request for every thousand slots.
+func (l Log) DeleteOwn(ctx context.Context, epoch, from, to uint64) error {
+	var batch []string
+	for slot := max(from, 1); slot < to; slot++ {
+		if batch = append(batch, l.Key(epoch, slot)); len(batch) == deleteBatch || slot == to-1 {
+			if err := l.Store.Delete(ctx, batch...); err != nil {
+				return fmt.Errorf("trim: %w", err)
+			}
+			batch = batch[:0]
+		}
+	}
+	return nil
+}
+
 // slotOf is the inverse of Key for the given epoch.
 func (l Log) slotOf(epoch uint64, key string) (uint64, bool) {
 	hex, ok := strings.CutPrefix(key, l.EpochPrefix(epoch))

@@ -23,7 +23,7 @@ type Options struct {
 	BlockCacheBytes int64         // memory for what was read from the bucket; 128 MiB
 	UploadBytes     int64         // upload when so much waits; 500 MiB, and at most a third of WALCacheBytes
 	UploadEvery     time.Duration // upload when something has waited so long; 60 s
-	SOBytes         int64         // a stream with so much in an upload gets an object of its own; 8 MiB
+	SOBytes         int64         // a stream with so much in an upload gets an object of its own; 64 MiB
 	Uploads         int           // uploads under way at a time; 3
 
 	pauseMin time.Duration // tests: the first pause before a retry
@@ -36,6 +36,8 @@ type Options struct {
 
 // Bounds that are not settings.
 const (
+	soBytes          = 64 << 20               // a stream with less in an upload shares an object; one with more gets its own, and the upload costs a put more
+	soMin            = 1 << 20                // a stream that would have the shared object to itself gets it as its own from so many bytes on
 	putsPerUpload    = 4                      // objects of one upload that are put at a time
 	retryMin         = 100 * time.Millisecond // first pause after a failed request of an upload; doubled, with jitter
 	retryMax         = 15 * time.Second       // longest pause
@@ -66,7 +68,7 @@ func (o Options) withDefaults() Options {
 	set(&o.WALCacheBytes, 256<<20)
 	set(&o.BlockCacheBytes, 128<<20)
 	set(&o.UploadBytes, 500<<20)
-	set(&o.SOBytes, 8<<20)
+	set(&o.SOBytes, soBytes)
 	o.UploadBytes = min(o.UploadBytes, o.WALCacheBytes/3)
 	if o.UploadEvery <= 0 {
 		o.UploadEvery = time.Minute

@@ -22,7 +22,7 @@ type RescueOptions struct {
 
 	UploadBytes int64 // memory of one piece; 16 MiB
 	InFlight    int   // pieces at a time: one that is being read, the others on their way to the bucket; 4
-	SOBytes     int64 // 8 MiB
+	SOBytes     int64 // 64 MiB
 	// Skip reports that a record need not be uploaded: its stream is committed beyond it, or deleted. nil: upload all; the commit sorts
 	// it out. It must be read from an image at or after the fence.
 	Skip func(id base.StreamID, epoch base.StreamEpoch, r base.OffsetRange) bool
@@ -44,7 +44,7 @@ func (o RescueOptions) withDefaults() RescueOptions {
 		o.InFlight = 4
 	}
 	if o.SOBytes <= 0 {
-		o.SOBytes = 8 << 20
+		o.SOBytes = soBytes
 	}
 	if o.pauseMin <= 0 {
 		o.pauseMin = retryMin

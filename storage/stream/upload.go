@@ -62,12 +62,17 @@ type uploader struct {
 func (up *uploader) plan(u *upload, skip func(*wal.Record) bool) {
 	groups, order := group(u.blocks, skip)
 	var set *object.Writer
-	records, bytes := 0, int64(0)
+	streams, records, bytes := 0, 0, int64(0)
 	for _, g := range groups {
 		if g.bytes < up.soBytes {
+			streams++
 			records += g.count
 			bytes += g.bytes
 		}
+	}
+	kind := SSO
+	if streams == 1 && bytes >= soMin {
+		kind = SO
 	}
 	for _, g := range groups {
 		w := set
@@ -77,7 +82,7 @@ func (up *uploader) plan(u *upload, skip func(*wal.Record) bool) {
 		} else if set == nil {
 			w = object.NewWriter(records, bytes)
 			set = w
-			u.parts = append(u.parts, part{kind: SSO, writer: w})
+			u.parts = append(u.parts, part{kind: kind, writer: w})
 		}
 		for _, r := range order[g.first : g.first+g.count] {
 			w.Add((*object.Record)(r.record), r.block.Buf.B)
@@ -159,9 +164,12 @@ func (up *uploader) prepare(ctx context.Context, u *upload) error {
 	return up.retry(ctx, "prepare objects", func() (err error) {
 		ids := up.reserve.take(len(u.parts))
 		if ids == nil {
-			if ids, err = up.catalog.PrepareObjects(ctx, len(u.parts)); err != nil {
+			n := len(u.parts)
+			if ids, err = up.catalog.PrepareObjects(ctx, n+up.reserve.more()); err != nil {
 				return err
 			}
+			up.reserve.put(ids[n:])
+			ids = ids[:n]
 		}
 		for i := range u.parts {
 			u.parts[i].id, u.parts[i].size = ids[i], 0

@@ -72,12 +72,12 @@ func RecorderOf(ctx context.Context) Recorder {
 }
 
 // How a body is cut for stores that take large ones in parts. Every request costs as much as any other, whatever it carries, so bodies go up
-// whole as long as one connection is quick enough for them, and parts are as large as repeating one in vain may cost.
+// whole as long as one connection is quick enough for them (uploads are put side by side anyway), and parts are as large as repeating one may cost.
 const (
-	WholeMax   = 32 << 20 // a body up to this goes up by one request
-	partsUsual = 4        // as many as are sent at a time
-	partMin    = 16 << 20
-	partMax    = 64 << 20
+	WholeMax   = 128 << 20 // a body up to this goes up by one request
+	partsUsual = 4         // as many as are sent at a time
+	partMin    = 64 << 20
+	partMax    = 128 << 20
 	partsLimit = 10_000 // S3's
 )
 

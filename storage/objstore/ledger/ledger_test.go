@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -48,19 +49,23 @@ func want(t *testing.T, p ledger.Period, want map[string]float64) {
 	}
 }
 
+// pit keeps nothing.
+type pit struct{ driver.Store }
+
+func (pit) Put(context.Context, string, [][]byte, driver.PutOptions) error { return nil }
+
 // TestWhatS3WouldBeAsked: calls of a store that reports nothing are counted as the requests that S3 would get.
 func TestWhatS3WouldBeAsked(t *testing.T) {
 	l := ledger.New(ledger.Options{})
-	s := l.Wrap("bucket", mem.New())
+	s := l.Wrap("bucket", pit{mem.New()})
 	ctx := driver.WithPurpose(t.Context(), driver.PurposeUpload)
-	_, each := driver.Parts(100 << 20)
-	for _, size := range []int64{0, 1, driver.WholeMax, driver.WholeMax + 1, 100 << 20} {
-		if err := s.Put(ctx, fmt.Sprint("o/", size), [][]byte{make([]byte, size)}, driver.PutOptions{IfAbsent: true}); err != nil {
+	mib := make([]byte, 1<<20)
+	for _, n := range []int{0, 1, driver.WholeMax >> 20, driver.WholeMax>>20 + 1, 300} { // the last two in 64 MiB and in 75 MiB
+		if err := s.Put(ctx, "o", slices.Repeat([][]byte{mib}, n), driver.PutOptions{IfAbsent: true}); err != nil {
 			t.Fatal(err)
 		}
 	}
-	parts := float64(3 + (100<<20+each-1)/each)
-	want(t, l.Report().Total, map[string]float64{"put": 3, "stat": 2, "create": 2, "complete": 2, "part": parts})
+	want(t, l.Report().Total, map[string]float64{"put": 3, "stat": 2, "create": 2, "complete": 2, "part": 3 + 4})
 
 	l = ledger.New(ledger.Options{})
 	s = l.Wrap("bucket", mem.New())

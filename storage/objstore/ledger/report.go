@@ -129,6 +129,17 @@ func subtract(now, before []Row) []Row {
 	return out
 }
 
+// Since returns what was counted in p and not yet in an earlier period of the same ledger.
+func (p Period) Since(o Period) Period {
+	out := Period{Seconds: p.Seconds - o.Seconds, Rows: subtract(p.Rows, o.Rows), Ingested: map[string]int64{}}
+	for topic, n := range p.Ingested {
+		if n -= o.Ingested[topic]; n > 0 {
+			out.Ingested[topic] = n
+		}
+	}
+	return out
+}
+
 // Merge sums up periods of several processes. Its seconds are those of the longest.
 func Merge(periods ...Period) Period {
 	sums := map[rowKey]*Row{}

@@ -32,6 +32,7 @@ func open(t *testing.T, handler http.HandlerFunc) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Cut(testWhole, testPart)
 	return s
 }
 
@@ -113,6 +114,7 @@ func TestAnInterruptedPutIsUndetermined(t *testing.T) {
 		<-release
 	})
 	defer close(release)
+	s.parts = driver.Parts
 	body := make([]byte, 12<<20)
 	err := s.Put(ctx, "k", [][]byte{body}, driver.PutOptions{IfAbsent: true})
 	clear(body)
@@ -251,11 +253,10 @@ func TestUploadInParts(t *testing.T) {
 			p := &parts{sizes: map[string]int{}, complete: c.complete}
 			p.failures.Store(c.failures)
 			s := open(t, p.ServeHTTP)
-			body := make([]byte, driver.WholeMax+5)
-			_, partBytes := driver.Parts(int64(len(body)))
+			body := make([]byte, 2*testPart+5)
 			err := s.Put(t.Context(), "k", [][]byte{body[:100], body[100:]}, driver.PutOptions{IfAbsent: true})
 			if c.want == base.Unknown {
-				if err != nil || p.aborted.Load() != 0 || p.ifNone != "*" || fmt.Sprint(p.sizes) != fmt.Sprintf("map[1:%d 2:%d 3:5]", partBytes, partBytes) {
+				if err != nil || p.aborted.Load() != 0 || p.ifNone != "*" || fmt.Sprint(p.sizes) != fmt.Sprintf("map[1:%d 2:%d 3:5]", testPart, testPart) {
 					t.Fatalf("%v, parts %v", err, p.sizes)
 				}
 			} else if !base.IsKind(err, c.want) || p.aborted.Load() != 1 {

@@ -26,6 +26,7 @@ func openWith(t *testing.T, options string, handler http.HandlerFunc) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.Cut(testWhole, testPart)
 	return s
 }
 
@@ -71,7 +72,7 @@ func TestOptionsOfPuts(t *testing.T) {
 		if err := s.Put(t.Context(), "small", [][]byte{[]byte("x")}, opt); err != nil {
 			t.Fatal(err)
 		}
-		if err := s.Put(t.Context(), "large", [][]byte{make([]byte, driver.WholeMax+1)}, opt); err != nil {
+		if err := s.Put(t.Context(), "large", [][]byte{make([]byte, testWhole+1)}, opt); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := s.Get(t.Context(), "small", 0, -1, nil); err != nil {

@@ -23,7 +23,7 @@ func (s *Store) Put(ctx context.Context, key string, body [][]byte, opt driver.P
 	if err := request.Begin(ctx, key); err != nil {
 		return err
 	}
-	if count, _ := driver.Parts(driver.BodySize(body)); count > 0 {
+	if count, _ := s.parts(driver.BodySize(body)); count > 0 {
 		return s.putParts(ctx, key, body, opt)
 	}
 	in := &awss3.PutObjectInput{
@@ -100,7 +100,7 @@ func (s *Store) createUpload(ctx context.Context, key string, opt driver.PutOpti
 
 func (s *Store) uploadParts(ctx context.Context, key string, id *string, body [][]byte) ([]types.CompletedPart, error) {
 	size := driver.BodySize(body)
-	count, each := driver.Parts(size)
+	count, each := s.parts(size)
 	parts := make([]types.CompletedPart, count)
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(partsInFlight)

@@ -59,8 +59,8 @@ func TestEveryRequestIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	big := make([]byte, driver.WholeMax+5)
-	count, _ := driver.Parts(int64(len(big)))
+	big := make([]byte, 2*testPart+5)
+	const count = 3
 	check(s.Put(ctx, "big", [][]byte{big}, driver.PutOptions{IfAbsent: true}))
 	check(s.Put(ctx, "small", [][]byte{[]byte("abc")}, driver.PutOptions{}))
 	_, err := s.Get(ctx, "k", 0, -1, nil)

@@ -40,6 +40,7 @@ type Store struct {
 	storageClass types.StorageClass         // of cold objects; empty: as the others
 	// unordered is set for directory buckets (S3 Express), which list in no order and know no start-after.
 	unordered bool
+	parts     func(size int64) (count int, each int64) // driver.Parts
 }
 
 var _ driver.Store = (*Store)(nil)
@@ -89,7 +90,7 @@ func newStore(cfg aws.Config, s settings) *Store {
 		o.DisableLogOutputChecksumValidationSkipped = true
 		o.APIOptions = append(slices.Clip(o.APIOptions), record)
 	})
-	st := &Store{client: client, bucket: s.bucket, prefix: s.prefix, url: s.url, timeout: s.timeout, unordered: s.express(),
+	st := &Store{client: client, bucket: s.bucket, prefix: s.prefix, url: s.url, timeout: s.timeout, unordered: s.express(), parts: driver.Parts,
 		sse: types.ServerSideEncryption(s.sse), storageClass: types.StorageClass(s.storageClass)}
 	if s.kmsKey != "" {
 		st.kmsKey = &s.kmsKey

@@ -138,6 +138,10 @@ func (q *Queue) wakeLocked() bool {
 	return true
 }
 
+// arenaRest is the part of a full block that the rest of an arena must have for another block to begin in it. A block ends where its arena does, so in what a
+// full block leaves over there would be room for a record or two, and the next write would be of those.
+const arenaRest = 8
+
 // openForLocked returns a block that has room for n bytes.
 func (q *Queue) openForLocked(n int) *Batch {
 	if b := q.mu.open; b != nil {
@@ -148,7 +152,7 @@ func (q *Queue) openForLocked(n int) *Batch {
 		q.mu.filled = true
 	}
 	b := q.newBatchLocked()
-	need := block.Pad(sizeOf(n, 1))
+	need := max(block.Pad(sizeOf(n, 1)), q.opt.BlockBytes/arenaRest)
 	if q.mu.arena == nil || len(q.mu.arena.B)-q.mu.arenaAt < need {
 		b.waste = q.switchArenaLocked(need)
 	}

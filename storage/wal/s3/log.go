@@ -162,7 +162,7 @@ func (l *Log) Trim(ctx context.Context, to base.WALPos) error {
 		return nil
 	}
 	ctx = driver.WithPurpose(ctx, driver.PurposeDelete)
-	err := l.slots.DeleteBelow(ctx, l.epoch, uint64(from), uint64(to))
+	err := l.slots.DeleteOwn(ctx, l.epoch, uint64(from), uint64(to))
 	if err == nil {
 		err = l.deleteLate(ctx, uint64(from))
 	}

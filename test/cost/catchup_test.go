@@ -1,0 +1,57 @@
+package cost
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/storage/objstore/driver"
+	"sluice/storage/objstore/ledger"
+)
+
+// catchUp writes bytes to a topic, starts the broker anew, so that its caches are empty, and reads everything with one consumer. It returns what the reading
+// made the broker ask for.
+func catchUp(t *testing.T, l load, bytes int, settings []string) (p ledger.Period) {
+	t.Helper()
+	run(t, 1, settings, func(w *world) {
+		cl := w.client(kgo.ProducerLinger(0), kgo.MaxBufferedRecords(1<<20))
+		w.createTopic(cl, l.topic, l.partitions)
+		records := w.produce(cl, l, 0, time.Duration(bytes/l.perSecond)*time.Second)
+		cl.Close()
+		w.restart()
+		before := w.counted()
+		cl = w.client(kgo.ConsumeTopics(l.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(50<<20), kgo.FetchMaxPartitionBytes(8<<20))
+		defer cl.Close()
+		for n := 0; n < records; {
+			f := cl.PollFetches(w.t.Context())
+			if err := f.Err(); err != nil {
+				t.Fatal(err)
+			}
+			n += f.NumRecords()
+		}
+		p = w.counted().Since(before)
+	})
+	return p
+}
+
+// TestCatchUpReads: catching up takes at most 1.1 GETs for every 4 MiB, indexes included, where a partition has so much in a row.
+func TestCatchUpReads(t *testing.T) {
+	sizes := []int{1}
+	bytes := 200 * mb
+	if full {
+		sizes, bytes = []int{1, 4, 16, 100, 1000}, 1000*mb
+	}
+	for _, n := range sizes {
+		t.Run(fmt.Sprint(n), func(t *testing.T) {
+			p := catchUp(t, load{"t", n, 65536, 20 * mb}, bytes, settings(t, "file", "512MiB"))
+			reads := []driver.Purpose{driver.PurposeRead, driver.PurposeReadAhead}
+			gets := p.Requests(reads) / (float64(bytes) / (4 << 20))
+			t.Logf("%d partitions: %.3f GETs per 4 MiB; %v", n, gets, lines(p))
+			if n == 1 && gets > 1.1 {
+				t.Errorf("%.3f GETs per 4 MiB", gets)
+			}
+		})
+	}
+}
