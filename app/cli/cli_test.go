@@ -52,7 +52,7 @@ func TestWrongInputSaysWhatWouldBeRight(t *testing.T) {
 	}{
 		{"strat", `did you mean "start"? (see sluice --help)`},
 		{"start --listen here", "setting listen = \"here\" (flag --listen): it is no HOST:PORT; want HOST:PORT"},
-		{"start --bucket gs://b", "unknown scheme \"gs\"; want file://DIR or s3://BUCKET/PREFIX"},
+		{"start --bucket ftp://b", "unknown scheme \"ftp\"; want file://DIR, s3://BUCKET/PREFIX"},
 		{"start --wal /tmp/x", "it has no scheme; want file://DIR"},
 		{"start --memory 1MB", "it is too small; the smallest is 64MiB"},
 		{"start --set nonsense", "--set nonsense: want NAME=VALUE"},
