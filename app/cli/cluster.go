@@ -64,13 +64,29 @@ func controllerName(c admin.ControllerView) string {
 func (c *clusterDescribeCmd) nodes(p *Process, v *admin.ClusterView) error {
 	return table(p.Stdout, "NODE NAME ZONE STATE EPOCH LEADS SINCE ENDPOINTS WAL", func(row func(...any)) {
 		for _, n := range v.Nodes {
-			wal := n.WAL
-			if n.WALLocal {
-				wal += " (local)"
-			}
-			row(n.ID, orDash(n.Name), orDash(n.Zone), n.State, n.Epoch, n.Led, when(n.Registered), endpoints(n), wal)
+			row(n.ID, orDash(n.Name), orDash(n.Zone), n.State, n.Epoch, n.Led, when(n.Registered), endpoints(n), wals(n))
 		}
 	})
+}
+
+// wals shows the volumes of a node, with what is special about them.
+func wals(n admin.NodeView) string {
+	var all []string
+	for _, w := range n.WALs {
+		var notes []string
+		if w.Local {
+			notes = append(notes, "local")
+		}
+		if w.State != "active" {
+			notes = append(notes, w.State)
+		}
+		text := w.URL
+		if len(notes) > 0 {
+			text += " (" + strings.Join(notes, ", ") + ")"
+		}
+		all = append(all, text)
+	}
+	return strings.Join(all, ", ")
 }
 
 func (c *clusterDescribeCmd) rescues(p *Process, v *admin.ClusterView) error {

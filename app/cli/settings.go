@@ -32,6 +32,10 @@ func newSettingFlags() settingFlags {
 			fields = append(fields, reflect.StructField{Name: fieldName(i), Type: reflect.TypeFor[*bool](), Tag: reflect.StructTag(tag)})
 			continue
 		}
+		if s.Many {
+			fields = append(fields, reflect.StructField{Name: fieldName(i), Type: reflect.TypeFor[[]string](), Tag: reflect.StructTag(tag)})
+			continue
+		}
 		fields = append(fields, reflect.StructField{Name: fieldName(i), Type: reflect.TypeFor[*string](), Tag: reflect.StructTag(tag)})
 	}
 	return settingFlags{Plugins: kong.Plugins{reflect.New(reflect.StructOf(fields)).Interface()}}
@@ -76,7 +80,9 @@ func (f *settingFlags) values() ([]config.Value, error) {
 	given := reflect.ValueOf(f.Plugins[0]).Elem()
 	for i, s := range config.Settings() {
 		v := given.Field(i)
-		if !v.IsNil() {
+		if many, ok := v.Interface().([]string); ok && many != nil {
+			out = append(out, config.Value{Name: s.Name, Text: strings.Join(many, ","), From: "flag --" + s.Flag()})
+		} else if !ok && !v.IsNil() {
 			out = append(out, config.Value{Name: s.Name, Text: fmt.Sprint(v.Elem().Interface()), From: "flag --" + s.Flag()})
 		}
 	}

@@ -36,7 +36,7 @@ func (c *cluster) another() *Node {
 
 func crash(n *Node) {
 	n.fail(base.Errorf(base.Failed, "crashed by the test"))
-	n.engine.Abandon()
+	n.volumes.set.Abandon()
 	n.abandon()
 }
 
@@ -183,7 +183,7 @@ func TestClocksYearsApart(t *testing.T) {
 		}
 		c.produce(producer, "timeless", round*200+100, 100)
 		for _, n := range nodes { // puts are committed, late or anew
-			if err := n.engine.Flush(c.ctx()); err != nil {
+			if err := n.volumes.open[0].engine.Flush(c.ctx()); err != nil {
 				t.Fatal(err)
 			}
 		}

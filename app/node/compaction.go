@@ -27,7 +27,7 @@ func (n *Node) startCompaction() {
 // compactionRate is what compaction of objects and of keys may transfer together. It is asked for while the node starts only.
 func (n *Node) compactionRate() *compact.Bandwidth {
 	if n.rate == nil {
-		n.rate = compact.NewBandwidth(int64(n.opt.Config.CompactRate), n.engine.Busy)
+		n.rate = compact.NewBandwidth(int64(n.opt.Config.CompactRate), n.volumes.set.Busy)
 	}
 	return n.rate
 }

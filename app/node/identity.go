@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"sluice/base"
 	"sluice/storage/wal"
@@ -29,63 +30,83 @@ type identityFile struct {
 
 const identityName = "node.json"
 
-// readIdentity finds out who this node was. formatted says that the WAL directory is ready for use.
-func readIdentity(ctx context.Context, data, walURL string) (id identity, formatted bool, err error) {
-	header, err := wal.Identify(ctx, walURL)
-	switch {
-	case base.IsKind(err, base.NotFound):
-	case err != nil:
-		return nobody, false, err
-	default:
-		formatted = true
-		if ownWAL(walURL) {
-			return identity{header.Cluster, header.Node}, true, nil
+// readIdentity finds out who this node was, from the first of its WALs that says it.
+func readIdentity(ctx context.Context, data string, wals []string) (id identity, err error) {
+	id = nobody
+	for _, url := range wals {
+		header, err := wal.Identify(ctx, url)
+		switch {
+		case base.IsKind(err, base.NotFound):
+			continue
+		case err != nil:
+			return nobody, err
+		case !id.Cluster.IsZero() && header.Cluster != id.Cluster:
+			return nobody, base.Errorf(base.Invalid, "the WAL directory %s belongs to cluster %s, but another one of this node to cluster %s", url, header.Cluster, id.Cluster)
+		case ownWAL(url) && id.Node != base.NoNode && header.Node != id.Node:
+			return nobody, base.Errorf(base.Invalid, "the WAL directory %s belongs to node %v, but another one of this node to node %v", url, header.Node, id.Node)
+		}
+		if id.Cluster = header.Cluster; ownWAL(url) {
+			id.Node = header.Node
 		}
 	}
-	if ownWAL(walURL) || data == "" {
-		return nobody, formatted, nil
+	if id.Node != base.NoNode || data == "" || !slices.ContainsFunc(wals, func(url string) bool { return !ownWAL(url) }) {
+		return id, nil
 	}
+	return readIdentityFile(data, id.Cluster)
+}
+
+// readIdentityFile reads node.json; its cluster must be the one given, unless that is zero.
+func readIdentityFile(data string, cluster base.UUID) (identity, error) {
 	b, err := os.ReadFile(filepath.Join(data, identityName))
 	if errors.Is(err, os.ErrNotExist) {
-		if formatted {
-			return identity{header.Cluster, base.NoNode}, true, nil
-		}
-		return nobody, false, nil
+		return identity{cluster, base.NoNode}, nil
 	}
 	if err != nil {
-		return nobody, false, base.Errorf(base.Invalid, "data directory: %w", err)
+		return nobody, base.Errorf(base.Invalid, "data directory: %w", err)
 	}
 	var f identityFile
 	if err := json.Unmarshal(b, &f); err != nil {
-		return nobody, false, base.Errorf(base.Corrupt, "%s: %w; remove the file to start as a new node", filepath.Join(data, identityName), err)
+		return nobody, base.Errorf(base.Corrupt, "%s: %w; remove the file to start as a new node", filepath.Join(data, identityName), err)
 	}
-	cluster, err := base.ParseUUID(f.Cluster)
+	own, err := base.ParseUUID(f.Cluster)
 	if err != nil {
-		return nobody, false, base.Errorf(base.Corrupt, "%s: %w; remove the file to start as a new node", filepath.Join(data, identityName), err)
+		return nobody, base.Errorf(base.Corrupt, "%s: %w; remove the file to start as a new node", filepath.Join(data, identityName), err)
 	}
-	if formatted && header.Cluster != cluster {
-		return nobody, false, base.Errorf(base.Invalid, "the WAL directory %s belongs to cluster %s, but the data directory %s to %s", walURL, header.Cluster, data, cluster)
+	if !cluster.IsZero() && cluster != own {
+		return nobody, base.Errorf(base.Invalid, "the WAL directory belongs to cluster %s, but the data directory %s to %s", cluster, data, own)
 	}
-	return identity{cluster, base.NodeID(f.Node)}, formatted, nil
+	return identity{own, base.NodeID(f.Node)}, nil
 }
 
-// writeIdentity records who this node is now, before it has anything in its WAL.
-func writeIdentity(ctx context.Context, data, walURL string, formatted bool, id identity, incarnation base.UUID) error {
+// prepareWAL makes a WAL's directory ready for use by this node, which then is the one that may claim its id.
+func prepareWAL(ctx context.Context, url string, id identity, incarnation base.UUID) error {
 	header := wal.Identity{Cluster: id.Cluster, Node: base.NoNode}
-	if ownWAL(walURL) {
+	if ownWAL(url) {
 		header.Node, header.Incarnation = id.Node, incarnation
 	}
+	was, err := wal.Identify(ctx, url)
 	switch {
-	case !formatted:
-		if err := wal.Format(ctx, walURL, header); err != nil && !base.IsKind(err, base.Exists) {
-			return err
+	case base.IsKind(err, base.NotFound):
+		if err = wal.Format(ctx, url, header); base.IsKind(err, base.Exists) {
+			err = nil
 		}
-	case ownWAL(walURL):
-		if err := wal.SetIdentity(ctx, walURL, header); err != nil {
-			return err
-		}
+		return err
+	case err != nil:
+		return err
+	case was.Cluster != id.Cluster:
+		return base.Errorf(base.Invalid, "it belongs to cluster %s", was.Cluster)
+	case !ownWAL(url):
+		return nil
 	}
-	if ownWAL(walURL) || data == "" {
+	return wal.SetIdentity(ctx, url, header)
+}
+
+// writeIdentity records who this node is now, before it has anything in its WALs.
+func writeIdentity(ctx context.Context, data string, wals []string, id identity, incarnation base.UUID) error {
+	if err := prepareWAL(ctx, wals[0], id, incarnation); err != nil {
+		return err
+	}
+	if data == "" || !slices.ContainsFunc(wals, func(url string) bool { return !ownWAL(url) }) {
 		return nil
 	}
 	b, err := json.Marshal(identityFile{Cluster: id.Cluster.String(), Node: int32(id.Node)})

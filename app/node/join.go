@@ -53,7 +53,7 @@ func (n *Node) listenPeer(host string) (err error) {
 
 // join makes this process a member of the cluster and gets an epoch for this node.
 func (n *Node) join(ctx context.Context) error {
-	was, formatted, err := readIdentity(ctx, n.dataDir(), n.places.wal)
+	was, err := readIdentity(ctx, n.dataDir(), n.places.wals)
 	if err != nil {
 		return err
 	}
@@ -80,17 +80,16 @@ func (n *Node) join(ctx context.Context) error {
 		was.Node = base.NoNode
 	}
 	n.member.Serve(n.peerLn)
-	incarnation := base.NewUUID()
 	n.self, err = n.member.Register(ctx, &meta.Register{
-		Incarnation: incarnation, Reclaim: was.Node, Name: n.name(), Zone: n.opt.Config.Zone,
-		Endpoints: []meta.Endpoint{n.endpoint, n.peerEndpoint}, WAL: n.places.wal,
+		Incarnation: n.incarnation, Reclaim: was.Node, Name: n.name(), Zone: n.opt.Config.Zone,
+		Endpoints: []meta.Endpoint{n.endpoint, n.peerEndpoint}, WAL: n.places.wals[0],
 	})
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	err = writeIdentity(ctx, n.dataDir(), n.places.wal, formatted, identity{cluster, n.self.ID}, incarnation)
+	err = writeIdentity(ctx, n.dataDir(), n.places.wals, identity{cluster, n.self.ID}, n.incarnation)
 	if err != nil {
-		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wal, n.self.ID, err)
+		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wals[0], n.self.ID, err)
 	}
 	if n.admin != nil {
 		n.admin.Attach(admin.Cluster{Node: n.self.ID, Control: n.member, Transfer: n.member.Transfer, Cost: n.cost, Compact: n.compactNow, Logger: n.log})

@@ -7,6 +7,7 @@ import (
 	"iter"
 	"log/slog"
 	"net"
+	"slices"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -33,7 +34,6 @@ import (
 	"sluice/storage/objstore"
 	"sluice/storage/objstore/ledger"
 	"sluice/storage/objstore/retry"
-	"sluice/storage/stream"
 	"sluice/storage/wal"
 )
 
@@ -57,8 +57,6 @@ type Node struct {
 	self    meta.NodeRef
 	rescues atomic.Pointer[rescue.Worker]
 	meter   atomic.Pointer[load.Meter]
-	wal     wal.Log
-	engine  *stream.Engine
 	lead    *lead.Leader
 	groups  *group.Coordinator
 	cleaner *clean.Cleaner
@@ -69,6 +67,10 @@ type Node struct {
 	unwatch func() // of the image
 
 	compactor *clean.Compactor // of keys; nil: log.cleaner.enable is off
+
+	incarnation    base.UUID
+	volumes        volumes
+	unwatchVolumes func() // ends the loop that removes what is drained
 
 	walStores struct {
 		sync.Mutex
@@ -86,7 +88,7 @@ type Node struct {
 // Start starts a broker and returns when it serves clients. ctx bounds the start only. Errors of kind Invalid are the
 // configuration's fault and say what would be right. After an error nothing of the broker runs.
 func Start(ctx context.Context, opt Options) (*Node, error) {
-	n := &Node{opt: opt, log: opt.Logger, failed: make(chan struct{}), release: func() {}}
+	n := &Node{opt: opt, log: opt.Logger, incarnation: base.NewUUID(), failed: make(chan struct{}), release: func() {}}
 	if n.log == nil {
 		n.log = slog.New(slog.DiscardHandler)
 	}
@@ -113,7 +115,7 @@ func (n *Node) start(ctx context.Context) error {
 		do   func(context.Context) error
 	}{
 		{"listen", n.listen}, {"open the bucket", n.openStore}, {"join the cluster", n.join}, {"recover", n.recover},
-		{"open the WAL", n.openWAL}, {"serve", n.serve},
+		{"open the WAL", n.openWALs}, {"serve", n.serve},
 	} {
 		began := time.Now()
 		if err := step.do(ctx); err != nil {
@@ -165,7 +167,7 @@ func (n *Node) listen(context.Context) (err error) {
 
 // dataDir is the directory for what is kept on this machine, empty if nothing is.
 func (n *Node) dataDir() string {
-	if scheme(n.places.bucket) == "mem" && scheme(n.places.wal) != "file" { // a test
+	if scheme(n.places.bucket) == "mem" && !slices.ContainsFunc(n.places.wals, func(url string) bool { return scheme(url) == "file" }) { // a test
 		return ""
 	}
 	return n.opt.Config.Data
@@ -194,18 +196,17 @@ func (n *Node) openStore(ctx context.Context) (err error) {
 	return n.openWALStore(ctx)
 }
 
-// openWALStore opens and probes the store that the WAL has to itself, if it has one.
+// openWALStore opens and probes the stores that WALs have to themselves.
 func (n *Node) openWALStore(ctx context.Context) error {
 	n.walStores.known = map[string]objstore.Store{}
-	url := n.places.walStore()
-	if url == "" {
-		return nil
-	}
-	store, err := n.open(ctx, "store of the WAL", url, "wal", nil, n.repeatWAL())
-	if err == nil {
+	for _, url := range n.places.walStores() {
+		store, err := n.open(ctx, "store of the WAL", url, "wal", nil, n.repeatWAL())
+		if err != nil {
+			return err
+		}
 		n.walStores.known[url] = store
 	}
-	return err
+	return nil
 }
 
 // repeatWAL says how requests to stores that hold only WALs are repeated and counted.
@@ -267,46 +268,24 @@ func (n *Node) walOptions() wal.Options {
 	return wal.Options{Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, OpenStore: n.walStore, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
 }
 
-// openWAL makes the WAL of the new epoch and the engine on it.
-func (n *Node) openWAL(ctx context.Context) (err error) {
-	c, mem := n.opt.Config, n.opt.Memory
-	if err := wal.Probe(ctx, n.places.wal, n.walOptions()); err != nil {
-		return fmt.Errorf("WAL %s: %w", n.places.wal, err)
-	}
-	n.engine = stream.New(stream.Options{
-		Cluster: n.member.Image().ClusterID(), Node: stream.NodeRef(n.self), Store: n.store,
-		Catalog: control.NewCatalog(n.member, stream.NodeRef(n.self)), Pool: &n.pool,
-		WALCacheBytes: int64(mem.WALCache), BlockCacheBytes: int64(mem.Blocks),
-		UploadBytes: int64(mem.Upload), UploadEvery: c.UploadInterval, SOBytes: int64(c.StreamObjectBytes),
-		OnFailed: n.fail, Logger: n.log, Registerer: n.opt.Registry,
-	})
-	opt := n.walOptions()
-	opt.Node, opt.Epoch = n.self.ID, n.self.Epoch
-	opt.OnBlock, opt.OnRoom, opt.OnFailed, opt.Registerer = n.engine.OnBlock, n.engine.OnRoom, n.fail, n.opt.Registry
-	if n.wal, err = wal.Create(ctx, n.places.wal, opt); err != nil {
-		return fmt.Errorf("WAL %s: %w", n.places.wal, err)
-	}
-	n.engine.Start(n.wal)
-	return nil
-}
-
 // serve opens the partitions and then accepts connections.
 func (n *Node) serve(ctx context.Context) error {
 	c, reg := n.opt.Config, n.opt.Registry
 	n.groups = group.New(group.Options{
-		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Admit: n.engine.Admit, Logger: n.log, Registerer: reg,
+		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Logger: n.log, Registerer: reg,
 		Gate: func() bool { return n.member.Contact() == nil },
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
+	n.watchVolumes()
 	n.lead = lead.Start(lead.Options{
-		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.engine), Logger: n.log, Registerer: reg,
+		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.volumes.set), Logger: n.log, Registerer: reg,
 		OnServing: n.groups.OnServing, OnClosed: n.groups.OnClosed,
 	})
 	directory := n.lead.Directory() // n.lead goes before the heartbeats do
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
 	n.startCleaning(c)
 	h := handle.New(handle.Options{
-		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Admit: n.engine.Admit, Groups: n.groups, Config: c,
+		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
 		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Logger: n.log,
 	})
@@ -405,7 +384,7 @@ func (n *Node) Info() Info {
 	i := Info{
 		Cluster: n.member.Image().ClusterID(), Node: n.self.ID, Listen: n.kafkaLn.Addr().String(),
 		Kafka:  net.JoinHostPort(n.endpoint.Host, strconv.Itoa(int(n.endpoint.Port))),
-		Bucket: n.store.String(), WAL: n.wal.String(), Meta: n.meta.String(),
+		Bucket: n.store.String(), WAL: n.volumes.String(), Meta: n.meta.String(),
 	}
 	if n.adminLn != nil {
 		i.Admin = n.adminLn.Addr().String()

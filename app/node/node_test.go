@@ -90,7 +90,7 @@ func (c *cluster) stop() {
 
 // crash ends the broker without letting it do anything useful.
 func (c *cluster) crash() {
-	c.node.engine.Abandon()
+	c.node.volumes.set.Abandon()
 	c.node.abandon()
 	c.node = nil
 }

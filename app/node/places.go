@@ -3,6 +3,7 @@ package node
 import (
 	"net"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -14,32 +15,40 @@ import (
 // places are the URLs of bucket, WAL and metadata log with everything filled in that the configuration leaves open. Directories are absolute,
 // because the WAL's place is recorded in the metadata.
 type places struct {
-	bucket, wal string
-	meta        string // empty: in the bucket
+	bucket string
+	wals   []string // at least one
+	meta   string   // empty: in the bucket
 }
 
 func findPlaces(c *config.Config) (p places, err error) {
 	if p.bucket = c.Bucket; p.bucket == "" {
 		p.bucket = "file://" + filepath.Join(c.Data, "bucket")
 	}
-	if p.wal = c.WAL; p.wal == "" {
+	if p.wals = c.WALs(); len(p.wals) == 0 {
 		switch scheme(p.bucket) {
 		case "s3", "gs", "az":
-			p.wal = "s3"
+			p.wals = []string{"s3"}
 		case "mem":
-			p.wal = p.bucket
+			p.wals = []string{p.bucket}
 		default:
-			p.wal = "file://" + filepath.Join(c.Data, "wal")
+			p.wals = []string{"file://" + filepath.Join(c.Data, "wal")}
 		}
 	}
 	if p.bucket, err = absolute(p.bucket); err != nil {
 		return p, err
 	}
-	if p.wal, err = absolute(p.wal); err != nil {
-		return p, err
-	}
-	if p.wal == p.bucket && scheme(p.wal) != "mem" && scheme(p.wal) != "file" {
-		p.wal = "s3" // the same, in fewer words and whatever the others call the bucket
+	for i, url := range p.wals {
+		if url, err = absolute(url); err != nil {
+			return p, err
+		}
+		if p.wals[i] = url; url == p.bucket && wal.InStore(url) {
+			p.wals[i] = "s3" // the same, in fewer words and whatever the others call the bucket
+		}
+		for _, other := range p.wals[:i] {
+			if place(other) == place(p.wals[i]) {
+				return p, base.Errorf(base.Invalid, "setting wal = %q names %s twice", c.WAL, place(other))
+			}
+		}
 	}
 	if p.meta, err = absolute(c.Meta); p.meta == p.bucket {
 		p.meta = ""
@@ -48,12 +57,12 @@ func findPlaces(c *config.Config) (p places, err error) {
 }
 
 // dataOnly reports whether neither metadata log nor WAL is in the bucket.
-func (p places) dataOnly() bool { return p.meta != "" && p.wal != "s3" }
+func (p places) dataOnly() bool { return p.meta != "" && !slices.Contains(p.wals, "s3") }
 
 // wayOut says what to do about a bucket without put-if-absent.
 func (p places) wayOut() string {
 	switch {
-	case p.meta == "" && p.wal == "s3":
+	case p.meta == "" && slices.Contains(p.wals, "s3"):
 		return "use a store that has it, or keep only the data there: name other places for the metadata log with --meta and for the WAL with --wal"
 	case p.meta == "":
 		return "use a store that has it, or keep only the data there: name another place for the metadata log with --meta"
@@ -62,15 +71,20 @@ func (p places) wayOut() string {
 	}
 }
 
-// walStore returns the URL of the store that the WAL has to itself; empty if it is in the bucket or a directory.
-func (p places) walStore() string {
-	switch scheme(p.wal) {
-	case "s3", "gs", "az":
-		if p.wal != "s3" && p.wal != p.bucket {
-			return p.wal
+// place is a URL without its options.
+func place(url string) string {
+	at, _, _ := strings.Cut(url, "?")
+	return at
+}
+
+// walStores returns the URLs of the stores that WALs have to themselves; those in the bucket or a directory have none.
+func (p places) walStores() (urls []string) {
+	for _, url := range p.wals {
+		if wal.InStore(url) && url != "s3" && url != p.bucket {
+			urls = append(urls, url)
 		}
 	}
-	return ""
+	return urls
 }
 
 func scheme(url string) string {
@@ -126,9 +140,9 @@ func advertised(c *config.Config, bound net.Addr, hostname string) (host string,
 	return host, port, err
 }
 
-// Places returns the URLs of the bucket, the WAL and the metadata log that a broker with this configuration would use; meta is empty where the
+// Places returns the URLs of the bucket, the WALs and the metadata log that a broker with this configuration would use; meta is empty where the
 // log is in the bucket. Errors have kind Invalid.
-func Places(c *config.Config) (bucket, wal, meta string, err error) {
+func Places(c *config.Config) (bucket string, wals []string, meta string, err error) {
 	p, err := findPlaces(c)
-	return p.bucket, p.wal, p.meta, err
+	return p.bucket, p.wals, p.meta, err
 }

@@ -28,6 +28,7 @@ func (n *Node) Shutdown(ctx context.Context) error {
 // stop does what is worth waiting for.
 func (n *Node) stop(ctx context.Context) error {
 	n.leave(ctx)
+	n.unwatchVolumes()
 	n.server.Quiesce()
 	n.unwatch()
 	n.unwatch = nil
@@ -42,7 +43,7 @@ func (n *Node) stop(ctx context.Context) error {
 	if err := <-answered; err != nil {
 		errs = append(errs, fmt.Errorf("answer requests: %w", err))
 	}
-	if err := n.engine.Close(ctx); err != nil {
+	if err := n.volumes.set.Close(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("upload: %w", err))
 	}
 	n.groups, n.lead = nil, nil
@@ -158,11 +159,11 @@ func (n *Node) abandon() {
 	if n.lead != nil {
 		n.lead.CloseAll(over)
 	}
-	if n.engine != nil && n.wal != nil {
-		n.engine.Abandon()
+	if n.unwatchVolumes != nil {
+		n.unwatchVolumes()
 	}
-	if n.wal != nil {
-		n.wal.Close(ctx)
+	for _, v := range n.volumes.all() {
+		n.closeVolume(ctx, v)
 	}
 	if w := n.rescues.Load(); w != nil {
 		w.Close()

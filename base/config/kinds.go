@@ -127,7 +127,14 @@ func (s *Setting) parseText(text string) (string, error) {
 	}
 	switch s.Kind {
 	case URL:
-		return text, s.checkURL(text)
+		if !s.Many {
+			return text, s.checkURL(text)
+		}
+		for _, url := range listed(text) {
+			if err := s.checkURL(url); err != nil {
+				return "", err
+			}
+		}
 	case HostPort:
 		if slices.Contains(s.Choices, text) {
 			return text, nil

@@ -21,6 +21,7 @@ type Setting struct {
 	Doc     string   // one or two sentences
 
 	schemes []string
+	Many    bool // several values, with commas between; the flag may be given several times
 	field   func(*Config) any
 }
 
@@ -36,7 +37,7 @@ func (s *Setting) Flag() string { return Canonical(s.Name) }
 type Config struct {
 	// Where things are.
 	Bucket string // URL; empty means a directory in Data
-	WAL    string // URL or "s3"; empty means what suits the bucket
+	WAL    string // URLs or "s3", with commas between; empty means what suits the bucket. See WALs
 	Meta   string // URL; empty means the bucket
 	Data   string // directory
 	Zone   string
@@ -146,8 +147,8 @@ var settings = []Setting{
 	{Name: "bucket", Group: storage, Kind: URL, Form: bucketForm, Auto: "the directory bucket in the data directory", schemes: []string{"file", "s3", "gs", "az", "mem"},
 		Doc:   "Where the data is kept for good. Credentials come from where each cloud's tools look for them, and the options of the URLs are in docs/stores.md.",
 		field: func(c *Config) any { return &c.Bucket }},
-	{Name: "wal", Group: storage, Kind: URL, Form: walForm, Auto: "the directory wal in the data directory for a file bucket, s3 for a bucket in s3, gs or az", Choices: []string{"s3"}, schemes: []string{"file", "s3", "gs", "az", "mem"},
-		Doc:   "Where records are made durable before they are acknowledged. shared=true says that other nodes see the same directory, as on NFS or FSx; s3 alone means a log of objects in the bucket itself, whatever store it is.",
+	{Name: "wal", Group: storage, Kind: URL, Form: walForm, Auto: "the directory wal in the data directory for a file bucket, s3 for a bucket in s3, gs or az", Choices: []string{"s3"}, Many: true, schemes: []string{"file", "s3", "gs", "az", "mem"},
+		Doc:   "Where records are made durable before they are acknowledged. shared=true says that other nodes see the same directory, as on NFS or FSx; s3 alone means a log of objects in the bucket itself, whatever store it is. Several may be given: topics choose among them with sluice.wal.class, and partitions are spread over those of one class.",
 		field: func(c *Config) any { return &c.WAL }},
 	{Name: "meta", Group: storage, Kind: URL, Form: metaForm, Auto: "the bucket", schemes: []string{"file", "etcd", "s3", "gs", "az", "mem"},
 		Doc:   "Where the metadata log is kept, the same for all nodes of the cluster. Snapshots of the metadata are in the bucket in any case. It is decided when the cluster is created and must not change afterwards.",

@@ -78,10 +78,14 @@ func (c *Coordinator) OnServing(p *partition.Partition) {
 	if old := c.mu.shards[index]; old != nil {
 		old.stop()
 	}
-	log := coord.NewPartitionLog(p, coord.PartitionLogOptions{Admit: c.opt.Admit, BatchBytesMax: func() int {
+	opt := coord.PartitionLogOptions{BatchBytesMax: func() int {
 		cfg := p.Config()
 		return int(min(cfg.MaxMessageBytes, cfg.SegmentBytes))
-	}})
+	}}
+	if room := p.Room(); room != nil {
+		opt.Admit = room.Admit
+	}
+	log := coord.NewPartitionLog(p, opt)
 	c.mu.shards[index] = &shard{log: log, of: p, Shard: coord.Start(coord.Options{
 		Name: fmt.Sprintf("%s-%d", Topic, index), Log: log, Gate: c.opt.Gate, Logger: c.log, Metrics: c.metrics,
 		NewMachine: func() coord.Machine { return newMachine(c.config.rules(log.BatchBytesMax())) },

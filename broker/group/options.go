@@ -45,8 +45,6 @@ type Config struct {
 type Options struct {
 	Cluster Cluster
 	Config  Config
-	// Admit waits for room for records that are to be appended, in bytes; nil means there always is.
-	Admit func(ctx context.Context, bytes int) error
 	// Gate reports whether this node may still answer as a coordinator; nil means always. It must not block.
 	Gate       func() bool
 	Logger     *slog.Logger          // nil: none

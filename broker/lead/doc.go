@@ -9,7 +9,7 @@
 //	loaded      the producer snapshot is read and the data behind it replayed
 //	announced   ServePartitions has been applied (an empty partition is announced by the open itself)
 //	serving     it is in the directory, and OnServing has run
-//	leaving     the image names another node as its target: OnClosed has run and appends are paused, while the rest is uploaded and handed
+//	leaving     the image names another node as its target, or it belongs on another volume of this node: OnClosed has run and appends are paused, while the rest is uploaded and handed
 //	            over; or, if that cannot be done in time, back to serving (machine_move.go has the steps of a move)
 //	ended       it is out of the directory, OnClosed has run, and everybody who waited at it has been woken
 //
@@ -26,7 +26,7 @@
 //  8. A move is undone only before its HandOver was submitted. From then on nothing is appended under that epoch, whatever the answer; both
 //     streams refuse by themselves. [I3]
 //  9. A move ends in a partition that is served: by its target, or by this node, under the same epoch if nothing was submitted and under the
-//     next one if the target was gone. Nothing is waited for without a bound but the answer to a HandOver that was submitted.
+//     next one if the target was gone, or if it was to change the volume. Nothing is waited for without a bound but the answer to a HandOver that was submitted.
 //
 // Goroutines: one loop owns the machine and takes images, results and timers; a bounded number of openers submit OpenPartitions and
 // load; one announcer submits ServePartitions; a bounded number of closers close streams; one mover uploads and hands over, a batch at a

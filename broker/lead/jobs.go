@@ -124,7 +124,7 @@ func (l *Leader) openBatch(batch []meta.OpenPartition, names []string) {
 }
 
 func (l *Leader) attach(s meta.Stream) partition.Log {
-	return l.opt.Engine.Attach(stream.StreamState{ID: s.ID, Epoch: s.Epoch, Start: s.Start, End: s.CommittedEnd})
+	return l.opt.Engine.Attach(stream.StreamState{ID: s.ID, Epoch: s.Epoch, Start: s.Start, End: s.CommittedEnd, Volume: s.OwnerEpoch})
 }
 
 // load makes a job's partition from its streams.

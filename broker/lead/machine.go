@@ -42,7 +42,8 @@ type machine struct {
 	img       *meta.Image
 	held      map[base.UUID]map[int32]*entry
 	count     [leaving + 1]int                         // entries by phase
-	wanted    map[meta.PartitionID]bool                // serving here, and to be moved to another node
+	wanted    map[meta.PartitionID]bool                // serving here, and to be moved to another node or volume
+	spread    map[meta.PartitionID]bool                // to be moved to another volume, so that it carries its part
 	spent     map[base.UUID]map[int32]base.StreamEpoch // the last epoch under which this process attached a partition's streams
 	low, high time.Duration                            // back-off
 }
@@ -50,7 +51,7 @@ type machine struct {
 func newMachine(self meta.NodeRef, low, high time.Duration) *machine {
 	return &machine{
 		self: self, held: map[base.UUID]map[int32]*entry{}, low: low, high: high,
-		wanted: map[meta.PartitionID]bool{}, spent: map[base.UUID]map[int32]base.StreamEpoch{},
+		wanted: map[meta.PartitionID]bool{}, spread: map[meta.PartitionID]bool{}, spent: map[base.UUID]map[int32]base.StreamEpoch{},
 	}
 }
 
@@ -73,6 +74,7 @@ func (m *machine) move(e *entry, to phase) {
 func (m *machine) remove(id meta.PartitionID) {
 	m.count[m.entry(id).phase]--
 	delete(m.wanted, id)
+	delete(m.spread, id)
 	delete(m.held[id.Topic], id.Index)
 	if len(m.held[id.Topic]) == 0 {
 		delete(m.held, id.Topic)
@@ -93,6 +95,9 @@ func (m *machine) observe(img *meta.Image) (a actions) {
 	}
 	for id := range d.Partitions {
 		m.look(id, &a)
+	}
+	if _, ok := d.Nodes[m.self.ID]; ok {
+		m.volumesChanged(old, &a)
 	}
 	if d.Configs {
 		a.all = true
@@ -148,7 +153,7 @@ func (m *machine) look(id meta.PartitionID, a *actions) {
 	case e.phase != waiting && p.LeaderEpoch > e.epoch:
 		m.end(id, a)
 		m.look(id, a)
-	case e.phase == serving && p.Target != base.NoNode && p.Target != m.self.ID:
+	case e.phase == serving && (p.Target != base.NoNode && p.Target != m.self.ID || m.misplaced(id, p)):
 		m.wanted[id] = true
 	default:
 		delete(m.wanted, id)
@@ -179,8 +184,9 @@ func (m *machine) given(id meta.PartitionID, p meta.Partition) (t taken, ok bool
 	}
 	data, _ := m.img.Stream(p.Data)
 	aux, _ := m.img.Stream(p.Meta)
+	self, _ := m.img.Node(m.self.ID)
 	for _, s := range []meta.Stream{data, aux} {
-		if s.State != meta.Open || s.Epoch != p.LeaderEpoch || s.Owner != m.self.ID || s.OwnerEpoch != m.self.Epoch {
+		if s.State != meta.Open || s.Epoch != p.LeaderEpoch || self.Epoch != m.self.Epoch || !self.Holds(&s) {
 			return t, false
 		}
 	}

@@ -9,7 +9,7 @@ import (
 
 // What the machine decides about moves away from this node. A move goes through these steps; DESIGN.md has the reasons.
 //
-//	wanted    the image names a target. Serving as ever; what the streams hold is uploaded ahead
+//	wanted    the image names a target, or another volume of this node. Serving as ever; what the streams hold is uploaded ahead
 //	leaving   appends are paused. Everything becomes durable and is uploaded
 //	          if that fails or takes too long: resumed, and wanted again after a pause
 //	sent      HandOver has been submitted: never resumed. Repeated until its answer, or the image, says what became of it
@@ -40,6 +40,7 @@ func (m *machine) leave(ids []meta.PartitionID) []meta.PartitionID {
 	for _, id := range ids {
 		if m.wanted[id] {
 			delete(m.wanted, id)
+			delete(m.spread, id)
 			m.move(m.entry(id), leaving)
 			left = append(left, id)
 		}

@@ -119,7 +119,7 @@ func (p *pair) newSide(i int, change func(*Options)) *side {
 	})
 	p.must(err)
 	s.engine.Start(s.log)
-	engine := &hookedEngine{Engine: EngineOf(s.engine), dir: func() *Directory { return s.l.dir }}
+	engine := &hookedEngine{Engine: EngineOf(stream.NewSet(s.engine)), dir: func() *Directory { return s.l.dir }}
 	opt := Options{Node: s.node, Client: s.client, Engine: engine, RetryMin: time.Millisecond, RetryMax: 20 * time.Millisecond, Registerer: s.reg}
 	note := func(what string) func(*partition.Partition) {
 		return func(q *partition.Partition) {

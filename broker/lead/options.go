@@ -14,7 +14,7 @@ import (
 	"sluice/storage/stream"
 )
 
-// Engine opens streams in this node's storage. [EngineOf] makes one of a *stream.Engine.
+// Engine opens streams in this node's storage. [EngineOf] makes one of a *stream.Set.
 type Engine interface {
 	// Attach makes a stream usable that this node has just opened.
 	Attach(s stream.StreamState) partition.Log
@@ -34,10 +34,10 @@ type Engine interface {
 	CloseAll(ctx context.Context) error
 }
 
-// EngineOf adapts the storage engine.
-func EngineOf(e *stream.Engine) Engine { return engine{e} }
+// EngineOf adapts the storage engines of the node's volumes.
+func EngineOf(set *stream.Set) Engine { return engine{set} }
 
-type engine struct{ e *stream.Engine }
+type engine struct{ e *stream.Set }
 
 func (e engine) Attach(s stream.StreamState) partition.Log { return e.e.Attach(s) }
 

@@ -19,7 +19,7 @@ func Open(ctx context.Context, opt Options) (*Partition, error) {
 	if err != nil {
 		return nil, fmt.Errorf("load producer snapshot of %s-%d: %w", opt.Name, opt.Index, err)
 	}
-	p := &Partition{opt: opt, closing: make(chan struct{})}
+	p := &Partition{opt: opt, room: roomOf(opt.Data), closing: make(chan struct{})}
 	p.durable = p.onDurable
 	p.config.Store(opt.Config)
 	p.mu.producers = snap.state

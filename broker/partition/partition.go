@@ -26,6 +26,7 @@ type Partition struct {
 	config  atomic.Pointer[topicconfig.Config]
 	durable func(error) // p.onDurable, made once
 	held    atomic.Bool // refusal is errPaused; to look without the lock
+	room    Room
 	load    load
 	closing chan struct{} // see Closing
 

@@ -121,7 +121,10 @@ func (d *Def) Check(value string) error {
 		why = d.checkList(v)
 	case String:
 		if d.rule != "" && !oneOf(d.rule, v) {
-			why = "want one of " + strings.ReplaceAll(d.rule, ",", ", ")
+			why = "want one of " + strings.ReplaceAll(strings.TrimPrefix(d.rule, ","), ",", ", ")
+			if d.rule[0] == ',' {
+				why += ", or nothing"
+			}
 		}
 	}
 	if why != "" {

@@ -35,9 +35,15 @@ func imagePage(img *meta.Image, rows int) *Page {
 	}
 	p.field("next object", img.NextObject())
 	p.field("next node epoch", img.NextNodeEpoch())
-	t := p.table("Nodes", "id epoch name zone fenced WAL trim last_upload registered", rows)
+	t := p.table("Nodes", "id epoch name zone fenced registered", rows)
 	for n := range img.Nodes() {
-		t.row(n.ID, n.Epoch, n.Name, n.Zone, n.Fenced, n.WAL, n.WALTrim, n.LastUpload, when(n.RegisteredMS))
+		t.row(n.ID, n.Epoch, n.Name, n.Zone, n.Fenced, when(n.RegisteredMS))
+	}
+	t = p.table("Volumes", "node epoch state WAL trim last_upload", rows)
+	for n := range img.Nodes() {
+		for _, v := range n.Volumes {
+			t.row(n.ID, v.Epoch, v.State, v.URL, v.Trim, v.LastUpload)
+		}
 	}
 	t = p.table("Rescues", "node epoch state rescuer WAL trim last_upload fenced", rows)
 	for r := range img.Rescues() {
@@ -54,13 +60,15 @@ func nodeRef(node, epoch uint64) meta.NodeRef {
 	return meta.NodeRef{ID: base.NodeID(node), Epoch: base.NodeEpoch(epoch)}
 }
 
-// findLog returns what the image says of the log of a node epoch; the state is empty if it says nothing.
+// findLog returns what the image says of the log of a node, under its epoch or that of a volume; the state is empty if it says nothing.
 func findLog(img *meta.Image, ref meta.NodeRef) (walLog, string) {
 	if r, ok := img.Rescue(ref); ok {
 		return walLog{ref, r.WAL, r.WALTrim}, "fenced, rescue " + r.State.String()
 	}
-	if n, ok := img.Node(ref.ID); ok && n.Epoch == ref.Epoch && !n.Fenced {
-		return walLog{ref, n.WAL, n.WALTrim}, "live"
+	if n, ok := img.Node(ref.ID); ok && !n.Fenced {
+		if v, ok := n.Volume(ref.Epoch); ok {
+			return walLog{ref, v.URL, v.Trim}, "live"
+		}
 	}
 	return walLog{}, ""
 }

@@ -31,11 +31,13 @@ type walLog struct {
 	trim base.WALPos
 }
 
-// neededLogs returns the logs of the node epochs that live, and of those whose rescue is not done.
+// neededLogs returns the logs of the nodes that live, one per volume, and of those whose rescue is not done.
 func neededLogs(img *meta.Image) (out []walLog) {
 	for n := range img.Nodes() {
-		if !n.Fenced {
-			out = append(out, walLog{n.Ref(), n.WAL, n.WALTrim})
+		for _, v := range n.Volumes {
+			if !n.Fenced && v.State != meta.VolumePreparing {
+				out = append(out, walLog{meta.NodeRef{ID: n.ID, Epoch: v.Epoch}, v.URL, v.Trim})
+			}
 		}
 	}
 	for r := range img.Rescues() {
@@ -233,7 +235,9 @@ func logStores(img *meta.Image) (urls []string) {
 		}
 	}
 	for n := range img.Nodes() {
-		add(n.WAL)
+		for _, v := range n.Volumes {
+			add(v.URL)
+		}
 	}
 	for r := range img.Rescues() {
 		add(r.WAL)

@@ -155,7 +155,9 @@ func logStores(img *meta.Image) (urls []string) {
 		}
 	}
 	for n := range img.Nodes() {
-		add(n.WAL)
+		for _, v := range n.Volumes {
+			add(v.URL)
+		}
 	}
 	for r := range img.Rescues() {
 		add(r.WAL)

@@ -3,6 +3,7 @@ package meta
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"sluice/base"
 )
@@ -72,7 +73,7 @@ func (r *nodeRegistered) apply(d *Draft) error {
 	}
 	d.img.nextNodeEpoch++
 	d.putNode(&Node{ID: r.Node.ID, Epoch: r.Node.Epoch, Incarnation: r.Incarnation, Name: r.Name, Zone: r.Zone, Endpoints: r.Endpoints,
-		WAL: r.WAL, RegisteredMS: r.MS, Applied: d.img.pos})
+		Volumes: []Volume{{Epoch: r.Node.Epoch, URL: r.WAL}}, RegisteredMS: r.MS, Applied: d.img.pos})
 	return nil
 }
 
@@ -83,9 +84,11 @@ func (r *nodeFenced) apply(d *Draft) error {
 		return fmt.Errorf("node %v is not current", r.Node)
 	}
 	n := *old
-	d.putRescue(&Rescue{Victim: r.Node, Incarnation: n.Incarnation, Name: n.Name, WAL: n.WAL, WALTrim: n.WALTrim, LastUpload: n.LastUpload,
-		FencedMS: r.MS, lastSkips: n.lastSkips})
-	n.Fenced, n.WALTrim, n.LastUpload, n.lastSkips = true, 0, 0, nil
+	n.Fenced, n.Volumes = true, slices.Clone(n.Volumes)
+	for i, v := range n.Volumes {
+		d.putRescue(rescueOf(old, v, n.Incarnation, r.MS))
+		n.Volumes[i] = Volume{Epoch: v.Epoch, URL: v.URL, State: v.State}
+	}
 	d.putNode(&n)
 	if d.img.controller.Node == n.ID {
 		d.setController(base.NoNode)

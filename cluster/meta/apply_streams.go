@@ -44,7 +44,7 @@ func (r *uploadCommitted) apply(d *Draft) error {
 	return nil
 }
 
-// advance moves the number and the trim of the node epoch, which lie in its rescue if it is fenced.
+// advance moves the number and the trim of the volume, which lie in its rescue if that is over.
 func (r *uploadCommitted) advance(d *Draft) error {
 	check := func(number uint64, trim base.WALPos) error {
 		if r.Number != number+1 || r.Trim < trim {
@@ -52,18 +52,18 @@ func (r *uploadCommitted) advance(d *Draft) error {
 		}
 		return nil
 	}
-	if n, ok := d.img.nodes.get(r.Node.ID); ok && n.Epoch == r.Node.Epoch && !n.Fenced {
-		if err := check(n.LastUpload, n.WALTrim); err != nil {
+	if n, v, err := d.img.volumeOf(r.Node); err == nil {
+		if err := check(v.LastUpload, v.Trim); err != nil {
 			return err
 		}
-		c := *n
-		c.LastUpload, c.WALTrim, c.lastSkips = r.Number, r.Trim, r.Skips
-		d.img.nodes.set(c.ID, &c) // no delta: nobody follows this
+		c := *v
+		c.LastUpload, c.Trim, c.lastSkips = r.Number, r.Trim, r.Skips
+		d.img.nodes.set(n.ID, n.withVolume(c)) // no delta: nobody follows this
 		return nil
 	}
 	v, ok := d.img.rescues.get(rescueKey(r.Node))
 	if !ok || v.State != RescueGranted {
-		return fmt.Errorf("node %v is neither current nor being rescued", r.Node)
+		return fmt.Errorf("volume %v is neither in use nor being rescued", r.Node)
 	}
 	if err := check(v.LastUpload, v.WALTrim); err != nil {
 		return err

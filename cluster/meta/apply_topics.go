@@ -151,8 +151,8 @@ func (r *topicConfigsSet) apply(d *Draft) error {
 }
 
 func (r *partitionsOpened) apply(d *Draft) error {
-	if !d.img.Current(r.Node) {
-		return fmt.Errorf("node %v is not current", r.Node)
+	if _, _, err := d.img.volumeOf(r.Node); err != nil {
+		return err
 	}
 	for _, o := range r.Partitions {
 		old, err := d.part(o.part)
@@ -265,7 +265,7 @@ func (r *partitionsHandedOver) apply(d *Draft) error {
 		p := *old
 		for _, id := range [...]base.StreamID{p.Data, p.Meta} {
 			s, _ := d.img.streams.get(id)
-			if s.State != Open || s.Owner != r.From.ID || s.OwnerEpoch != r.From.Epoch {
+			if s.State != Open || !d.img.owns(r.From, s) {
 				return fmt.Errorf("stream %d is not open for node %v", id, r.From)
 			}
 			c := *s

@@ -21,12 +21,13 @@ func (img *Image) NextObject() base.ObjectID { return img.nextObject }
 // NextNodeEpoch returns the node epoch that is handed out next: all that exist, or ever did, are below.
 func (img *Image) NextNodeEpoch() base.NodeEpoch { return img.nextNodeEpoch }
 
-// EpochOver reports whether a node epoch is over for good: it was handed out once, and neither a node has it nor is there a rescue of it. Its
+// EpochOver reports whether a node epoch, or that of another volume, is over for good as the name of a WAL: it was handed out once, and neither has a
+// node a volume by it nor is there a rescue of it. Its
 // write-ahead log holds nothing that is needed.
 func (img *Image) EpochOver(ref NodeRef) bool {
 	if ref.Epoch <= 0 || ref.Epoch >= img.nextNodeEpoch || img.rescues.has(rescueKey(ref)) {
 		return false
 	}
 	n, ok := img.nodes.get(ref.ID)
-	return !ok || n.Epoch != ref.Epoch || n.Fenced
+	return !ok || n.Fenced || n.volume(ref.Epoch) == nil
 }

@@ -113,7 +113,7 @@ func TestImagesAreShared(t *testing.T) {
 				}
 				topic, _ := next.TopicByName("t")
 				n, _ := next.Node(node.ID)
-				recs, _, err = Decide(next, uploadAll(next, node, topic.ID, res.(*ObjectsPrepared).First, n.LastUpload+1), 1)
+				recs, _, err = Decide(next, uploadAll(next, node, topic.ID, res.(*ObjectsPrepared).First, n.Volumes[0].LastUpload+1), 1)
 				if err != nil {
 					panic(err)
 				}

@@ -39,7 +39,7 @@ func check(img *Image) error {
 		}
 		if s.State == Open {
 			n, ok := img.nodes.get(s.Owner)
-			current := ok && n.Epoch == s.OwnerEpoch && !n.Fenced
+			current := ok && img.holds(n.Ref(), *s)
 			r, rescued := img.rescues.get(rescueKey(NodeRef{s.Owner, s.OwnerEpoch}))
 			if !current && (!rescued || r.State == RescueDone) {
 				bad("stream %d: open for node %d epoch %d, which is over and not to be rescued", id, s.Owner, s.OwnerEpoch)
@@ -57,6 +57,7 @@ func check(img *Image) error {
 		bad("%d ranges, counted are %d", ranges, img.RangeCount())
 	}
 	checkMoves(img, bad)
+	checkVolumes(img, bad)
 	checkCounts(img, bad)
 	prepared, destroying := 0, 0
 	img.objects.all(func(id base.ObjectID, o *Object) bool {

@@ -276,6 +276,9 @@ func TestRecordBytes(t *testing.T) {
 		{&objectsCompacted{Objects: []committedObject{{ID: 300, Size: 5, Kind: SO}}}, []byte{34, 1, 5, 1, 0xac, 0x02, 5, 1}},
 		{&rangesReplaced{Replaced: []replacedRanges{{Stream: 1, First: 130, Count: 2, Cleaned: true, Begin: 129, New: []committedPart{{9, 3, 4, -1}}}, {Stream: 2, First: 5, Count: 1, Begin: 5}}, MS: 1},
 			[]byte{35, 1, 19, 2, 1, 0x82, 0x01, 2, 1, 1, 1, 9, 3, 4, 1, 2, 5, 1, 0, 0, 0, 2}},
+		{&volumeAdded{Volume: NodeRef{3, 4}, URL: "s3"}, []byte{36, 1, 5, 6, 8, 2, 's', '3'}},
+		{&volumeSet{Volume: NodeRef{3, 4}, State: VolumeDraining}, []byte{37, 1, 3, 6, 8, 2}},
+		{&volumeRemoved{Volume: NodeRef{3, 4}, MS: -1}, []byte{38, 1, 3, 6, 8, 1}},
 	} {
 		if got := AppendRecord(nil, c.r); !bytes.Equal(got, c.want) {
 			t.Errorf("%s: % x, want % x", RecordName(c.r), got, c.want)

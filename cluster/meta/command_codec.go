@@ -38,6 +38,9 @@ const (
 	typeDrainNode
 	typeUnregisterNode
 	typeCommitCompaction
+	typeAddVolume
+	typeSetVolume
+	typeRemoveVolume
 	commandTypes // one past the last
 )
 
@@ -101,6 +104,12 @@ func newCommand(t commandType) Command {
 		return &UnregisterNode{}
 	case typeCommitCompaction:
 		return &CommitCompaction{}
+	case typeAddVolume:
+		return &AddVolume{}
+	case typeSetVolume:
+		return &SetVolume{}
+	case typeRemoveVolume:
+		return &RemoveVolume{}
 	}
 	return nil
 }

@@ -5,7 +5,7 @@ import "sluice/base"
 // The counts of what a node leads and has open are derived from partitions and streams and kept beside them: every apply function that
 // changes a leader, or opens or closes a stream, changes them too. What belongs to a deleted topic does not count.
 
-// opened is how many streams a node epoch has open.
+// opened is how many streams a volume has open.
 type opened struct {
 	node base.NodeID
 	n    int
@@ -17,7 +17,15 @@ func (img *Image) Led(id base.NodeID) int {
 	return n
 }
 
-// OpenStreams returns how many streams are open under a node epoch, two per partition. Cheap.
+// OpenOn returns how many streams are open on all volumes of a node, two per partition. Cheap.
+func (img *Image) OpenOn(n *Node) (count int) {
+	for _, v := range n.Volumes {
+		count += img.OpenStreams(NodeRef{n.ID, v.Epoch})
+	}
+	return count
+}
+
+// OpenStreams returns how many streams are open on a volume, which is named by its node and its epoch. Cheap.
 func (img *Image) OpenStreams(ref NodeRef) int {
 	o, _ := img.open.get(ref.Epoch)
 	if o.node != ref.ID {

@@ -25,9 +25,9 @@
 //     one node epoch, opened for another.
 //  7. The leader epoch of a partition is the epoch of both its streams; it rises by one with every open and hand-over, never
 //     otherwise. While a stream is open, its owner is the partition's leader.
-//  8. The uploads of one node epoch have consecutive numbers from 1 and take effect in that order, each once. The WAL trim position
-//     moves only with them and never back. Fencing a node epoch moves both, with the WAL's address, into its [Rescue]; from then
-//     on only the newest grant can move them.
+//  8. The uploads from one volume have consecutive numbers from 1 and take effect in that order, each once. The WAL trim position
+//     moves only with them and never back. Fencing a node epoch moves both, with the WAL's address, into a [Rescue] for each of its
+//     volumes; from then on only the newest grant can move them.
 //  9. An object is prepared, committed or destroying, in that order, and leaves the image only from destroying. A committed object
 //     counts the ranges that refer to it and becomes destroying with the record that removes the last one. A mark is never taken
 //     back, so whoever deletes a marked object, however late, deletes garbage.
@@ -45,6 +45,8 @@
 //  16. A replacement takes effect only on exactly the ranges that its sender has read, wholly or not at all. It moves neither Start nor
 //     CommittedEnd, nor who owns a stream, and beside what it replaces no range changes. 0 <= CleanedTo <= CommittedEnd, and CleanedTo never
 //     goes back.
+//  17. Both streams of an open partition lie on one volume, which an upload must come from to commit anything to them. Streams are
+//     opened on active volumes only, and a node that lives has one. A volume goes only when no stream is open on it.
 //
 // # Moving
 //
@@ -54,6 +56,22 @@
 // under the old stream epoch, after it only the new one under the new epoch. A leader that sent a hand-over does not know which of the two
 // holds until it sees its own image past the answer, so it must not append any more; where nobody takes the partition, it gets it
 // back under a new epoch, as if it had opened it.
+//
+// # Volumes
+//
+// A WAL has one order of blocks, one trim and one numbering of uploads. A node that has several WALs has each of these several times, and
+// nothing else: a [Volume] is a WAL with an epoch of its own, drawn from the counter of the node epochs, and {node id, epoch of the volume}
+// takes the place of {node id, node epoch} wherever a WAL is meant. So a stream's owner names the volume that it is on, an upload
+// from another volume finds the stream not owned, a fenced node leaves one rescue per volume, each granted, sealed, read and
+// completed for itself (what lay in a bucket does not wait for a directory that is out of reach), and files, slots and objects
+// that are named by an epoch never meet those of another volume. Commands about the node carry its own epoch, which is that of the
+// volume it registered with.
+//
+// Where a partition goes is decided by the record that opens it or hands it over: an active volume of the class its topic asks for, the
+// one with the fewest streams. A leader that sees an open partition on the wrong one ([Image.Misplaced]: the topic's class has changed, the
+// volume drains) hands it over as in a move, to itself.
+//
+//	AddVolume -> preparing -> the node makes the WAL, SetVolume -> active <-> draining -> empty, RemoveVolume -> a rescue that finds nothing
 //
 // # How images are shared
 //

@@ -27,7 +27,7 @@ type Image struct {
 	deleted    tree[uint32, struct{}]        // numbers of topics that wait to be reaped
 	configs    tree[string, *ConfigResource] // by configKey
 	led        tree[base.NodeID, int]        // partitions each node leads; derived, no zeros
-	open       tree[base.NodeEpoch, opened]  // streams each node epoch has open; derived, no zeros
+	open       tree[base.NodeEpoch, opened]  // streams each volume has open; derived, no zeros
 	heldPos    base.MetaPos                  // see HeldPos
 	ranges     int                           // of all streams; derived
 	deltas     []*Delta                      // what led here, newest last; see history
@@ -130,11 +130,8 @@ func (img *Image) Node(id base.NodeID) (Node, bool) { return value(img.nodes.get
 // Nodes yields all nodes in the order of their ids, fenced ones included.
 func (img *Image) Nodes() iter.Seq[Node] { return values(&img.nodes) }
 
-// Current reports whether ref is the present, unfenced incarnation of its node.
-func (img *Image) Current(ref NodeRef) bool {
-	n, ok := img.nodes.get(ref.ID)
-	return ok && n.Epoch == ref.Epoch && !n.Fenced
-}
+// Current reports whether ref is the present, unfenced incarnation of its node, or one of its volumes.
+func (img *Image) Current(ref NodeRef) bool { return img.holder(ref) != nil }
 
 // Rescues yields the fenced node epochs whose WAL still exists, in the order of node id and epoch.
 func (img *Image) Rescues() iter.Seq[Rescue] { return values(&img.rescues) }

@@ -52,6 +52,7 @@ func (m *HandOver) decide(d *Draft, _ int64) (Result, *Rejection) {
 	}
 	once := distinct[PartitionID](len(m.Partitions))
 	var handed []handedPart
+	pl := newPlacer(d.img)
 	res := each(m.Partitions, func(o HandedOver) *Rejection {
 		p, at, rej := d.img.lookup(o.Partition)
 		if rej == nil {
@@ -61,7 +62,8 @@ func (m *HandOver) decide(d *Draft, _ int64) (Result, *Rejection) {
 			rej = d.img.mayHandOver(p, m.Node, o)
 		}
 		if rej == nil {
-			handed = append(handed, handedPart{part: at, Epoch: o.Epoch + 1, To: d.img.heir(p, m.Node)})
+			pl.leaves(p)
+			handed = append(handed, handedPart{part: at, Epoch: o.Epoch + 1, To: pl.on(d.img.heir(p, m.Node), at.Num)})
 		}
 		return rej
 	})
@@ -77,7 +79,7 @@ func (img *Image) mayHandOver(p *Partition, node NodeRef, o HandedOver) *Rejecti
 	data, _ := img.streams.get(p.Data)
 	aux, _ := img.streams.get(p.Meta)
 	for _, s := range [...]*Stream{data, aux} {
-		if s.State != Open || s.Owner != node.ID || s.OwnerEpoch != node.Epoch {
+		if s.State != Open || !img.owns(node, s) {
 			return reject(NotOwner, "stream %d is %s, its owner is node %d epoch %d", s.ID, s.State, s.Owner, s.OwnerEpoch)
 		}
 	}
@@ -88,9 +90,10 @@ func (img *Image) mayHandOver(p *Partition, node NodeRef, o HandedOver) *Rejecti
 }
 
 // heir returns who gets a partition: its target or, where that is not wanted any more or gone, the node that has it.
-func (img *Image) heir(p *Partition, from NodeRef) NodeRef {
+func (img *Image) heir(p *Partition, from NodeRef) *Node {
 	if n, ok := img.nodes.get(p.Target); ok && !n.Fenced {
-		return n.Ref()
+		return n
 	}
-	return from
+	n, _ := img.nodes.get(from.ID)
+	return n
 }

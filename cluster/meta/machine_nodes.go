@@ -115,8 +115,8 @@ func (m *UnregisterNode) decide(d *Draft, _ int64) (Result, *Rejection) {
 	switch {
 	case open != nil:
 		return nil, reject(RescueRunning, "the rescue of node %d epoch %d is %s, not done", m.ID, open.Victim.Epoch, open.State)
-	case d.img.OpenStreams(n.Ref()) > 0:
-		return nil, reject(RescueRunning, "node %d has %d open streams", m.ID, d.img.OpenStreams(n.Ref()))
+	case d.img.OpenOn(n) > 0:
+		return nil, reject(RescueRunning, "node %d has %d open streams", m.ID, d.img.OpenOn(n))
 	}
 	d.emit(&nodeUnregistered{Node: n.Ref()})
 	return &Done{}, nil

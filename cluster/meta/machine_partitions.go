@@ -11,7 +11,8 @@ func (m *OpenPartitions) decide(d *Draft, _ int64) (Result, *Rejection) {
 	}
 	res := &PartitionsOpened{Partitions: make([]OpenedPartition, len(m.Partitions))}
 	once := distinct[PartitionID](len(m.Partitions))
-	var open []openedPart
+	n, _ := d.img.nodes.get(m.Node.ID)
+	pl, open := newPlacer(d.img), map[NodeRef][]openedPart{}
 	for i, o := range m.Partitions {
 		p, at, rej := d.img.lookup(o.Partition)
 		if rej == nil {
@@ -22,10 +23,14 @@ func (m *OpenPartitions) decide(d *Draft, _ int64) (Result, *Rejection) {
 			fresh, rej = d.img.mayOpen(p, m.Node, o.Expected)
 		}
 		if res.Partitions[i].Err = rej; rej == nil && fresh {
-			open = append(open, openedPart{part: at, Epoch: o.Expected + 1, Serve: m.ServeEmpty && d.img.empty(p)})
+			to := pl.on(n, at.Num)
+			open[to] = append(open[to], openedPart{part: at, Epoch: o.Expected + 1, Serve: m.ServeEmpty && d.img.empty(p)})
 		}
 	}
-	emitSplit(d, open, func(chunk []openedPart) Record { return &partitionsOpened{Node: m.Node, Partitions: chunk} })
+	for _, v := range n.Volumes { // in an order that does not change
+		to := NodeRef{n.ID, v.Epoch}
+		emitSplit(d, open[to], func(chunk []openedPart) Record { return &partitionsOpened{Node: to, Partitions: chunk} })
+	}
 	for i, o := range m.Partitions {
 		if out := &res.Partitions[i]; out.Err == nil {
 			p, _ := d.img.partition(o.Partition)
@@ -43,7 +48,7 @@ func (m *OpenPartitions) decide(d *Draft, _ int64) (Result, *Rejection) {
 func (img *Image) mayOpen(p *Partition, node NodeRef, expected base.StreamEpoch) (fresh bool, rej *Rejection) {
 	data, _ := img.streams.get(p.Data)
 	aux, _ := img.streams.get(p.Meta)
-	ours := data.Owner == node.ID && data.OwnerEpoch == node.Epoch
+	ours := img.owns(node, data)
 	switch {
 	case p.Leader != node.ID:
 		return false, reject(NotLeader, "the leader is node %d, not %d", p.Leader, node.ID)
@@ -78,7 +83,7 @@ func (m *ServePartitions) decide(d *Draft, _ int64) (Result, *Rejection) {
 		switch {
 		case p.LeaderEpoch != o.Epoch:
 			return reject(StaleEpoch, "the leader epoch is %d, not %d", p.LeaderEpoch, o.Epoch)
-		case p.Leader != m.Node.ID || data.Owner != m.Node.ID || data.OwnerEpoch != m.Node.Epoch || p.State == Assigned:
+		case p.Leader != m.Node.ID || !d.img.owns(m.Node, data) || p.State == Assigned:
 			return reject(NotLeader, "node %d has not opened the partition", m.Node.ID)
 		case p.State == Opening:
 			serve = append(serve, at)

@@ -2,7 +2,7 @@ package meta
 
 import "sluice/base"
 
-// owned checks that the node epoch has the stream open under the epoch. ok is false without a rejection for a deleted stream.
+// owned checks that the node, or one of its volumes, has the stream open under the epoch. ok is false without a rejection for a deleted stream.
 func (img *Image) owned(id base.StreamID, epoch base.StreamEpoch, node NodeRef) (s *Stream, ok bool, rej *Rejection) {
 	s, ok = img.stream(id)
 	switch {
@@ -12,14 +12,14 @@ func (img *Image) owned(id base.StreamID, epoch base.StreamEpoch, node NodeRef) 
 		return nil, false, reject(InvalidCommand, "stream %d never existed", id)
 	case s.Epoch != epoch:
 		return nil, false, reject(StaleEpoch, "stream %d: epoch %d is over, the present one is %d", id, epoch, s.Epoch)
-	case s.Owner != node.ID || s.OwnerEpoch != node.Epoch:
+	case !img.owns(node, s):
 		return nil, false, reject(NotOwner, "stream %d is owned by node %d epoch %d", id, s.Owner, s.OwnerEpoch)
 	}
 	return s, true, nil
 }
 
 func (m *TrimStreams) decide(d *Draft, nowMS int64) (Result, *Rejection) {
-	if rej := d.img.current(m.Node); rej != nil {
+	if _, rej := d.img.sender(m.Node); rej != nil {
 		return nil, rej
 	}
 	if len(m.Trims) > 2*MaxCommandPartitions {
@@ -45,7 +45,7 @@ func (m *TrimStreams) decide(d *Draft, nowMS int64) (Result, *Rejection) {
 }
 
 func (m *CloseStreams) decide(d *Draft, _ int64) (Result, *Rejection) {
-	if rej := d.img.current(m.Node); rej != nil {
+	if _, rej := d.img.sender(m.Node); rej != nil {
 		return nil, rej
 	}
 	if len(m.Closes) > 2*MaxCommandPartitions {

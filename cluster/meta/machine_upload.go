@@ -4,7 +4,7 @@ import "sluice/base"
 
 // The commit of an upload is checked in this order, and the order matters:
 //
-//  1. The sender: the node epoch is current and not fenced, or the grant is the newest of a rescue that goes on and its holder is
+//  1. The sender: the node epoch is current and not fenced, and has the volume, or the grant is the newest of a rescue that goes on and its holder is
 //     current. So a zombie learns that it is one, whatever else it got wrong.
 //  2. The number: not above the last committed one means that this upload took effect before; it is answered as then, before
 //     anything else could refuse it, for its objects are no longer prepared and its ranges no longer above the committed ends.
@@ -12,7 +12,7 @@ import "sluice/base"
 //  3. The objects: every one still prepared. One that expired may have been deleted meanwhile; nothing of the upload is committed
 //     and the bytes go up again under a new id.
 //  4. The ranges, one by one, against the committed end that the ranges before it leave: of a deleted stream, skipped; of a stream
-//     that is not open under that node epoch and stream epoch, skipped; wholly below the committed end, skipped; beginning above
+//     that is not open on that volume under that stream epoch, skipped; wholly below the committed end, skipped; beginning above
 //     it, an error, for something between was lost by the sender; else committed from the committed end on.
 //
 // Then number and trim move, also if every range was skipped: what the WAL holds below the trim is committed or of no use.
@@ -61,14 +61,18 @@ func (m *CommitUpload) decide(d *Draft, nowMS int64) (Result, *Rejection) {
 	return &plan.res, nil
 }
 
-// uploads checks the sender and returns where the uploads of the node epoch stand.
+// uploads checks the sender and returns where the uploads from the volume stand.
 func (img *Image) uploads(node NodeRef, grant uint64) (last uint64, trim base.WALPos, skips []skip, rej *Rejection) {
 	if grant == 0 {
-		if rej := img.current(node); rej != nil {
+		n, rej := img.sender(node)
+		if rej != nil {
 			return 0, 0, nil, rej
 		}
-		n, _ := img.nodes.get(node.ID)
-		return n.LastUpload, n.WALTrim, n.lastSkips, nil
+		v := n.volume(node.Epoch)
+		if v == nil {
+			return 0, 0, nil, reject(StaleEpoch, "node %d has no volume %d any more", node.ID, node.Epoch)
+		}
+		return v.LastUpload, v.Trim, v.lastSkips, nil
 	}
 	if rej := img.grant(node, grant); rej != nil {
 		return 0, 0, nil, rej
@@ -151,13 +155,14 @@ func (p *uploadPlan) skip(v Verdict) {
 }
 
 func (m *PrepareObjects) decide(d *Draft, nowMS int64) (Result, *Rejection) {
-	if rej := d.img.current(m.Node); rej != nil {
+	n, rej := d.img.sender(m.Node)
+	if rej != nil {
 		return nil, rej
 	}
 	if m.Count < 1 || m.Count > MaxPrepare {
 		return nil, reject(InvalidCommand, "%d objects to prepare, possible are 1 to %d", m.Count, MaxPrepare)
 	}
 	first := d.img.nextObject
-	d.emit(&objectsPrepared{Node: m.Node, First: first, Count: uint32(m.Count), MS: nowMS})
+	d.emit(&objectsPrepared{Node: n.Ref(), First: first, Count: uint32(m.Count), MS: nowMS})
 	return &ObjectsPrepared{First: first, Count: m.Count}, nil
 }

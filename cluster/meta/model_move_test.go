@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"reflect"
+	"slices"
 
 	"sluice/base"
 )
@@ -40,7 +41,10 @@ func (d *driver) checkDelta(what string, before *Image) {
 		a, okA := before.Node(id)
 		b, okB := d.img.Node(id)
 		for _, n := range []*Node{&a, &b} { // nobody follows these
-			n.WALTrim, n.LastUpload, n.Applied, n.lastSkips = 0, 0, 0, nil
+			n.Applied, n.Volumes = 0, slices.Clone(n.Volumes)
+			for i, v := range n.Volumes {
+				n.Volumes[i] = Volume{Epoch: v.Epoch, URL: v.URL, State: v.State}
+			}
 		}
 		controller := (before.Controller().Node == id) != (d.img.Controller().Node == id)
 		if _, named := delta.Nodes[id]; !named && (controller || okA != okB || !reflect.DeepEqual(a, b)) {
@@ -192,7 +196,7 @@ func (d *driver) handedOver(before *Image, ref NodeRef, h HandedOver, rej *Rejec
 	data, _ := before.Stream(old.Data)
 	aux, _ := before.Stream(old.Meta)
 	mine := func(s Stream) bool {
-		return s.State == Open && s.Owner == ref.ID && s.OwnerEpoch == ref.Epoch && s.Epoch == h.Epoch
+		return s.State == Open && before.holds(ref, s) && s.Epoch == h.Epoch
 	}
 	may := mine(data) && mine(aux) && h.DataEnd == data.CommittedEnd && h.MetaEnd == aux.CommittedEnd
 	switch {
@@ -216,10 +220,11 @@ func (d *driver) handedOver(before *Image, ref NodeRef, h HandedOver, rej *Rejec
 		d.t.Fatalf("%+v was handed over to %v and is %+v", old, to, p)
 	}
 	for _, s := range []Stream{after, auxAfter} {
-		if s.State != Open || s.Owner != to.ID || s.OwnerEpoch != to.Epoch || s.Epoch != h.Epoch+1 {
+		if s.State != Open || !d.img.holds(to, s) || s.Epoch != h.Epoch+1 {
 			d.t.Fatalf("handed over to %v, but the stream is %+v", to, s)
 		}
 	}
+	d.checkPlaced(before, p.Topic, to.ID, after, auxAfter)
 	if after.CommittedEnd != h.DataEnd || auxAfter.CommittedEnd != h.MetaEnd {
 		d.t.Fatalf("hand-over %+v moved the ends to %d and %d", h, after.CommittedEnd, auxAfter.CommittedEnd)
 	}

@@ -167,12 +167,17 @@ func (d *driver) topics() []Topic {
 	return all
 }
 
+// class is a WAL class for a topic, or none.
+func (d *driver) class() string {
+	return []string{"", ClassFile, ClassS3}[d.int("class", 0, 2)]
+}
+
 func (d *driver) createTopic() {
 	name := fmt.Sprintf("t%d", d.int("topic", 0, 6))
 	if d.rarely(4) {
 		name = []string{"a.b", "a_b", "", "bad name"}[d.int("odd", 0, 3)]
 	}
-	_, _ = d.submit(&CreateTopics{Topics: []NewTopic{{Name: name, Partitions: int32(d.int("partitions", 0, 3)), Configs: map[string]string{"k": "v"}}},
+	_, _ = d.submit(&CreateTopics{Topics: []NewTopic{{Name: name, Partitions: int32(d.int("partitions", 0, 3)), Configs: map[string]string{"k": "v", WALClassConfig: d.class()}}},
 		ValidateOnly: d.rarely(8)})
 }
 
@@ -187,7 +192,7 @@ func (d *driver) changeTopic() {
 	case 1:
 		_, _ = d.submit(&CreatePartitions{Topics: []MorePartitions{{Topic: TopicRef{ID: t.ID}, Count: t.Partitions + int32(d.int("more", 0, 2))}}})
 	case 2:
-		_, _ = d.submit(&AlterConfigs{Changes: []ConfigChange{{Kind: TopicConfig, Name: t.Name, Configs: map[string]string{"x": fmt.Sprint(d.now)}}}})
+		_, _ = d.submit(&AlterConfigs{Changes: []ConfigChange{{Kind: TopicConfig, Name: t.Name, Configs: map[string]string{"x": fmt.Sprint(d.now), WALClassConfig: d.class()}}}})
 	case 3:
 		_, _ = d.submit(&AlterConfigs{Changes: []ConfigChange{{Kind: BrokerConfig, Configs: map[string]string{"x": fmt.Sprint(d.now)}},
 			{Kind: GroupConfig, Name: "g"}}})
@@ -220,13 +225,17 @@ func (d *driver) open() {
 			cmd.Partitions = append(cmd.Partitions, cmd.Partitions[0])
 		}
 	}
+	before := d.img
 	res, err := d.submit(cmd)
 	if err != nil {
 		return
 	}
 	for i, o := range res.(*PartitionsOpened).Partitions {
-		if o.Err == nil && (o.Partition.LeaderEpoch != cmd.Partitions[i].Expected+1 || o.Data.Owner != ref.ID || o.Data.OwnerEpoch != ref.Epoch || o.Data.State != Open) {
+		if o.Err == nil && (o.Partition.LeaderEpoch != cmd.Partitions[i].Expected+1 || !d.img.holds(ref, o.Data) || o.Data.State != Open) {
 			d.t.Fatalf("opened %+v for %v", o, ref)
+		}
+		if was, _ := before.Stream(o.Data.ID); o.Err == nil && was.State == Closed {
+			d.checkPlaced(before, o.Partition.Topic, ref.ID, o.Data, o.Meta)
 		}
 	}
 	if again, err := d.submit(cmd); err == nil {
@@ -265,10 +274,11 @@ func (d *driver) streamsOf(ref NodeRef) []Stream {
 }
 
 func (d *driver) upload() {
-	ref := d.node()
+	ref := d.volume(d.node())
 	grant, preparer, last, trim := uint64(0), ref, uint64(0), base.WALPos(0)
 	if n, ok := d.img.Node(ref.ID); ok {
-		last, trim = n.LastUpload, n.WALTrim
+		v, _ := n.Volume(ref.Epoch)
+		last, trim = v.LastUpload, v.Trim
 	}
 	for r := range d.img.Rescues() {
 		if r.State == RescueGranted && d.rarely(2) {
@@ -384,6 +394,9 @@ func (d *driver) commit(cmd *CommitUpload) {
 
 func (d *driver) trimOrClose() {
 	ref := d.node()
+	if d.rarely(2) {
+		ref = d.volume(ref)
+	}
 	trims, closes := &TrimStreams{Node: ref}, &CloseStreams{Node: ref}
 	for _, s := range d.streamsOf(ref) {
 		trims.Trims = append(trims.Trims, StreamTrim{s.ID, s.Epoch, base.Offset(d.int("to", 0, int(s.CommittedEnd)+1))})
@@ -523,7 +536,7 @@ func TestRandomCommands(t *testing.T) {
 
 // missing lists the commands and outcomes that have not been seen.
 func missing(accepted map[string]int) (out []string) {
-	want := []string{"gap", "moved", "closed moved", "handed over", "kept", "leader unregistered", "compact replaced", "compact trimmed", "compact deleted", "compact changed", "compact duplicate",
+	want := []string{"gap", "volume removed", "other volume", "class missing", "moved", "closed moved", "handed over", "kept", "leader unregistered", "compact replaced", "compact trimmed", "compact deleted", "compact changed", "compact duplicate",
 		"compact expired", "compact rest", "compact mark", NotCommitted.String(), VerdictCommitted.String(), VerdictBelow.String(), VerdictNotOwned.String()}
 	for typ := commandType(1); typ < commandTypes; typ++ {
 		want = append(want, CommandName(newCommand(typ)))
@@ -547,6 +560,7 @@ func checkRandomCommands(t *testing.T, accepted map[string]int) {
 			"rescue": step(d.rescue), "rescue too": step(d.rescue), "house": step(d.housekeeping),
 			"move": step(d.move), "hand over": step(d.handOver), "hand over too": step(d.handOver), "drain": step(d.drain), "unregister": step(d.unregister),
 			"compact": step(d.planCompaction), "compact too": step(d.planCompaction), "commit compaction": step(d.commitCompaction), "commit compaction too": step(d.commitCompaction),
+			"volumes": step(d.volumes), "volumes too": step(d.volumes),
 			"keep": step(d.keep), "": step(d.watch),
 		})
 		d.finish()

@@ -53,6 +53,9 @@ const (
 	typeSecretDrawn
 	typeObjectsCompacted
 	typeRangesReplaced
+	typeVolumeAdded
+	typeVolumeSet
+	typeVolumeRemoved
 	recordTypes // one past the last
 )
 
@@ -101,6 +104,9 @@ var recordMakers = [recordTypes]func() Record{
 	typeSecretDrawn:          freshRecord[secretDrawn],
 	typeObjectsCompacted:     freshRecord[objectsCompacted],
 	typeRangesReplaced:       freshRecord[rangesReplaced],
+	typeVolumeAdded:          freshRecord[volumeAdded],
+	typeVolumeSet:            freshRecord[volumeSet],
+	typeVolumeRemoved:        freshRecord[volumeRemoved],
 }
 
 func freshRecord[T any, P interface {

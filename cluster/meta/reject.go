@@ -38,7 +38,9 @@ const (
 	UnknownRescue
 	RescueRunning
 	NodeLive // it has to be fenced first
-	codes    // one past the last
+	UnknownVolume
+	VolumeBusy // in use, or being prepared or drained
+	codes      // one past the last
 )
 
 var codeInfo = [...]struct {
@@ -71,6 +73,8 @@ var codeInfo = [...]struct {
 	UnknownRescue:            {"unknown rescue", base.NotFound},
 	RescueRunning:            {"rescue running", base.Unavailable},
 	NodeLive:                 {"node live", base.Exists},
+	UnknownVolume:            {"unknown volume", base.NotFound},
+	VolumeBusy:               {"volume busy", base.Exists},
 }
 
 func (c RejectCode) String() string {

@@ -23,6 +23,7 @@ const (
 	typeProducerIDs
 	typeWorked
 	typeCompactionDone
+	typeVolumeAddedResult
 	resultTypes // one past the last
 )
 
@@ -62,6 +63,8 @@ func newResult(t resultType) Result {
 		return &Worked{}
 	case typeCompactionDone:
 		return &CompactionDone{}
+	case typeVolumeAddedResult:
+		return &VolumeAdded{}
 	}
 	return nil
 }

@@ -4,7 +4,7 @@ import (
 	"sluice/base"
 )
 
-const snapshotVersion = 3
+const snapshotVersion = 4
 
 // AppendSnapshot appends the whole image to dst. Equal images give equal bytes, however they came about. Of everything that can be
 // derived (indexes, counts of references, sums) nothing is written.
@@ -99,18 +99,44 @@ func (s snapshotCoder) nodes() {
 		c.string(&n.Name)
 		c.string(&n.Zone)
 		c.endpoints(&n.Endpoints)
-		c.string(&n.WAL)
-		unsigned(c, &n.WALTrim)
-		unsigned(c, &n.LastUpload)
+		s.volumes(n)
 		c.bool(&n.Fenced)
 		if c.version >= 2 {
 			c.bool(&n.Draining)
 		}
 		signed(c, &n.RegisteredMS)
 		unsigned(c, &n.Applied)
-		c.skips(&n.lastSkips)
+		if c.version < 4 {
+			c.skips(&n.Volumes[0].lastSkips)
+		}
 	})
 	entries(c, &s.img.rescues, 24, func(r *Rescue) string { return rescueKey(r.Victim) }, c.rescue)
+}
+
+// volumes codes those of a node; up to version 3 there was one, under the node's epoch.
+func (s snapshotCoder) volumes(n *Node) {
+	c := s.c
+	if c.version < 4 {
+		if c.reading {
+			n.Volumes = []Volume{{Epoch: n.Epoch}}
+		}
+		v := &n.Volumes[0]
+		c.string(&v.URL)
+		unsigned(c, &v.Trim)
+		unsigned(c, &v.LastUpload)
+		return
+	}
+	list(c, &n.Volumes, 6, func(v *Volume) {
+		signed(c, &v.Epoch)
+		c.string(&v.URL)
+		enum(c, &v.State, VolumeDraining)
+		unsigned(c, &v.Trim)
+		unsigned(c, &v.LastUpload)
+		c.skips(&v.lastSkips)
+	})
+	if len(n.Volumes) == 0 {
+		c.fail("node %d has no volume", n.ID)
+	}
 }
 
 func (c *coder) rescue(r *Rescue) {

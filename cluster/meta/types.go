@@ -80,8 +80,8 @@ type Stream struct {
 	ID           base.StreamID
 	Topic        base.UUID
 	Partition    int32
-	Owner        base.NodeID // base.NoNode if never opened; kept after a close
-	OwnerEpoch   base.NodeEpoch
+	Owner        base.NodeID      // base.NoNode if never opened; kept after a close
+	OwnerEpoch   base.NodeEpoch   // of the owner's volume on which it is
 	Epoch        base.StreamEpoch // -1: never opened
 	State        StreamState
 	Start        base.Offset
@@ -122,15 +122,11 @@ type Node struct {
 	Name         string
 	Zone         string
 	Endpoints    []Endpoint // read-only
-	WAL          string     // URI
-	WALTrim      base.WALPos
-	LastUpload   uint64 // number of the last committed upload; 0: none
-	Fenced       bool   // its epoch is over; WAL, trim and uploads are in its Rescue
-	Draining     bool   // it is to lead nothing; until its id registers again
+	Volumes      []Volume   // its WALs, at least one; the first that is active is where streams go by default; read-only
+	Fenced       bool       // its epoch is over; trims and uploads of its volumes are in their Rescues
+	Draining     bool       // it is to lead nothing; until its id registers again
 	RegisteredMS int64
 	Applied      base.MetaPos // last reported position; lags behind while nothing waits for it
-
-	lastSkips []skip // verdicts other than VerdictCommitted of the last upload, for duplicates of it
 }
 
 // Ref names the present incarnation.
@@ -162,10 +158,11 @@ func (s RescueState) String() string {
 	return [...]string{"pending", "granted", "done"}[min(s, RescueDone)]
 }
 
-// Rescue is what remains to be done for a fenced node epoch. Its trim is frozen but for commits with the grant.
+// Rescue is what remains to be done for a volume of a fenced node epoch, or one that was removed. Its trim is frozen but for commits with the
+// grant.
 type Rescue struct {
-	Victim      NodeRef
-	Incarnation base.UUID // the victim's
+	Victim      NodeRef   // the node's id and the epoch of the volume
+	Incarnation base.UUID // of the node epoch that was fenced; zero if only the volume is over
 	Name        string
 	WAL         string // URI
 	WALTrim     base.WALPos

@@ -152,8 +152,8 @@ func TestCommitChecksInOrder(t *testing.T) {
 	if s, _ := w.img.Stream(a.ID); s.CommittedEnd != 10 {
 		t.Fatalf("refused uploads moved the committed end to %d", s.CommittedEnd)
 	}
-	if n, _ := w.img.Node(node.ID); n.WALTrim != 5 || n.LastUpload != 1 {
-		t.Fatalf("refused uploads moved trim and number to %d, %d", n.WALTrim, n.LastUpload)
+	if n, _ := w.img.Node(node.ID); n.Volumes[0].Trim != 5 || n.Volumes[0].LastUpload != 1 {
+		t.Fatalf("refused uploads moved trim and number to %d, %d", n.Volumes[0].Trim, n.Volumes[0].LastUpload)
 	}
 }
 
@@ -196,8 +196,8 @@ func TestCommitVerdicts(t *testing.T) {
 	if o, _ := w.img.Object(unused); o.State != Destroying {
 		t.Fatalf("the object without a committed range is %s", o.State)
 	}
-	if n, _ := w.img.Node(node.ID); n.WALTrim != 7 || n.LastUpload != 2 {
-		t.Fatalf("trim %d, number %d", n.WALTrim, n.LastUpload)
+	if n, _ := w.img.Node(node.ID); n.Volumes[0].Trim != 7 || n.Volumes[0].LastUpload != 2 {
+		t.Fatalf("trim %d, number %d", n.Volumes[0].Trim, n.Volumes[0].LastUpload)
 	}
 }
 

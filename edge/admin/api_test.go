@@ -116,7 +116,7 @@ func TestCluster(t *testing.T) {
 	if len(v.Nodes) != 3 || v.Controller.Node != first || v.Topics != 1 || v.Partitions != 2 || v.Unavailable != 0 || v.Moving != 0 || v.AnsweredBy != first {
 		t.Errorf("%+v", v)
 	}
-	if n := v.Nodes[0]; n.State != "live" || n.Led != 2 || n.Open != 4 || n.Zone != "a" || n.Endpoints["PLAINTEXT"] != "h:9092" || n.WALLocal {
+	if n := v.Nodes[0]; n.State != "live" || n.Led != 2 || n.Open != 4 || n.Zone != "a" || n.Endpoints["PLAINTEXT"] != "h:9092" || n.WALs[0].Local {
 		t.Errorf("%+v", n)
 	}
 	do[meta.ObjectsPrepared](w, &meta.PrepareObjects{Node: w.node[0], Count: 3})
@@ -159,7 +159,7 @@ func TestCluster(t *testing.T) {
 func TestLocalWALSaysWhatToDo(t *testing.T) {
 	w := newWorld(t, "file:///var/wal")
 	do[meta.Done](w, &meta.FenceNode{Node: w.node[0]})
-	if v := w.cluster(); !v.Nodes[0].WALLocal || !v.Rescues[0].WALLocal || !strings.Contains(v.Waiting[1].Reason, "local to it, file:///var/wal: start that node again") {
+	if v := w.cluster(); !v.Nodes[0].WALs[0].Local || !v.Rescues[0].WALLocal || !strings.Contains(v.Waiting[1].Reason, "local to it, file:///var/wal: start that node again") {
 		t.Errorf("%+v", v.Waiting)
 	}
 	for wal, local := range map[string]bool{"mem://x": true, "s3": false, "s3://b/p": false, "file:///d?capacity=1GiB&shared=true": false, "file:///d?shared=false": true, "": false} {

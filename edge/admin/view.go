@@ -42,11 +42,20 @@ type NodeView struct {
 	Zone       string            `json:"zone"`
 	State      string            `json:"state"`     // live, draining or fenced
 	Endpoints  map[string]string `json:"endpoints"` // HOST:PORT by listener
-	WAL        string            `json:"wal"`
-	WALLocal   bool              `json:"wal_local"`    // no other node can read it
+	WALs       []WALView         `json:"wals"`
 	Led        int               `json:"led"`          // partitions whose leader it is
 	Open       int               `json:"open_streams"` // two for each partition that it has open
 	Registered int64             `json:"registered_ms"`
+}
+
+// WALView is one volume of a node, a WAL.
+type WALView struct {
+	Volume base.NodeEpoch `json:"volume"` // names it
+	URL    string         `json:"url"`
+	Class  string         `json:"class"`        // file or s3
+	Local  bool           `json:"local"`        // no other node can read it
+	State  string         `json:"state"`        // active, preparing or draining
+	Open   int            `json:"open_streams"` // two for each partition that is on it
 }
 
 // TotalView sums up objects.
@@ -128,8 +137,13 @@ func (v *ClusterView) count(p PartitionView) {
 
 func viewNode(img *meta.Image, n meta.Node) NodeView {
 	v := NodeView{
-		ID: n.ID, Epoch: n.Epoch, Name: n.Name, Zone: n.Zone, State: "live", Endpoints: map[string]string{}, WAL: n.WAL, WALLocal: isLocal(n.WAL),
-		Led: img.Led(n.ID), Open: img.OpenStreams(n.Ref()), Registered: n.RegisteredMS,
+		ID: n.ID, Epoch: n.Epoch, Name: n.Name, Zone: n.Zone, State: "live", Endpoints: map[string]string{}, WALs: []WALView{},
+		Led: img.Led(n.ID), Open: img.OpenOn(&n), Registered: n.RegisteredMS,
+	}
+	for _, w := range n.Volumes {
+		v.WALs = append(v.WALs, WALView{
+			Volume: w.Epoch, URL: w.URL, Class: w.Class(), Local: isLocal(w.URL), State: w.State.String(), Open: img.OpenStreams(meta.NodeRef{ID: n.ID, Epoch: w.Epoch}),
+		})
 	}
 	switch {
 	case n.Fenced:

@@ -1,7 +1,6 @@
 package handle
 
 import (
-	"context"
 	"iter"
 	"log/slog"
 
@@ -19,7 +18,6 @@ type Options struct {
 	Node      meta.NodeRef
 	Control   control.Client
 	Directory Directory
-	Admit     func(ctx context.Context, bytes int) error // waits for room for records that are to be appended
 	Fetcher   *fetch.Fetcher
 	Groups    *group.Coordinator
 	// Contact says why this node may be out of date; nothing is handed out then that another leader might know better. Nil means never. It must

@@ -42,8 +42,8 @@ type (
 func (h *Handler) produce(c *call, req *msg.ProduceRequest) {
 	p := &produceCall{h: h, call: c, acks: req.Acks}
 	p.left.Store(1)
-	bytes := p.prepare(req)
-	switch refused := h.admit(c, req, bytes); {
+	p.prepare(req)
+	switch refused := p.admit(req); {
 	case refused != kerr.None:
 		p.refuseAll(refused)
 	default:
@@ -52,8 +52,8 @@ func (h *Handler) produce(c *call, req *msg.ProduceRequest) {
 	p.completed()
 }
 
-// prepare makes the answer's skeleton, in the order of the request, and counts the bytes to be appended.
-func (p *produceCall) prepare(req *msg.ProduceRequest) (bytes int) {
+// prepare makes the answer's skeleton, in the order of the request.
+func (p *produceCall) prepare(req *msg.ProduceRequest) {
 	// Kafka leaves topics without partitions out.
 	req.TopicData = slices.DeleteFunc(req.TopicData, func(t msg.ProduceRequestTopicProduceData) bool { return len(t.PartitionData) == 0 })
 	p.resp.Responses = make([]producedTopic, len(req.TopicData))
@@ -65,30 +65,58 @@ func (p *produceCall) prepare(req *msg.ProduceRequest) (bytes int) {
 			o := &out.PartitionResponses[j]
 			o.SetDefaults()
 			o.Index, o.BaseOffset = t.PartitionData[j].Index, -1
-			bytes += len(t.PartitionData[j].Records)
 		}
 	}
-	return bytes
 }
 
-// admit checks what concerns the whole request, and waits for room.
-func (h *Handler) admit(c *call, req *msg.ProduceRequest, bytes int) kerr.Code {
+// needed is how many bytes of a request go to one room.
+type needed struct {
+	room  partition.Room
+	bytes int
+}
+
+// rooms returns where the batches of a request go. What is not served here goes nowhere, or is on its way and is not waited for.
+func (p *produceCall) rooms(req *msg.ProduceRequest) (all []needed) {
+	for i := range req.TopicData {
+		t := &req.TopicData[i]
+		for j := range t.PartitionData {
+			part, err := p.find(t, t.PartitionData[j].Index)
+			if err != nil || part.Room() == nil {
+				continue
+			}
+			k := slices.IndexFunc(all, func(n needed) bool { return n.room == part.Room() })
+			if k < 0 {
+				k = len(all)
+				all = append(all, needed{room: part.Room()})
+			}
+			all[k].bytes += len(t.PartitionData[j].Records)
+		}
+	}
+	return all
+}
+
+// admit checks what concerns the whole request, and waits for room wherever something of it goes.
+func (p *produceCall) admit(req *msg.ProduceRequest) kerr.Code {
 	switch {
 	case req.Acks < -1 || req.Acks > 1:
 		return kerr.InvalidRequiredAcks
 	case req.TransactionalId != nil:
 		return kerr.TransactionalIDAuthorizationFailed
-	case bytes == 0:
+	}
+	rooms := p.rooms(req)
+	if len(rooms) == 0 {
 		return kerr.None
 	}
 	timeout := min(time.Duration(max(req.TimeoutMs, 0))*time.Millisecond, produceTimeoutMax)
-	ctx, cancel := context.WithTimeout(c.Context(), timeout)
+	ctx, cancel := context.WithTimeout(p.call.Context(), timeout)
 	defer cancel()
-	if err := h.opt.Admit(ctx, bytes); err != nil {
-		if base.IsKind(err, base.Fenced) || base.IsKind(err, base.Closed) || base.IsKind(err, base.Failed) {
-			return kerr.NotLeaderOrFollower
+	for _, n := range rooms {
+		if err := n.room.Admit(ctx, n.bytes); err != nil {
+			if base.IsKind(err, base.Fenced) || base.IsKind(err, base.Closed) || base.IsKind(err, base.Failed) {
+				return kerr.NotLeaderOrFollower
+			}
+			return kerr.RequestTimedOut // nothing was appended; clients try again
 		}
-		return kerr.RequestTimedOut // nothing was appended; clients try again
 	}
 	return kerr.None
 }

@@ -18,21 +18,18 @@ import (
 // objects are put → the commit moves the trim → the block may be evicted. Blocks go through these steps in WAL order, always; that
 // alone makes the trim the end of a contiguous committed prefix.
 type Engine struct {
-	opt     Options
-	log     wal.Log
-	ctx     context.Context // ends with the engine
-	cancel  context.CancelFunc
-	tasks   sync.WaitGroup
-	metrics *metrics
+	opt    Options
+	log    wal.Log
+	ctx    context.Context // ends with the engine
+	cancel context.CancelFunc
+	tasks  sync.WaitGroup
 
+	*share     // with the engines of the broker's other WALs
 	wal        *cache.WAL
-	blocks     *cache.Blocks
-	ahead      *aheadBudget
 	inflight   atomic.Int64 // record bytes handed to the WAL that are not durable
 	unuploaded atomic.Int64 // charge of the blocks from the trim on
 	coldWaits  atomic.Int64 // readers that wait for the bucket
 	gate       gate
-	reserve    reserve
 	up         uploadQueue
 	evictMu    sync.Mutex
 	blockMu    sync.Mutex // held while a block is taken over
@@ -48,25 +45,35 @@ type Engine struct {
 // New returns an engine for a WAL that is empty: that of a new node epoch. Start must be called before anything else.
 func New(opt Options) *Engine {
 	opt = opt.withDefaults()
-	e := &Engine{opt: opt, metrics: newMetrics(opt.Registerer), wal: cache.NewWAL(0)}
+	return newEngine(opt, newShare(opt))
+}
+
+// Beside returns an engine for another WAL of the same broker, which node names and of which catalog is. It shares memory, metrics and
+// everything else in its options with e, which has not been abandoned.
+func (e *Engine) Beside(node NodeRef, catalog Catalog) *Engine {
+	opt := e.opt
+	opt.Node, opt.Catalog = node, catalog
+	return newEngine(opt, e.share)
+}
+
+func newEngine(opt Options, s *share) *Engine {
+	e := &Engine{opt: opt, share: s, wal: cache.NewWAL(0)}
 	e.ctx, e.cancel = context.WithCancel(context.Background())
-	e.blocks = cache.NewBlocks(cache.Options{Cluster: opt.Cluster, Store: opt.Store, Pool: opt.Pool, Bytes: opt.BlockCacheBytes, Pause: opt.pauseMin / 2, Registerer: opt.Registerer})
-	e.ahead = newAheadBudget(opt.BlockCacheBytes / 4 * aheadShare)
 	e.streams.byID = map[base.StreamID]*Stream{}
 	e.up.init()
-	e.registerGauges(opt.Registerer)
+	s.join(e)
 	return e
 }
 
 // Busy reports whether somebody waits for the bucket: producers for room, readers for blocks, or uploads that fall behind. What can wait, should.
 func (e *Engine) Busy() bool {
-	return e.coldWaits.Load() > 0 || e.gate.waiting() > 0 || e.unuploaded.Load() > e.opt.WALCacheBytes*2/3
+	return e.coldWaits.Load() > 0 || e.gate.waiting() > 0 || e.sum((*Engine).pressing) > e.walBytes*2/3
 }
 
-// Start gives the engine its WAL, whose OnBlock is e.OnBlock and whose OnRoom is e.OnRoom, and starts uploading.
+// Start gives the engine its WAL, whose OnBlock is e.OnBlock, OnRoom e.OnRoom and OnFull e.OnFull, and starts uploading.
 func (e *Engine) Start(log wal.Log) {
 	e.log, e.gate.room = log, e.room
-	e.up.limit(e.opt.UploadBytes, log.Capacity()/3)
+	e.up.limitLog(log.Capacity() / 3)
 	e.tasks.Add(2)
 	go e.uploadLoop()
 	go e.trimLoop()
@@ -77,12 +84,7 @@ func (e *Engine) Attach(st StreamState) *Stream {
 	if st.Start > st.End || st.Start < 0 {
 		panic("BUG: stream: attached with start behind end")
 	}
-	s := &Stream{e: e, id: st.ID, epoch: st.Epoch}
-	s.onDone = s.complete
-	s.start.Store(int64(st.Start))
-	for _, w := range []*atomic.Int64{&s.committed, &s.durable, &s.next} {
-		w.Store(int64(st.End))
-	}
+	s := e.newStream(st)
 	e.streams.Lock()
 	old := e.streams.byID[st.ID]
 	e.streams.byID[st.ID] = s
@@ -95,6 +97,16 @@ func (e *Engine) Attach(st StreamState) *Stream {
 	}
 	if err := e.failure(); err != nil {
 		s.refuse(err)
+	}
+	return s
+}
+
+func (e *Engine) newStream(st StreamState) *Stream {
+	s := &Stream{e: e, id: st.ID, epoch: st.Epoch}
+	s.onDone = s.complete
+	s.start.Store(int64(st.Start))
+	for _, w := range []*atomic.Int64{&s.committed, &s.durable, &s.next} {
+		w.Store(int64(st.End))
 	}
 	return s
 }
@@ -129,7 +141,13 @@ func (e *Engine) OnBlock(b *wal.Block) {
 }
 
 // OnRoom is told by the WAL that it holds less.
-func (e *Engine) OnRoom() { e.gate.wake() }
+func (e *Engine) OnRoom() { e.wake() }
+
+// OnFull is told by the WAL that it waits for room, which only an upload can make.
+func (e *Engine) OnFull() {
+	_, next := e.wal.Range()
+	e.up.request(next)
+}
 
 // index enters the block's records into their streams and returns their bytes. Runs of one stream take its lock once.
 func (e *Engine) index(b *wal.Block) (bytes int64) {
@@ -155,20 +173,6 @@ func (e *Engine) index(b *wal.Block) (bytes int64) {
 		s.mu.Unlock()
 	}
 	return bytes
-}
-
-// evict drops the oldest blocks while the cache is above its budget, as far as they are uploaded and trimmed.
-func (e *Engine) evict() {
-	e.evictMu.Lock()
-	defer e.evictMu.Unlock()
-	trim := e.up.trimmed()
-	for e.wal.Bytes()+e.inflight.Load() > e.opt.WALCacheBytes {
-		b := e.wal.Front()
-		if b == nil || b.Pos >= trim {
-			return
-		}
-		e.drop(b)
-	}
 }
 
 // drop takes the oldest block out of the indexes, then out of the cache.
@@ -273,7 +277,7 @@ func (e *Engine) Abandon() {
 	e.cancel()
 	e.tasks.Wait()
 	e.up.wait()
-	e.blocks.Close()
+	e.leave(e)
 	e.streams.Lock()
 	old := e.streams.byID
 	e.streams.byID = map[base.StreamID]*Stream{}
@@ -287,6 +291,13 @@ func (e *Engine) Abandon() {
 		e.wal.PopFront(b)
 	}
 }
+
+// Lag says how far the bucket is behind the WAL: the bytes of memory that blocks take which are not committed, and since when the oldest of
+// them is durable; zero if there is none.
+func (e *Engine) Lag() (bytes int64, since time.Time) { return e.unuploaded.Load(), e.up.oldest() }
+
+// Node names the volume: the node's id, and the epoch of the WAL.
+func (e *Engine) Node() NodeRef { return e.opt.Node }
 
 // trimLoop lets the WAL recycle what is committed. It is apart from the uploads because a WAL on a network mount may hang.
 func (e *Engine) trimLoop() {

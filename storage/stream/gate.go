@@ -111,8 +111,8 @@ func (g *gate) waiting() int {
 // room reports whether the WAL cache and the WAL have room for bytes beside those granted a moment ago. Something always fits into an
 // empty engine.
 func (e *Engine) room(granted, bytes int64) bool {
-	used := granted + e.inflight.Load() + e.unuploaded.Load()
-	if used > 0 && used+bytes > e.opt.WALCacheBytes {
+	used := granted + e.pressing()
+	if used > 0 && used+bytes > e.limit(e) {
 		return false
 	}
 	held, capacity := e.log.Used()+granted, e.log.Capacity()
@@ -129,8 +129,12 @@ func (e *Engine) Admit(ctx context.Context, bytes int) error {
 	began := time.Now()
 	e.metrics.admitWaits.Inc()
 	defer func() { e.metrics.admitSeconds.Observe(time.Since(began).Seconds()) }()
-	_, next := e.wal.Range()
-	e.up.request(next) // what waits may be less than what starts an upload by itself
+	e.OnFull() // what waits may be less than what starts an upload by itself
+	if e.short(int64(bytes)) {
+		for _, o := range e.all() {
+			o.OnFull()
+		}
+	}
 	e.gate.wake()
 	select {
 	case err := <-w.ready:

@@ -42,18 +42,18 @@ func newMetrics(r prometheus.Registerer) *metrics {
 	return m
 }
 
-// registerGauges exposes the engine's memory and backlog.
-func (e *Engine) registerGauges(r prometheus.Registerer) {
+// registerGauges exposes the engines' memory and backlog.
+func (s *share) registerGauges(r prometheus.Registerer) {
 	if r == nil {
 		return
 	}
 	gauge := func(name, help string, f func() float64) {
 		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Namespace: "sluice", Subsystem: "stream", Name: name, Help: help}, f))
 	}
-	gauge("wal_cache_bytes", "Memory charged to the WAL cache.", func() float64 { return float64(e.wal.Bytes()) })
-	gauge("wal_cache_budget_bytes", "Budget of the WAL cache.", func() float64 { return float64(e.opt.WALCacheBytes) })
-	gauge("unuploaded_bytes", "Memory of WAL blocks that are not uploaded and committed.", func() float64 { return float64(e.unuploaded.Load()) })
-	gauge("inflight_bytes", "Record bytes handed to the WAL that are not durable yet.", func() float64 { return float64(e.inflight.Load()) })
-	gauge("admit_waiting", "Appends that wait for room.", func() float64 { return float64(e.gate.waiting()) })
-	gauge("open_streams", "Streams attached.", func() float64 { return float64(e.streamCount()) })
+	gauge("wal_cache_bytes", "Memory charged to the WAL cache.", func() float64 { return float64(s.sum(func(e *Engine) int64 { return e.wal.Bytes() })) })
+	gauge("wal_cache_budget_bytes", "Budget of the WAL cache.", func() float64 { return float64(s.walBytes) })
+	gauge("unuploaded_bytes", "Memory of WAL blocks that are not uploaded and committed.", func() float64 { return float64(s.sum(func(e *Engine) int64 { return e.unuploaded.Load() })) })
+	gauge("inflight_bytes", "Record bytes handed to the WAL that are not durable yet.", func() float64 { return float64(s.sum(func(e *Engine) int64 { return e.inflight.Load() })) })
+	gauge("admit_waiting", "Appends that wait for room.", func() float64 { return float64(s.sum(func(e *Engine) int64 { return int64(e.gate.waiting()) })) })
+	gauge("open_streams", "Streams attached.", func() float64 { return float64(s.sum(func(e *Engine) int64 { return int64(e.streamCount()) })) })
 }

@@ -14,7 +14,8 @@ import (
 type StreamState struct {
 	ID         base.StreamID
 	Epoch      base.StreamEpoch
-	Start, End base.Offset // End is the committed end: where appending goes on
+	Start, End base.Offset    // End is the committed end: where appending goes on
+	Volume     base.NodeEpoch // names the volume it was opened on, for a Set
 }
 
 // AppendRecord is one record to append: a batch of Count consecutive offsets from Base.
@@ -91,6 +92,9 @@ func (q *pendingQueue) pop() {
 
 // ID names the stream.
 func (s *Stream) ID() base.StreamID { return s.id }
+
+// Engine returns the engine that the stream is attached to, which has the room for its appends.
+func (s *Stream) Engine() *Engine { return s.e }
 
 // Epoch is the epoch it was opened under.
 func (s *Stream) Epoch() base.StreamEpoch { return s.epoch }

@@ -289,7 +289,7 @@ func (up *uploader) observe(u *upload) {
 // uploadLoop freezes uploads when they are due; each then runs on a goroutine of its own, Options.Uploads at a time.
 func (e *Engine) uploadLoop() {
 	defer e.tasks.Done()
-	up := &uploader{e.opt.Cluster, e.opt.Node, 0, e.opt.Store, e.opt.Catalog, e.opt.SOBytes, e.opt.pauseMin, e.opt.Logger, e.metrics, &e.reserve}
+	up := &uploader{e.opt.Cluster, e.opt.Node, 0, e.opt.Store, e.opt.Catalog, e.opt.SOBytes, e.opt.pauseMin, e.opt.Logger, e.metrics, &e.share.reserve}
 	slots := make(chan struct{}, e.opt.Uploads)
 	timer := time.NewTimer(time.Hour)
 	defer timer.Stop()

@@ -19,9 +19,10 @@ type uploadQueue struct {
 	mu     struct {
 		sync.Mutex
 		trim, next, durable base.WALPos
-		waiting, waitingLog int64     // of [next, durable): charge in memory, bytes in the WAL
-		memLimit, logLimit  int64     // an upload is due at
-		oldest              time.Time // since when the block at next waits; zero if none
+		waiting, waitingLog int64       // of [next, durable): charge in memory, bytes in the WAL
+		memLimit, logLimit  int64       // an upload is due at
+		oldest              time.Time   // since when the block at next waits; zero if none
+		frozen              []time.Time // what oldest was when each of the uploads under way was frozen
 		wanted              base.WALPos
 		number              uint64        // of the last upload frozen
 		changed             chan struct{} // closed, and replaced, when trim or err changes
@@ -36,10 +37,27 @@ func (q *uploadQueue) init() {
 	q.mu.changed = make(chan struct{})
 }
 
-func (q *uploadQueue) limit(mem, log int64) {
+func (q *uploadQueue) limitMemory(bytes int64) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.mu.memLimit, q.mu.logLimit = mem, log
+	q.mu.memLimit = bytes
+	q.wake()
+}
+
+func (q *uploadQueue) limitLog(bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.mu.logLimit = bytes
+}
+
+// oldest returns since when the oldest block that is not committed is durable, about; zero if there is none.
+func (q *uploadQueue) oldest() time.Time {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.mu.frozen) > 0 {
+		return q.mu.frozen[0]
+	}
+	return q.mu.oldest
 }
 
 func (q *uploadQueue) wake() {
@@ -105,6 +123,7 @@ func (q *uploadQueue) freeze(u *upload, n int, log int64, now time.Time) {
 	u.to = q.mu.next
 	q.mu.waiting -= u.charge
 	q.mu.waitingLog -= log
+	q.mu.frozen = append(q.mu.frozen, q.mu.oldest)
 	q.mu.oldest = time.Time{}
 	if q.mu.next < q.mu.durable {
 		q.mu.oldest = now
@@ -127,7 +146,7 @@ func (q *uploadQueue) committed(u *upload) {
 	if q.mu.trim != u.from {
 		panic("BUG: stream: uploads committed out of order")
 	}
-	q.mu.trim = u.to
+	q.mu.trim, q.mu.frozen = u.to, q.mu.frozen[1:]
 	q.changedLocked()
 }
 

@@ -39,7 +39,7 @@ const forms = "want file://DIR[?shared=true][&capacity=SIZE], s3, s3://BUCKET[/P
 // bucketSchemes are those of the stores that can hold a WAL of class s3.
 var bucketSchemes = []string{"s3", "gs", "az"}
 
-// inBucket reports whether a WAL is of class s3: in the bucket, or in another one.
+// inBucket reports whether a WAL at the URL is of class s3: in the bucket, or in another one.
 func inBucket(rawURL string) bool {
 	scheme, _, found := strings.Cut(rawURL, "://")
 	return rawURL == "s3" || found && slices.Contains(bucketSchemes, scheme)

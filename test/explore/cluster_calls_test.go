@@ -97,7 +97,7 @@ func (e *env) commit(img *meta.Image, q call) meta.Command {
 	cmd := &meta.CommitUpload{Node: e.nodes[q.victim], Grant: uint64(q.grant), Number: uint64(q.number), Trim: base.WALPos(q.trim)}
 	last, rescued := uint64(0), meta.Rescue{}
 	if n, ok := img.Node(cmd.Node.ID); ok && !n.Fenced {
-		last = n.LastUpload
+		last = n.Volumes[0].LastUpload
 	} else if rescued, ok = img.Rescue(cmd.Node); ok {
 		last = rescued.LastUpload
 	}
@@ -240,7 +240,7 @@ func (c *cluster) inWAL(s meta.Stream, part, off int, value int8) error {
 	owner := meta.NodeRef{ID: s.Owner, Epoch: s.OwnerEpoch}
 	trim := base.WALPos(0)
 	if n, _ := c.meta.img.Node(s.Owner); n.Ref() == owner && !n.Fenced {
-		trim = n.WALTrim
+		trim = n.Volumes[0].Trim
 	} else if r, ok := c.meta.img.Rescue(owner); ok && r.State != meta.RescueDone {
 		trim = r.WALTrim
 	} else {

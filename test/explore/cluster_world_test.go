@@ -319,7 +319,7 @@ func (e *env) fingerprint(img *meta.Image) []byte {
 		if n.Fenced {
 			fenced = 1
 		}
-		put(int64(n.ID), int64(n.Epoch), fenced, int64(n.WALTrim), int64(n.LastUpload))
+		put(int64(n.ID), int64(n.Epoch), fenced, int64(n.Volumes[0].Trim), int64(n.Volumes[0].LastUpload))
 	}
 	for r := range img.Rescues() {
 		put(int64(r.Victim.ID), int64(r.Victim.Epoch), int64(r.State), int64(r.WALTrim), int64(r.LastUpload), int64(r.Grant), int64(r.Rescuer.ID), int64(r.Rescuer.Epoch))

@@ -85,6 +85,7 @@ type Options struct {
 
 	Logger     *slog.Logger          // nil: none
 	Registerer prometheus.Registerer // nil: no metrics
+	Volume     int                   // label of the metrics: which of this process's WALs it is
 }
 
 // Log is a WAL that is being written: the one of this process's node epoch. All methods are safe for concurrent use.

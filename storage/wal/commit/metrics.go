@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -12,9 +13,14 @@ type Metrics struct {
 	write, size                      prometheus.Histogram
 }
 
+// Labels are those of all metrics of a WAL.
+func Labels(class string, volume int) prometheus.Labels {
+	return prometheus.Labels{"class": class, "volume": strconv.Itoa(volume)}
+}
+
 // NewMetrics registers the metrics; a nil registerer gives metrics that are not exported.
-func NewMetrics(reg prometheus.Registerer, class string) *Metrics {
-	labels := prometheus.Labels{"class": class}
+func NewMetrics(reg prometheus.Registerer, class string, volume int) *Metrics {
+	labels := Labels(class, volume)
 	counter := func(name, help string) prometheus.Counter {
 		return prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_wal_" + name, Help: help, ConstLabels: labels})
 	}

@@ -54,7 +54,7 @@ func (c Config) Create(ctx context.Context, opt block.Options) (block.Log, error
 	if err != nil {
 		return nil, err
 	}
-	l.metrics = commit.NewMetrics(opt.Registerer, "file")
+	l.metrics = commit.NewMetrics(opt.Registerer, "file", opt.Volume)
 	l.registerGauges()
 	q := commit.Options{
 		Cluster: opt.Cluster, Node: opt.Node, Epoch: opt.Epoch, Pool: opt.Pool,
@@ -284,7 +284,7 @@ func (l *Log) registerGauges() {
 		return
 	}
 	gauge := func(name, help string, value func() float64) prometheus.Collector {
-		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_wal_" + name, Help: help, ConstLabels: prometheus.Labels{"class": "file"}}, value)
+		return prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_wal_" + name, Help: help, ConstLabels: commit.Labels("file", l.opt.Volume)}, value)
 	}
 	l.gauges = []prometheus.Collector{
 		gauge("used_bytes", "Bytes in the WAL that are not trimmed.", func() float64 { return float64(l.Used()) }),

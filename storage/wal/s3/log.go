@@ -93,7 +93,7 @@ func (c Class) create(ctx context.Context, opt block.Options) (*Log, error) {
 	if rate <= 0 {
 		rate = defaultPuts
 	}
-	l.metrics = commit.NewMetrics(opt.Registerer, "s3")
+	l.metrics = commit.NewMetrics(opt.Registerer, "s3", opt.Volume)
 	l.register()
 	l.writer = sl.NewWriter(l.epoch, 0, slotlog.WriterOptions{InFlight: inFlight, Hedge: true, Purpose: driver.PurposeWAL, Logger: opt.Logger, Registerer: opt.Registerer})
 	l.queue = commit.NewQueue(commit.Options{
@@ -239,7 +239,7 @@ func (l *Log) Close(ctx context.Context) error {
 
 // register makes the metrics that only this class has, and those that need the log.
 func (l *Log) register() {
-	labels := prometheus.Labels{"class": "s3"}
+	labels := commit.Labels("s3", l.opt.Volume)
 	l.resweeps = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_wal_slots_deleted_again_total",
 		Help: "Trimmed slots that were deleted again because a put that was given up may have come late.", ConstLabels: labels})
 	if l.opt.Registerer == nil {
