@@ -128,3 +128,17 @@ func openMem(name string) (class, error) {
 
 // InStore reports whether the WAL at url is a log of objects: in the bucket, if url is s3, else in the store that url names.
 func InStore(url string) bool { return inBucket(url) }
+
+// Check reads the WAL of a node epoch in files from a position to where it ends now, and changes nothing; see file.Config.Check. Invalid: it is
+// not a WAL in files, or the directory is not this cluster's. A directory that is not there is NotFound.
+func Check(ctx context.Context, url string, opt Options, victim Victim, from base.WALPos) (end base.WALPos, blocks int, err error) {
+	c, err := open(url)
+	if err != nil {
+		return 0, 0, err
+	}
+	f, ok := c.(file.Config)
+	if !ok {
+		return 0, 0, base.Errorf(base.Invalid, "%s is not a WAL in files", url)
+	}
+	return f.Check(ctx, pooled(opt), victim, from)
+}
