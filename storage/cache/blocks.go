@@ -38,6 +38,8 @@ type Options struct {
 	Store      driver.Store
 	Pool       *slab.Pool
 	Bytes      int64                 // budget
+	Lent       func() int64          // bytes beyond the budget that nobody else needs just now; nil: none. Must not block
+	OnGrow     func()                // called after the cache has grown, so that what was lent of its budget comes back; nil: nothing
 	Pause      time.Duration         // before a GET is repeated, doubled each time; 0: 50 ms
 	Registerer prometheus.Registerer // nil: no metrics
 }
@@ -122,6 +124,27 @@ func NewBlocks(opt Options) *Blocks {
 	return c
 }
 
+// budget is what the cache may be charged with now.
+func (c *Blocks) budget() int64 {
+	if c.opt.Lent == nil {
+		return c.opt.Bytes
+	}
+	return c.opt.Bytes + max(0, c.opt.Lent())
+}
+
+func (c *Blocks) grown() {
+	if c.opt.OnGrow != nil {
+		c.opt.OnGrow()
+	}
+}
+
+// Shrink gives back what is no longer lent.
+func (c *Blocks) Shrink() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.shrinkLocked()
+}
+
 // Bytes is what the cache is charged with now.
 func (c *Blocks) Bytes() int64 {
 	c.mu.Lock()
@@ -185,6 +208,7 @@ func (c *Blocks) startIndexLocked(id base.ObjectID, size int64, l *lane, acquire
 
 func (c *Blocks) loadIndex(e *indexEntry, id base.ObjectID, size int64, l *lane, acquired bool) {
 	defer c.loads.Done()
+	defer c.grown() // once the lock is free
 	index, err := c.readIndex(id, size, l, acquired)
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -434,7 +458,7 @@ func (c *Blocks) dropExtentLocked(ext *extent) {
 
 // shrinkLocked evicts the least recently used entries until the budget is kept, or only loading ones are left.
 func (c *Blocks) shrinkLocked() {
-	for c.mu.bytes > c.opt.Bytes {
+	for budget := c.budget(); c.mu.bytes > budget; {
 		n := c.victimLocked()
 		if n == nil {
 			return
@@ -463,6 +487,7 @@ func (c *Blocks) evictLocked(n *node) {
 
 func (c *Blocks) load(ext *extent, l *lane, acquired bool) {
 	defer c.loads.Done()
+	c.grown() // it was charged when this began
 	buf, err := (*slab.Buf)(nil), error(nil)
 	if !acquired && l.acquire(c.ctx, ext.size) != nil {
 		err = errClosed

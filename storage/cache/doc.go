@@ -11,7 +11,8 @@
 //     its result, good or bad, goes to everybody who waits for it. A failure is not remembered.
 //  4. Every entry is charged with the memory it really pins (whole slabs) plus a fixed overhead per record, so tiny records cannot
 //     grow memory past the budget. Bounds: Blocks holds at most its budget plus what is being read right now for somebody who waits,
-//     which is at most half the budget or 8 MiB. [TestBudget, TestTinyBudget]
+//     which is at most half the budget or 8 MiB. [TestBudget, TestTinyBudget] What it is lent beyond its budget it gives back by
+//     eviction when told to Shrink. [stream: TestOneBudget, TestLentToBlocks]
 //  5. Reading ahead has a lane of its own (GETs and bytes), never waits for it, and tells its owner when what it read was evicted unread.
 //     What was read to its end is evicted before what was not. [TestPrefetch]
 //  6. Extents that are read ahead begin at multiples of their size, so readers of one stretch share them, whoever came first, and the number of GETs

@@ -14,7 +14,8 @@ import (
 // An engine may use all of that memory but for a part that the others need to get on at all (see limit), so one whose uploads hang does
 // not stop the others. What is committed and still cached goes where most of it is.
 type share struct {
-	walBytes int64 // memory of all WAL caches
+	walBytes int64 // memory of all WAL caches,
+	total    int64 // and of the block cache with it
 	upload   int64 // Options.UploadBytes
 	blocks   *cache.Blocks
 	ahead    *aheadBudget
@@ -28,8 +29,9 @@ type share struct {
 const leastShare = 4
 
 func newShare(opt Options) *share {
-	s := &share{walBytes: opt.WALCacheBytes, upload: opt.UploadBytes, metrics: newMetrics(opt.Registerer), ahead: newAheadBudget(opt.BlockCacheBytes / 4 * aheadShare)}
-	s.blocks = cache.NewBlocks(cache.Options{Cluster: opt.Cluster, Store: opt.Store, Pool: opt.Pool, Bytes: opt.BlockCacheBytes, Pause: opt.pauseMin / 2, Registerer: opt.Registerer})
+	s := &share{walBytes: opt.WALCacheBytes, total: opt.WALCacheBytes + opt.BlockCacheBytes, upload: opt.UploadBytes, metrics: newMetrics(opt.Registerer), ahead: newAheadBudget(opt.BlockCacheBytes / 4 * aheadShare)}
+	s.blocks = cache.NewBlocks(cache.Options{Cluster: opt.Cluster, Store: opt.Store, Pool: opt.Pool, Bytes: opt.BlockCacheBytes, Pause: opt.pauseMin / 2, Registerer: opt.Registerer,
+		Lent: s.lentToBlocks, OnGrow: s.evict})
 	s.engines.Store(&[]*Engine{})
 	s.registerGauges(opt.Registerer)
 	return s
@@ -98,9 +100,27 @@ func (s *share) wake() {
 	}
 }
 
-// evict drops the oldest blocks of whoever has most of them while the caches are above their budget, as far as they are uploaded and trimmed.
+// The WAL caches and the block cache have one budget. Each side has a part that is its own; what one does not use of its part is lent to the other, for
+// nothing but what can be dropped at once: blocks that are committed, and blocks read from objects. Who lent it takes it back by
+// using it. What is not committed stays within the part of the WAL caches (see limit): it could not be given back.
+
+// lentToBlocks is what the block cache may use of the part of the WAL caches.
+func (s *share) lentToBlocks() int64 { return s.walBytes - s.sum((*Engine).held) }
+
+// lentToWAL is what the WAL caches may use of the part of the block cache.
+func (s *share) lentToWAL() int64 { return max(0, s.total-s.walBytes-s.blocks.Bytes()) }
+
+// evict drops the oldest blocks of whoever has most of them while the caches are above their budget, as far as they are uploaded and trimmed, and
+// takes back what was lent.
 func (s *share) evict() {
-	for s.sum((*Engine).held) > s.walBytes {
+	s.evictWAL()
+	if s.sum((*Engine).held)+s.blocks.Bytes() > s.total {
+		s.blocks.Shrink()
+	}
+}
+
+func (s *share) evictWAL() {
+	for s.sum((*Engine).held) > s.walBytes+s.lentToWAL() {
 		var most *Engine
 		for _, e := range s.all() {
 			if (most == nil || e.held() > most.held()) && e.evictable() {

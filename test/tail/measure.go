@@ -20,6 +20,7 @@ type measurement struct {
 	alone     []tailed   // tail alone
 	with      []tailed   // tail with catch-up
 	catchWith []caughtUp // catch-up at that time
+	resident  float64    // MB that the broker had at most
 }
 
 // caughtUp is what consumers that catch up reached.
@@ -182,6 +183,7 @@ func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error
 		return err
 	}
 	out.WaitMS = waitedMS(waits, waited)
+	m.resident = resident(b.cmd.Process.Pid)
 	out.BrokerCPU, out.TailCPU = (cpu(b.cmd.Process.Pid)-brokerBefore)/seconds, (cpu(t.cmd.Process.Pid)-tailBefore)/seconds
 	if with {
 		m.with = append(m.with, out)
@@ -248,5 +250,6 @@ func (m *measurement) report(w io.Writer) error {
 	for _, u := range m.catchWith {
 		show("catch-up beside the tail", u)
 	}
+	fmt.Fprintf(w, "broker: %.0f MB resident at most, with a memory of %s\n", m.resident, m.o.memory)
 	return nil
 }
