@@ -196,13 +196,14 @@ func atRest(ctx context.Context, store objstore.Store, img *meta.Image) error {
 		k := audit.ParseKey("meta", info.Key)
 		ref := meta.NodeRef{ID: k.Node, Epoch: base.NodeEpoch(k.At.Epoch)}
 		live, _ := img.Node(k.Node)
+		volume, isLive := live.Volume(ref.Epoch)
 		switch {
 		case need[info.Key]:
 			delete(need, info.Key)
 		case k.Class == audit.MetaSlot:
 		case k.Class == audit.Snapshot && snapshots < 2:
 			snapshots++
-		case k.Class == audit.WALSlot && live.Epoch == ref.Epoch && !live.Fenced && (k.At.Slot == 0 || k.At.Slot >= uint64(live.WALTrim)):
+		case k.Class == audit.WALSlot && isLive && !live.Fenced && (k.At.Slot == 0 || k.At.Slot >= uint64(volume.Trim)):
 			seals[ref]++
 		case k.Class == audit.WALSlot && img.EpochOver(ref):
 			s, err := s3.Slots(store, img.ClusterID(), k.Node).Read(ctx, k.At.Epoch, k.At.Slot)

@@ -70,7 +70,7 @@ func TestCompaction(t *testing.T) {
 		if err := cl.Flush(c.ctx()); err != nil {
 			t.Fatal(err)
 		}
-		if err := c.node.engine.Flush(c.ctx()); err != nil {
+		if err := c.node.volumes.open[0].engine.Flush(c.ctx()); err != nil {
 			t.Fatal(err)
 		}
 		uploads++
