@@ -18,7 +18,7 @@ func (n *Node) startCompaction() {
 	self := stream.NodeRef(n.self)
 	n.compact.Store(compact.Start(compact.Options{
 		Cluster: n.member.Image().ClusterID(), Node: self, Store: n.store, Catalog: control.NewCompactCatalog(n.member, self), Pool: &n.pool,
-		Interval: c.CompactInterval, SplitAge: c.CompactSplitAge, SOBytes: int64(c.StreamObjectBytes), ObjectBytes: int64(c.CompactObject),
+		Interval: c.CompactInterval, SplitAge: c.CompactSplitAge, ObjectBytes: int64(c.CompactObject),
 		MemoryBytes: int64(mem.Compact), Bandwidth: n.compactionRate(),
 		Logger: n.log, Registerer: n.opt.Registry,
 	}))

@@ -227,7 +227,7 @@ var settings = []Setting{
 		Doc:   "In objects older than this, a partition with 1 MiB or more gets an object of its own.",
 		field: func(c *Config) any { return &c.CompactSplitAge }},
 	{Name: "compaction-object-bytes", Group: objects, Kind: Size, Default: "32MiB", Min: "1MiB",
-		Doc:   "The largest object that compaction makes, if its memory (a sixteenth of the whole, at most 96 MiB) has room for that and half as much again. Above 32 MiB S3 takes several requests for it.",
+		Doc:   "The largest object that compaction makes, if its memory (a sixteenth of the whole, at most 96 MiB) has room for that and half as much again. Above 128 MiB S3 takes several requests for it.",
 		field: func(c *Config) any { return &c.CompactObject }},
 
 	{Name: "auto.create.topics.enable", Group: kafka, Kind: Bool, Default: "true",

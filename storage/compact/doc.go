@@ -15,7 +15,7 @@
 //  5. Planned and done again and again, it ends, and what remains is bounded (below). [TestPlan, TestCrowded, TestOursIsNotDead]
 //  6. Every rewrite pays: it takes bytes out of stream-set objects for good, or leaves a quarter of the ranges or fewer, or makes one of eight objects,
 //     or halves an object; so a byte is written a few times in its life. [TestScenarios]
-//  7. Memory is one object that is written, the windows on those that are read and their indexes; requests depend on bytes, not on streams. With nothing to do
+//  7. Memory is one object that is written, the windows on those that are read, one long stretch of a stream and their indexes; requests depend on bytes, not on streams. With nothing to do
 //     there are none. [TestFewGETs, TestRequestsDependOnBytes, TestReadersSeeNoChange]
 //  8. A job that fails is given up and the next one goes on; a damaged object holds up nothing but itself. [TestDamage]
 //  9. Close ends a request under way at once. [TestStopsAtOnce]

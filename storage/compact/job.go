@@ -31,6 +31,7 @@ type execution struct {
 	job    *Job
 	out    *Output
 	window int64
+	long   int64
 	open   int // sources that are open at a time at most
 
 	wanted  map[base.ObjectID][]Piece
@@ -68,7 +69,9 @@ func newExecution(env *Env, job *Job, lim Limits, cursorBytes int64) *execution 
 	}
 	x.out.Expect(outputs)
 	x.open = min(max(sets, 1), lim.Sources)
-	x.window = min(max(cursorBytes/int64(x.open), windowMin), windowMax)
+	// One source is read at a time, so there is one long stretch of a stream at a time.
+	x.long = min(cursorBytes/3, windowMax)
+	x.window = min(max((cursorBytes-x.long)/int64(x.open), windowMin), windowMax)
 	return x
 }
 
@@ -158,6 +161,7 @@ func (x *execution) source(ctx context.Context, o *Object) (*Source, error) {
 	if err != nil {
 		return nil, err
 	}
+	s.long = x.long
 	x.sources = append(x.sources, s)
 	return s, nil
 }

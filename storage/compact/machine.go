@@ -40,6 +40,7 @@ const (
 	entryMemory = 72 // bytes of an index entry in memory
 	windowMin   = 128 << 10
 	windowMax   = 8 << 20
+	windowWorth = 1 << 20 // a job reads fewer objects side by side rather than have smaller windows on them: each GET costs the same
 )
 
 // Reason says which rule made a job.

@@ -77,6 +77,6 @@ func (o *Options) limits() Limits {
 	object := o.ObjectBytes - o.ObjectBytes/16 // framing: what is above driver.WholeMax by a little costs seven requests
 	return Limits{
 		MaxObject: object, SOBytes: min(o.SOBytes, object/2), SplitBytes: min(o.SplitBytes, object/2),
-		SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/(512<<10), fanIn), maxSources)),
+		SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/windowWorth, fanIn), maxSources)),
 	}
 }

@@ -58,6 +58,7 @@ type Source struct {
 	id     base.ObjectID
 	key    string
 	window int64
+	long   int64 // of one stream a GET fetches so much, if that is more; the memory is given back when the stream has been read so far
 	index  *object.Index
 	wanted []bool // by entry of the index
 
@@ -106,6 +107,11 @@ func (s *Source) drop() {
 // ends it: of kind Corrupt also when a record lies across an end of r. What r contains beyond the object's records is not missed.
 func (s *Source) Records(ctx context.Context, id base.StreamID, r base.OffsetRange) iter.Seq2[object.Record, error] {
 	return func(yield func(object.Record, error) bool) {
+		defer func() {
+			if s.to-s.from > s.window {
+				s.drop()
+			}
+		}()
 		entries := s.index.Entries
 		i, found := s.index.Find(id, r.Start)
 		for ; found && i < len(entries) && entries[i].Stream == id && entries[i].Range.Start < r.End; i++ {
@@ -158,7 +164,8 @@ func (s *Source) fetch(ctx context.Context, i int) error {
 	shares := []driver.Share{{Stream: entries[i].Stream, Bytes: int64(entries[i].Data)}}
 	for k := i + 1; k < len(entries); k++ {
 		e := &entries[k]
-		if e.Pos-to > readOverBytes || e.Pos+int64(e.Size)-from > s.window {
+		size := e.Pos + int64(e.Size) - from
+		if e.Pos-to > readOverBytes || size > s.window && (size > s.long || e.Stream != entries[i].Stream) {
 			break
 		}
 		if s.wanted[k] {
