@@ -24,7 +24,7 @@ const mb = 1_000_000
 func settings(t *testing.T, class, memory string, more ...string) []string {
 	wal := class
 	if class == "file" {
-		wal = "mem://" + strings.ReplaceAll(t.Name(), "/", "-")
+		wal = "mem://" + strings.NewReplacer("/", "-", ",", "").Replace(t.Name())
 	}
 	return append([]string{"wal=" + wal, "memory=" + memory}, more...)
 }
