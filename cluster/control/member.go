@@ -172,7 +172,12 @@ func (m *Member) Register(ctx context.Context, cmd *meta.Register) (meta.NodeRef
 			m.log.Warn("the controller is not named in the metadata; others will take over", "error", err)
 		}
 	}
-	unsubscribe := m.Subscribe(func(_, img *meta.Image) { m.watch(img) })
+	registered := m.Image().Pos()
+	unsubscribe := m.Subscribe(func(_, img *meta.Image) {
+		if img.Pos() >= registered { // images from before may still be on their way
+			m.watch(img)
+		}
+	})
 	m.watch(m.Image())
 	m.wg.Go(func() {
 		defer unsubscribe()
