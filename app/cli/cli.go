@@ -52,6 +52,7 @@ type commands struct {
 	Consume    consumeCmd    `cmd:"" help:"Print the records of a topic."`
 	Group      groupCmd      `cmd:"" help:"List and describe consumer groups."`
 	Cluster    clusterCmd    `cmd:"" help:"Describe the cluster; drain nodes."`
+	WAL        walCmd        `cmd:"" name:"wal" help:"List, add and drain the WALs of a broker."`
 	Partition  partitionCmd  `cmd:"" help:"List and move partitions."`
 	Controller controllerCmd `cmd:"" help:"Make another node the controller."`
 	Cost       costCmd       `cmd:"" help:"Show what the cluster asks its bucket for, and what that costs."`

@@ -63,8 +63,49 @@ func adminServer(t *testing.T, open bool) *control.Controller {
 	}, Transfer: func(ctx context.Context, to base.NodeID) error {
 		_, err := ctl.Submit(ctx, &meta.NameController{Node: meta.NodeRef{ID: to, Epoch: refs[1].Epoch}})
 		return err
-	}, Cost: testCost})
+	}, Cost: testCost, WALs: testWALs{ctl, refs[0]}})
 	return ctl
+}
+
+// testWALs is a broker that needs no directory for a WAL.
+type testWALs struct {
+	ctl  *control.Controller
+	self meta.NodeRef
+}
+
+func (w testWALs) AddWAL(ctx context.Context, url string) (base.NodeEpoch, error) {
+	v, err := control.Do[meta.VolumeAdded](ctx, w.ctl, &meta.AddVolume{Node: w.self, URL: url})
+	if err != nil {
+		return 0, err
+	}
+	_, err = w.ctl.Submit(ctx, &meta.SetVolume{Node: w.self, Volume: v.Epoch, State: meta.VolumeActive, Made: true})
+	return v.Epoch, err
+}
+
+func (w testWALs) WALStatus() (out []admin.WALStatus) {
+	n, _ := w.ctl.Image().Node(w.self.ID)
+	for _, v := range n.Volumes {
+		out = append(out, admin.WALStatus{Of: v.Epoch, Used: 77, LagMS: 1500})
+	}
+	return out
+}
+
+func TestWALCommands(t *testing.T) {
+	ctl := adminServer(t, true)
+	says(t, "wal list", 0, "Node 1: 1 WAL", "77", "1.5s", "file", "active")
+	says(t, "wal drain 1", exitFailed, "the only one that node 1 can use")
+	says(t, "wal add s3", 0, "Volume 3 at s3 is active", "the setting wal")
+	says(t, "wal list", 0, "2 WALs", "s3")
+	says(t, "wal drain 1", 0, "Volume 1 is draining and has 4 open streams.")
+	says(t, "cluster describe", 0, "draining")
+	says(t, "wal undrain 1", 0, "Volume 1 is active")
+	says(t, "wal drain s3", 0, "Volume 3 is draining and has 0 open streams.")
+	n, _ := ctl.Image().Node(1)
+	if _, err := ctl.Submit(t.Context(), &meta.RemoveVolume{Node: n.Ref(), Volume: 3}); err != nil {
+		t.Fatal(err)
+	}
+	says(t, "wal drain s3", exitWrongInput, "node 1 has no WAL s3")
+	says(t, "wal list --json", 0, `"used_bytes": 77`, `"volume": 1`)
 }
 
 // says runs a command and checks its exit code and output.

@@ -92,7 +92,7 @@ func (n *Node) join(ctx context.Context) error {
 		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wals[0], n.self.ID, err)
 	}
 	if n.admin != nil {
-		n.admin.Attach(admin.Cluster{Node: n.self.ID, Control: n.member, Transfer: n.member.Transfer, Cost: n.cost, Compact: n.compactNow, Logger: n.log})
+		n.admin.Attach(admin.Cluster{Node: n.self.ID, Control: n.member, Transfer: n.member.Transfer, WALs: n, Cost: n.cost, Compact: n.compactNow, Logger: n.log})
 	}
 	return nil
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 	"sluice/base"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
+	"sluice/edge/admin"
 	"sluice/storage/objstore"
 	"sluice/storage/stream"
 	"sluice/storage/wal"
@@ -55,9 +57,9 @@ func (v *volumes) String() string {
 
 // openWALs makes the WALs of the new epoch and the engines on them: the one that the node registered with, then the others.
 func (n *Node) openWALs(ctx context.Context) error {
-	n.volumes.set = stream.NewSet()
 	n.volumes.mu.Lock()
 	defer n.volumes.mu.Unlock()
+	n.volumes.set = stream.NewSet()
 	if err := n.openVolumeLocked(ctx, n.self, n.places.wals[0]); err != nil {
 		return err
 	}
@@ -284,6 +286,20 @@ func (n *Node) AddWAL(ctx context.Context, url string) (volume base.NodeEpoch, e
 		return 0, err
 	}
 	return v.ref.Epoch, nil
+}
+
+// WALStatus implements admin.WALs.
+func (n *Node) WALStatus() []admin.WALStatus {
+	var out []admin.WALStatus
+	for _, v := range n.volumes.all() {
+		s := admin.WALStatus{Of: v.ref.Epoch, Used: v.log.Used(), LagMS: v.lag().Milliseconds()}
+		if c := v.log.Capacity(); c < math.MaxInt64 {
+			s.Capacity = max(0, c)
+		}
+		s.Unuploaded, _ = v.engine.Lag()
+		out = append(out, s)
+	}
+	return out
 }
 
 // probeWALStore makes sure that a store can hold a WAL.

@@ -28,6 +28,7 @@ type Cluster struct {
 	Cost func(ctx context.Context) (*CostView, error)
 	// Compact runs a round of compaction of what this node looks after. Nil: not possible here.
 	Compact func(ctx context.Context) (compact.Report, error)
+	WALs    WALs         // of this broker
 	Logger  *slog.Logger // nil: none
 }
 
@@ -85,13 +86,16 @@ type page func(c *Cluster, r *http.Request) (any, error)
 
 // api are the pages below /v1/.
 var api = map[string]page{
-	"GET /v1/cluster":              getCluster,
-	"GET /v1/partitions":           getPartitions,
-	"GET /v1/cost":                 getCost,
-	"POST /v1/nodes/{id}/drain":    postDrain,
-	"POST /v1/partitions/move":     postMove,
-	"POST /v1/controller/transfer": postTransfer,
-	"POST /v1/compaction":          postCompaction,
+	"GET /v1/cluster":                        getCluster,
+	"GET /v1/partitions":                     getPartitions,
+	"GET /v1/cost":                           getCost,
+	"POST /v1/nodes/{id}/drain":              postDrain,
+	"POST /v1/partitions/move":               postMove,
+	"POST /v1/controller/transfer":           postTransfer,
+	"POST /v1/compaction":                    postCompaction,
+	"GET /v1/wal":                            getWALs,
+	"POST /v1/wal/add":                       postAddWAL,
+	"POST /v1/nodes/{id}/wal/{volume}/drain": postDrainWAL,
 }
 
 // serve makes a handler of a page.

@@ -141,9 +141,7 @@ func viewNode(img *meta.Image, n meta.Node) NodeView {
 		Led: img.Led(n.ID), Open: img.OpenOn(&n), Registered: n.RegisteredMS,
 	}
 	for _, w := range n.Volumes {
-		v.WALs = append(v.WALs, WALView{
-			Volume: w.Epoch, URL: w.URL, Class: w.Class(), Local: isLocal(w.URL), State: w.State.String(), Open: img.OpenStreams(meta.NodeRef{ID: n.ID, Epoch: w.Epoch}),
-		})
+		v.WALs = append(v.WALs, viewVolume(img, &n, w))
 	}
 	switch {
 	case n.Fenced:
