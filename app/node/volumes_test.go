@@ -12,6 +12,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"sluice/base/config"
 	"sluice/cluster/meta"
 )
 
@@ -227,4 +228,42 @@ func TestAddAndDrainUnderLoad(t *testing.T) {
 		t.Fatalf("node %v came back as %v", first.ID, again.self.ID)
 	}
 	load.end()
+}
+
+// What a broker that is gone had on a WAL in the bucket is served by another one at once; what it had in a directory of its own waits for it, and
+// nothing of either is lost.
+func TestBucketDoesNotWaitForDirectory(t *testing.T) {
+	c := newCluster(t, twoWALs(t), "wal-s3-puts-per-second=500", "broker.session.timeout.ms=1500", "upload-interval=1h", "data="+t.TempDir())
+	gone := c.start()
+	c.createTopic("dir", 2)
+	c.createTopic("bucket", 2, "sluice.wal.class=s3")
+	producer := c.client()
+	c.produce(producer, "dir", 0, 200)
+	c.produce(producer, "bucket", 0, 200)
+	set := c.set
+	c.set = append(c.set[:len(c.set):len(c.set)], config.Value{Name: "wal", Text: "s3", From: "test"})
+	other := c.another()
+	c.set = set
+	c.node = nil
+	crash(gone)
+	until(t, other, "the bucket's topic has moved", func(img *meta.Image) bool {
+		topic, _ := img.TopicByName("bucket")
+		for p := range img.PartitionsOf(topic.ID) {
+			if p.Leader != other.self.ID || p.State != meta.Serving {
+				return false
+			}
+		}
+		return true
+	})
+	c.wantEach(c.consume(c.at(other, reader("bucket")...), 200), 0, 200)
+	topic, _ := other.member.Image().TopicByName("dir")
+	for p := range other.member.Image().PartitionsOf(topic.ID) {
+		if s, _ := other.member.Image().Stream(p.Data); s.State != meta.Open || s.OwnerEpoch != gone.self.Epoch {
+			t.Fatalf("%+v was closed although its WAL is out of reach", s)
+		}
+	}
+	if back := c.start(); back.self.ID != gone.self.ID {
+		t.Fatalf("node %v came back as %v", gone.self.ID, back.self.ID)
+	}
+	c.wantEach(c.consume(c.at(other, reader("dir")...), 200), 0, 200)
 }
