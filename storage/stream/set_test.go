@@ -119,7 +119,9 @@ func TestSet(t *testing.T) {
 		t.Fatal("removed")
 	}
 	gone := set.Attach(stream.StreamState{ID: 9, Volume: node.Epoch})
-	if _, err := gone.Read(ctx, 0, 1, 1, true); !base.IsKind(err, base.Fenced) {
-		t.Fatalf("a stream of a volume that is not there: %v", err)
+	refused := make(chan error, 1)
+	gone.Append(record(gone, 10), func(err error) { refused <- err })
+	if err := <-refused; !base.IsKind(err, base.Fenced) {
+		t.Fatalf("an append on a volume that is not there: %v", err)
 	}
 }
