@@ -20,6 +20,10 @@ func TestKill(t *testing.T) {
 		{"s3 WAL, bucket in a directory", func(*testing.T) broker.Options {
 			return broker.Options{WAL: "s3", Args: quick("wal-s3-puts-per-second=50")}
 		}},
+		{"two file WALs", func(t *testing.T) broker.Options {
+			dir := t.TempDir()
+			return broker.Options{WAL: "file://" + dir + "/a,file://" + dir + "/b", Args: quick()}
+		}},
 		{"s3 WAL, S3 server", func(t *testing.T) broker.Options {
 			return broker.Options{Bucket: s3test.Start(t), WAL: "s3", Args: quick("wal-s3-puts-per-second=50")}
 		}},
