@@ -7,6 +7,7 @@ import (
 
 	"sluice/base"
 	"sluice/cluster/metalog"
+	"sluice/storage/objstore"
 	"sluice/storage/object"
 )
 
@@ -51,7 +52,7 @@ func ParseKey(meta, key string) Key {
 			return k
 		}
 	}
-	if rest, ok := strings.CutPrefix(key, "probe/"); ok && len(rest) == 34 && isHex(rest[:32]) && (rest[32:] == "/a" || rest[32:] == "/b") {
+	if objstore.IsProbeKey(key) {
 		return Key{Class: ProbeKey}
 	}
 	return Key{}

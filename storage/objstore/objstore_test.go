@@ -87,6 +87,35 @@ func TestProbeFindsBadStores(t *testing.T) {
 	}
 }
 
+// noting notes the keys that are put.
+type noting struct {
+	objstore.Store
+	keys map[string]bool
+}
+
+func (n noting) Put(ctx context.Context, key string, body [][]byte, opt objstore.PutOptions) error {
+	n.keys[key] = true
+	return n.Store.Put(ctx, key, body, opt)
+}
+
+// TestIsProbeKey: every key that a probe puts is known as one, so that what it leaves is found.
+func TestIsProbeKey(t *testing.T) {
+	s := noting{mem.New(), map[string]bool{}}
+	if err := objstore.Probe(t.Context(), s); err != nil || len(s.keys) != 3 {
+		t.Fatal(err, s.keys)
+	}
+	for key := range s.keys {
+		if !objstore.IsProbeKey(key) {
+			t.Errorf("a probe puts %s", key)
+		}
+		for _, other := range []string{key + "/x", "x" + key, key[:len(key)-1] + "z", strings.ToUpper(key)} {
+			if objstore.IsProbeKey(other) {
+				t.Errorf("%s is no key of a probe", other)
+			}
+		}
+	}
+}
+
 // strict refuses conditional puts, as some stores do.
 type strict struct{ objstore.Store }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"sluice/base"
 	"sluice/storage/objstore/driver"
@@ -40,9 +41,18 @@ func (u unconditional) Put(ctx context.Context, key string, body [][]byte, opt P
 	return u.Store.Put(ctx, key, body, opt)
 }
 
+// probePrefix is followed by 32 hexadecimal digits, a slash and one of a, b, c.
+const probePrefix = "probe/"
+
+// IsProbeKey reports whether a probe may have put key. A probe that did not live to the end, or whose put came late, leaves it behind.
+func IsProbeKey(key string) bool {
+	rest, ok := strings.CutPrefix(key, probePrefix)
+	return ok && len(rest) == 34 && strings.Trim(rest[:32], "0123456789abcdef") == "" && rest[32] == '/' && rest[33] >= 'a' && rest[33] <= 'c'
+}
+
 func probe(ctx context.Context, s Store, strict bool) (honours bool, err error) {
 	ctx = driver.WithPurpose(ctx, driver.PurposeProbe)
-	p := prober{Store: s, dir: "probe/" + base.NewUUID().Hex() + "/"}
+	p := prober{Store: s, dir: probePrefix + base.NewUUID().Hex() + "/"}
 	honours, err = p.run(ctx, strict)
 	if cleanup := s.Delete(ctx, p.dir+"a", p.dir+"b", p.dir+"c"); err == nil && cleanup != nil {
 		err = fmt.Errorf("delete: %w", cleanup)
