@@ -42,9 +42,13 @@ const day = 24 * time.Hour
 func newLitter(t *testing.T, store objstore.Store) *litter {
 	l := &litter{t: t, store: store}
 	l.ahead.Store(int64(day))
-	l.c = start(t, Options{Store: store, Now: l.now, RollSlots: 8, SnapshotBytes: 256, PreparedMaxAge: 10 * day, SweepPagesPerSecond: 1e6})
+	l.c = start(t, l.options(8, 256))
 	l.self = l.register(base.NoNode)
 	return l
+}
+
+func (l *litter) options(rollSlots uint64, snapshotBytes int64) Options {
+	return Options{Store: l.store, Now: l.now, RollSlots: rollSlots, SnapshotBytes: snapshotBytes, PreparedMaxAge: 10 * day, SweepPagesPerSecond: 1e6}
 }
 
 func (l *litter) now() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) }
@@ -122,8 +126,8 @@ func (l *litter) slots(log slotlog.Log, epoch, from, to uint64) {
 	}
 }
 
-// meta lets the metadata log grow over several epochs and snapshots, and brings slots and a snapshot back that were trimmed.
-func (l *litter) meta() {
+// meta lets the metadata log grow over several epochs and snapshots, and returns what brings a slot and a snapshot back that were trimmed.
+func (l *litter) meta() (bringBack func()) {
 	slot, old := "", ""
 	var slotBytes, oldBytes []byte
 	for i := 0; ; i++ {
@@ -141,10 +145,11 @@ func (l *litter) meta() {
 			break
 		}
 	}
-	l.settle()
-	l.plant(slot, slotBytes)
-	l.plant(old, oldBytes)
-	l.orphans = append(l.orphans, slot, old)
+	return func() {
+		l.plant(slot, slotBytes)
+		l.plant(old, oldBytes)
+		l.orphans = append(l.orphans, slot, old)
+	}
 }
 
 func (l *litter) list(prefix string) (keys []string) {
@@ -158,9 +163,10 @@ func (l *litter) list(prefix string) (keys []string) {
 	return keys
 }
 
-// all leaves everything there is, and returns the keys that must stay.
+// all leaves everything there is, and returns the keys that must stay. The controller is another one afterwards, which makes no snapshots: one
+// that was under way would make more of the log needless while the keys are looked at.
 func (l *litter) all() (stay []string) {
-	l.meta()
+	bringBack := l.meta()
 	l.log(0)
 	for range 3 {
 		l.object()
@@ -173,6 +179,10 @@ func (l *litter) all() (stay []string) {
 	l.plant(object.Key(l.cluster(), l.c.Image().NextObject()+5), []byte("younger than the image"))
 	l.plant(object.Key(base.NewUUID(), 1), []byte("another cluster's"))
 	l.plant("README", []byte("somebody else's"))
+	l.c.Close()
+	l.c = start(l.t, l.options(0, 0))
+	l.settle()
+	bringBack()
 	for _, k := range l.list("") {
 		if !slices.Contains(l.orphans, k) {
 			stay = append(stay, k)
