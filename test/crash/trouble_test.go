@@ -101,14 +101,13 @@ func inTrouble(t *testing.T, class string, tr *trouble) {
 	tr.begin(proxy)
 	begun, before := time.Now(), acks.n.Load()
 	time.Sleep(tr.lasts(t) / 2)
-	reader, err := w.Tail() // one that has everything to read from the bucket
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.others = append(w.others, reader)
+	w.readAll()
 	time.Sleep(tr.lasts(t) - time.Since(begun))
-	for !tr.happened(proxy) && time.Since(begun) < tr.lasts(t)+finishWithin {
+	for i := 1; !tr.happened(proxy) && time.Since(begun) < tr.lasts(t)+finishWithin; i++ {
 		time.Sleep(50 * time.Millisecond) // what is rare may not have happened yet
+		if i%100 == 0 {
+			w.readAll() // by now there is more than memory holds
+		}
 	}
 	during := acks.n.Load() - before
 	proxy.SetTrouble(s3fault.Trouble{})
@@ -131,6 +130,16 @@ func inTrouble(t *testing.T, class string, tr *trouble) {
 	}
 	w.checkMemory(troubleMemory, troubleSlack)
 	w.judge(history.Want{Faults: []string{tr.name}, Acknowledged: 500})
+}
+
+// readAll adds a reader that begins at the beginning, and so has to read from the bucket what is in memory no more.
+func (w *world) readAll() {
+	w.t.Helper()
+	reader, err := w.Tail()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.others = append(w.others, reader)
 }
 
 // unfinished is how many records one producer has under way at most, as package clients has it.
