@@ -7,8 +7,8 @@ import (
 
 	"sluice/base"
 	"sluice/cluster/metalog"
-	"sluice/storage/objstore"
 	"sluice/storage/object"
+	"sluice/storage/objstore"
 )
 
 // Class says what a key stands for, by its form alone.
