@@ -111,6 +111,9 @@ func (c *costCmd) answer(v *admin.CostView, prices *ledger.Prices) (*CostAnswer,
 	return a, nil
 }
 
+// steady is from how many seconds on a rate says something about a month.
+const steady = 120
+
 func (c *costCmd) show(p *Process, a *CostAnswer) error {
 	b := &a.Bill
 	missing := 0
@@ -126,6 +129,9 @@ func (c *costCmd) show(p *Process, a *CostAnswer) error {
 		fmt.Fprintf(out, "; %s %s at %s prices", store.Name, a.Usage.Stores[store.Name], b.Tables[store.Name])
 	}
 	fmt.Fprintf(out, ".\n\n")
+	if b.Seconds < steady {
+		fmt.Fprintf(out, "That is too short to tell a month: starts are in it, which cost more than the same time later. Ask again after some minutes.\n\n")
+	}
 	fmt.Fprintf(out, "Ingested       %s, %s a month at this rate\n", size(float64(b.Ingested)), size(b.Rate*(1<<30)))
 	fmt.Fprintf(out, "Requests       %.1f a minute\n", b.Total.PerMinute)
 	if b.Ingested > 0 {

@@ -145,7 +145,7 @@ func (c *verifyCmd) print(p *Process, r *audit.Report) error {
 		}
 	} else {
 		fmt.Fprintf(p.Stdout, "Cluster %s at metadata position %d: %s with %s in %s, %s.\n", r.Cluster, r.Position,
-			count(r.Streams, "stream"), count(r.Ranges, "range"), count(r.Objects, "object"), sizeText(r.Bytes))
+			count(r.Streams, "stream"), count(r.Ranges, "range"), count(r.Objects, "object"), size(float64(r.Bytes)))
 		if r.Deep {
 			fmt.Fprintf(p.Stdout, "Read %s, %s, %s.\n", count(int(r.Blocks), "block"), fmt.Sprintf("%d record batches", r.Batches), count(int(r.Records), "record"))
 		}
@@ -229,7 +229,7 @@ func barLine(p audit.Progress, took time.Duration, deep bool) string {
 	line := fmt.Sprintf("[%s%s] %3.0f%% %d of %d objects", strings.Repeat("#", full), strings.Repeat("-", barCells-full), 100*part, p.Objects, p.ObjectsTotal)
 	if s := took.Seconds(); s > 1 && part > 0 {
 		if deep {
-			line += fmt.Sprintf(", %s/s", sizeText(int64(float64(p.Bytes)/s)))
+			line += fmt.Sprintf(", %s/s", size(float64(p.Bytes)/s))
 		}
 		line += fmt.Sprintf(", %s left", time.Duration(float64(took)*(1-part)/part).Round(time.Second))
 	}
@@ -237,17 +237,4 @@ func barLine(p audit.Progress, took time.Duration, deep bool) string {
 		line += fmt.Sprintf(", %d to be looked at again", p.Candidates)
 	}
 	return line
-}
-
-// sizeText writes bytes for people.
-func sizeText(n int64) string {
-	v, units := float64(n), []string{"B", "KiB", "MiB", "GiB", "TiB", "PiB"}
-	i := 0
-	for ; v >= 1024 && i < len(units)-1; i++ {
-		v /= 1024
-	}
-	if i == 0 {
-		return fmt.Sprintf("%d B", n)
-	}
-	return fmt.Sprintf("%.1f %s", v, units[i])
 }

@@ -34,9 +34,9 @@ func (c *walListCmd) Run(ctx context.Context, p *Process) error {
 		for _, w := range v.WALs {
 			capacity := "-"
 			if w.Capacity > 0 {
-				capacity = strconv.FormatInt(w.Capacity, 10)
+				capacity = size(float64(w.Capacity))
 			}
-			row(w.Volume, w.Class, w.State, w.Open, capacity, w.Used, w.Unuploaded, (time.Duration(w.LagMS) * time.Millisecond).Round(time.Millisecond), w.URL)
+			row(w.Volume, w.Class, w.State, w.Open, capacity, size(float64(w.Used)), size(float64(w.Unuploaded)), (time.Duration(w.LagMS) * time.Millisecond).Round(time.Millisecond), w.URL)
 		}
 	})
 }

@@ -3,7 +3,6 @@
 package etcdtest
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,10 +13,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/test/process"
 )
 
 // Server is an etcd server, a cluster of one unless it was started by StartThree.
@@ -29,7 +29,7 @@ type Server struct {
 	args            []string
 	pid             int
 	exited          chan struct{} // closed when the process has ended
-	output          *output
+	output          *process.Output
 }
 
 // Start starts a server for the test, with more flags for etcd if need be, and returns it. It ends with the test.
@@ -87,7 +87,7 @@ func runCluster(ctx context.Context, dir string, n int, args []string) (servers 
 	}
 	var initial []string
 	for i := range n {
-		s := &Server{Client: addrs[2*i], peer: addrs[2*i+1], name: fmt.Sprintf("m%d", i), args: args, output: &output{}}
+		s := &Server{Client: addrs[2*i], peer: addrs[2*i+1], name: fmt.Sprintf("m%d", i), args: args, output: new(process.Output)}
 		s.dir = filepath.Join(dir, s.name)
 		initial = append(initial, s.name+"=http://"+s.peer)
 		servers = append(servers, s)
@@ -210,30 +210,6 @@ func freeAddresses(n int) (addrs []string, err error) {
 		addrs = append(addrs, l.Addr().String())
 	}
 	return addrs, nil
-}
-
-// output keeps the last of what a server prints.
-type output struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-const outputMax = 16 << 10
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.text = append(o.text, p...)
-	if n := len(o.text) - outputMax; n > 0 {
-		o.text = o.text[n:]
-	}
-	return len(p), nil
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return string(bytes.TrimSpace(o.text))
 }
 
 // Binary returns the path of the server's executable.

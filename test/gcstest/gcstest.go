@@ -17,7 +17,7 @@ import (
 // Start starts a server for the test with one empty bucket and returns the bucket's URL. The server ends with the test.
 func Start(t testing.TB) (bucketURL string) {
 	t.Helper()
-	binary, err := process.Tool(t.Context(), "test/gcsserver", "github.com/fsouza/fake-gcs-server")
+	binary, err := process.Tool(t.Context(), "test/gcsserver", "github.com/fsouza/fake-gcs-server", ".")
 	if err != nil {
 		t.Fatal(err)
 	}

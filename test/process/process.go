@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"regexp"
 	"runtime"
@@ -114,9 +115,10 @@ func (o *Output) String() string {
 	return string(bytes.TrimSpace(o.text))
 }
 
-// Tool returns the path of the executable of a Go package that the module in dir (relative to the main module) requires as a tool, in the
-// version that its go.mod has. It is built when it is not there.
-func Tool(ctx context.Context, dir, pkg string) (string, error) {
+// Tool returns the path of the executable of a Go package, named within its module, that the module in dir (relative to the main module)
+// requires as a tool, in the version that its go.mod has. It is built when it is not there.
+func Tool(ctx context.Context, dir, module, within string) (string, error) {
+	pkg := path.Join(module, within)
 	root, err := Root()
 	if err != nil {
 		return "", err
@@ -126,9 +128,9 @@ func Tool(ctx context.Context, dir, pkg string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	version := regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(pkg) + ` (v\S+)`).FindSubmatch(mod)
+	version := regexp.MustCompile(`(?m)^\s*(?:require )?` + regexp.QuoteMeta(module) + ` (v\S+)`).FindSubmatch(mod)
 	if version == nil {
-		return "", fmt.Errorf("%s/go.mod does not require %s", dir, pkg)
+		return "", fmt.Errorf("%s/go.mod does not require %s", dir, module)
 	}
 	binary := filepath.Join(root, ".cache", "bin", filepath.Base(pkg)+"-"+string(version[1]))
 	unlock, err := Lock(binary)
@@ -149,12 +151,12 @@ func Tool(ctx context.Context, dir, pkg string) (string, error) {
 	return binary, os.Rename(half, binary)
 }
 
-// Lock makes test processes that want to make path wait for each other, and makes its directory.
-func Lock(path string) (unlock func(), err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+// Lock makes test processes that want to make file wait for each other, and makes its directory.
+func Lock(file string) (unlock func(), err error) {
+	if err := os.MkdirAll(filepath.Dir(file), 0o755); err != nil {
 		return nil, err
 	}
-	f, err := os.OpenFile(path+".lock", os.O_CREATE|os.O_RDWR, 0o644)
+	f, err := os.OpenFile(file+".lock", os.O_CREATE|os.O_RDWR, 0o644)
 	if err != nil {
 		return nil, err
 	}

@@ -3,26 +3,21 @@
 package s3test
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"regexp"
 	"runtime"
-	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	awss3 "github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"sluice/test/process"
 )
 
 // The credentials every test server accepts.
@@ -39,7 +34,7 @@ type Server struct {
 	PID      int
 
 	exited chan struct{} // closed when the process has ended
-	output *output
+	output *process.Output
 }
 
 // Start starts a server for the test with one empty bucket and returns the bucket's URL. It sets the credentials in the
@@ -87,11 +82,11 @@ func Run(ctx context.Context, dir string) (*Server, error) {
 }
 
 func run(ctx context.Context, binary, dir string) (*Server, error) {
-	addr, err := freeAddress()
+	addr, err := process.FreeAddress()
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Endpoint: "http://" + addr, Dir: dir, exited: make(chan struct{}), output: &output{}}
+	s := &Server{Endpoint: "http://" + addr, Dir: dir, exited: make(chan struct{}), output: new(process.Output)}
 	cmd := exec.Command(binary, "--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", addr,
 		"--keep-alive", "--quiet", "--health", "/health", "posix", "--data-integrity-etag", dir)
 	cmd.Stdout, cmd.Stderr = s.output, s.output
@@ -117,15 +112,6 @@ func run(ctx context.Context, binary, dir string) (*Server, error) {
 		return nil, fmt.Errorf("%w; its output: %s", err, s.output)
 	}
 	return s, nil
-}
-
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	defer l.Close()
-	return l.Addr().String(), nil
 }
 
 // awaitReady asks for the server's health until it answers.
@@ -179,103 +165,7 @@ func (s *Server) CreateBucket(ctx context.Context, name string) error {
 	return err
 }
 
-// output keeps the last of what a server prints.
-type output struct {
-	mu   sync.Mutex
-	text []byte
-}
-
-const outputMax = 16 << 10
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.text = append(o.text, p...)
-	if n := len(o.text) - outputMax; n > 0 {
-		o.text = o.text[n:]
-	}
-	return len(p), nil
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return string(bytes.TrimSpace(o.text))
-}
-
-var versionLine = regexp.MustCompile(`(?m)^\s*(?:require )?github\.com/versity/versitygw (v\S+)`)
-
 // Binary returns the path of the server's executable, building it when it is not there.
 func Binary(ctx context.Context) (string, error) {
-	root, err := moduleRoot()
-	if err != nil {
-		return "", err
-	}
-	source := filepath.Join(root, "test", "s3server")
-	mod, err := os.ReadFile(filepath.Join(source, "go.mod"))
-	if err != nil {
-		return "", err
-	}
-	version := versionLine.FindSubmatch(mod)
-	if version == nil {
-		return "", errors.New("test/s3server/go.mod does not require github.com/versity/versitygw")
-	}
-	dir := filepath.Join(root, ".cache", "bin")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return "", err
-	}
-	binary := filepath.Join(dir, "versitygw-"+string(version[1]))
-	unlock, err := lock(binary + ".lock")
-	if err != nil {
-		return "", err
-	}
-	defer unlock()
-	if _, err := os.Stat(binary); err == nil {
-		return binary, nil
-	}
-	half := fmt.Sprintf("%s.%d", binary, os.Getpid())
-	defer os.Remove(half)
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-o", half, "github.com/versity/versitygw/cmd/versitygw")
-	build.Dir = source
-	if out, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build versitygw (needs the Go module proxy once): %w\n%s", err, out)
-	}
-	return binary, os.Rename(half, binary)
-}
-
-// lock makes test processes wait for each other.
-func lock(path string) (unlock func(), err error) {
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o644)
-	if err != nil {
-		return nil, err
-	}
-	for {
-		if err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX); err != syscall.EINTR {
-			break
-		}
-	}
-	if err != nil {
-		f.Close()
-		return nil, err
-	}
-	return func() { f.Close() }, nil
-}
-
-// moduleRoot finds the directory of the main module's go.mod above the working directory.
-func moduleRoot() (string, error) {
-	dir, err := os.Getwd()
-	if err != nil {
-		return "", err
-	}
-	for {
-		mod, err := os.ReadFile(filepath.Join(dir, "go.mod"))
-		if err == nil && strings.HasPrefix(string(mod), "module sluice\n") {
-			return dir, nil
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			return "", errors.New("not inside the module sluice")
-		}
-		dir = up
-	}
+	return process.Tool(ctx, "test/s3server", "github.com/versity/versitygw", "cmd/versitygw")
 }
