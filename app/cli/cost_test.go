@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"os"
@@ -29,6 +30,25 @@ func testCost(context.Context) (*admin.CostView, error) {
 	total.Period.Seconds = 6000
 	return &admin.CostView{Recent: u, Bill: b, Total: total, TotalBill: ledger.Price(total, p.For(u.Stores)), Prices: p.Tables,
 		Nodes: []admin.NodeCostView{{ID: 1, Name: "a", Bill: b}, {ID: 2, Name: "b", Error: "it sleeps"}}}, nil
+}
+
+// TestCostOfAMoment: what a broker asked for in its first seconds is no measure of a month, and that is said.
+func TestCostOfAMoment(t *testing.T) {
+	for seconds, warns := range map[float64]bool{5: true, steady: false} {
+		v, err := testCost(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		v.Bill.Seconds = seconds
+		var out, errs bytes.Buffer
+		a := &CostAnswer{Bill: v.Bill, Usage: v.Recent, Nodes: v.Nodes}
+		if err := new(costCmd).show(&Process{Stdout: &out, Stderr: &errs}, a); err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(out.String(), "too short") != warns {
+			t.Errorf("after %v s:\n%s", seconds, out.String())
+		}
+	}
 }
 
 func TestCost(t *testing.T) {

@@ -144,39 +144,6 @@ func TestMembersFollow(t *testing.T) {
 	}
 }
 
-// TestRegisterIgnoresOlderImages: images from before the registration, which slow subscribers have held back, do not say that the node's epoch is over.
-func TestRegisterIgnoresOlderImages(t *testing.T) {
-	p := &process{t: t, fenced: make(chan error, 1)}
-	m, err := Join(t.Context(), MemberOptions{Controller: Options{Store: mem.New()}, Former: base.NoNode, Session: time.Minute, OnFenced: func(err error) { p.fenced <- err }, Dial: p.dial})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer m.Close()
-	p.m = m
-	gate, told := make(chan struct{}), make(chan struct{})
-	m.Subscribe(func(_, img *meta.Image) {
-		<-gate
-		if _, ok := img.TopicByName("later"); ok {
-			close(told)
-		}
-	})
-	for _, v := range []string{"1", "2"} { // the second waits behind the first
-		if _, err := m.Submit(t.Context(), &meta.AlterConfigs{Changes: []meta.ConfigChange{{Kind: meta.BrokerConfig, Configs: map[string]string{"log.cleaner.threads": v}}}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if p.self, err = m.Register(t.Context(), &meta.Register{Incarnation: base.NewUUID(), Reclaim: base.NoNode, WAL: "s3"}); err != nil {
-		t.Fatal(err)
-	}
-	p.create("later")
-	close(gate)
-	<-told
-	first := false
-	if m.fenced.Do(func() { first = true }); !first {
-		t.Fatal(<-p.fenced)
-	}
-}
-
 func errOf(_ meta.Result, err error) error { return err }
 
 // The controller goes away: another member takes over, commands go on, the lost node is fenced.
