@@ -18,7 +18,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -26,13 +25,22 @@ import (
 	"time"
 )
 
-// Root is the top of the source tree.
+// Root is the top of the source tree: the directory of go.mod, above the working directory.
 func Root() string {
-	_, file, _, ok := runtime.Caller(0)
-	if !ok {
-		panic("BUG: no caller information")
+	dir, err := os.Getwd()
+	if err != nil {
+		panic(err)
 	}
-	return filepath.Dir(filepath.Dir(filepath.Dir(file)))
+	for {
+		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if up == dir {
+			panic("no go.mod above the working directory: run this inside of the source tree")
+		}
+		dir = up
+	}
 }
 
 var build = sync.OnceValues(func() (string, error) {
