@@ -1,0 +1,37 @@
+// Package txn is the transaction coordinator: Kafka's protocol (InitProducerId with a transactional id, AddPartitionsToTxn,
+// AddOffsetsToTxn, EndTxn, Describe, ListTransactions) as a pure machine per partition of __transaction_state, run by package coord, and
+// the client by which partition leaders and group coordinators ask the coordinators, wherever those are.
+//
+// A transactional id goes through these states, each of which is a record:
+//
+//	Empty ── partition added ──▶ Ongoing ── commit ──▶ PrepareCommit ── all markers written ──▶ CompleteCommit
+//	  ▲                           ▲    └── abort, timeout, fenced ──▶ PrepareAbort ── markers ──▶ CompleteAbort
+//	  └── InitProducerId ─────────┴──────────────── partition added ◀────────────────────────────────┘
+//
+// The verdict is the record of PrepareCommit or PrepareAbort: before it is durable nothing of the transaction is visible and it may yet
+// be aborted, after it the transaction can only end that way, whatever dies. The client is answered when the verdict is durable.
+// The coordinator then tells the verdict to the leader of every partition of the transaction, which writes it into its log as a control
+// record (a marker), and when all have, it writes that the transaction is complete. Whoever takes the coordinator's partition over finds
+// the verdict in the log and tells it once more; a marker that is written twice changes nothing, for the second finds no open transaction.
+//
+// Who may speak for a transactional id is decided by (producer id, epoch). InitProducerId raises the epoch, so an older producer of the
+// same id is refused by the coordinator (PRODUCER_FENCED) and by partition leaders, who fence what is below the epoch of a marker. In
+// transactions of version 2 (KIP-890) every EndTxn raises the epoch: the marker carries the raised one, so nothing that belongs to the
+// transaction before, however late it comes, can reach into the next one. The highest epoch is never given to a client; where it would be
+// reached the next transaction gets another producer id.
+//
+// Invariants:
+//
+//  1. The durable state of a transactional id changes by replay alone. At most one record of it is under way; requests that would write
+//     another one meanwhile get CONCURRENT_TRANSACTIONS.
+//  2. A transaction ends one way: from PrepareCommit only CompleteCommit follows, from PrepareAbort only CompleteAbort, and all
+//     markers of it carry the same verdict, producer id, epoch and coordinator epoch as far as one coordinator is concerned.
+//  3. Markers are sent only after the verdict is durable, and the transaction is complete only after every partition's leader has
+//     said that the marker is durable there, or the partition does not exist any more.
+//  4. (producer id, epoch) of a transactional id never goes back: the epoch of one producer id never falls, and a producer id that was left
+//     is never used again.
+//  5. Markers carry the leader epoch of the partition of __transaction_state as the coordinator's epoch; leaders refuse older ones, so
+//     what a deposed coordinator still sends has no effect once its successor has reached that leader.
+//  6. An Ongoing transaction is aborted when its timeout is over, counted from its first partition, by whichever coordinator is there then.
+//  7. The machine's state after a run equals that of a machine that loads the run's log, volatile state aside.
+package txn
