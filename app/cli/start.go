@@ -41,7 +41,7 @@ func (c *startCmd) Run(ctx context.Context, p *Process) error {
 	}
 	mem := cfg.Divide(machineMemory())
 	debug.SetMemoryLimit(int64(mem.Total))
-	log := newLogger(p, cfg)
+	log, level := newLogger(p, cfg)
 	starting, cancel := context.WithCancel(ctx)
 	defer cancel()
 	interrupted := make(chan struct{})
@@ -57,7 +57,7 @@ func (c *startCmd) Run(ctx context.Context, p *Process) error {
 	if err != nil {
 		hostname = "localhost"
 	}
-	opt := node.Options{Config: cfg, Memory: mem, Hostname: hostname, Getenv: p.Getenv, Logger: log, Version: Version()}
+	opt := node.Options{Config: cfg, Memory: mem, Hostname: hostname, Getenv: p.Getenv, Logger: log, LogLevel: level, Version: Version()}
 	for {
 		err := c.once(starting, p, opt, interrupted, signals)
 		if !base.IsKind(err, base.Fenced) || starting.Err() != nil {
@@ -119,16 +119,17 @@ func (c *startCmd) serve(p *Process, n *node.Node, cfg *config.Config, log *slog
 	}
 }
 
-func newLogger(p *Process, cfg *config.Config) *slog.Logger {
-	var level slog.Level
+// newLogger returns the logger of a broker and its level, which can be changed.
+func newLogger(p *Process, cfg *config.Config) (*slog.Logger, *slog.LevelVar) {
+	level := new(slog.LevelVar)
 	if err := level.UnmarshalText([]byte(cfg.LogLevel)); err != nil {
 		panic("BUG: cli: log level " + cfg.LogLevel)
 	}
 	opt := &slog.HandlerOptions{Level: level}
 	if cfg.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(p.Stderr, opt))
+		return slog.New(slog.NewJSONHandler(p.Stderr, opt)), level
 	}
-	return slog.New(slog.NewTextHandler(p.Stderr, opt))
+	return slog.New(slog.NewTextHandler(p.Stderr, opt)), level
 }
 
 // banner says in plain words where the data is and how to connect.

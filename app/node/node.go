@@ -287,7 +287,7 @@ func (n *Node) serve(ctx context.Context) error {
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
-		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Logger: n.log,
+		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), LogLevel: n.opt.LogLevel, Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{
 		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,

@@ -33,6 +33,7 @@ type Options struct {
 
 	Version  string               // for the admin page
 	Logger   *slog.Logger         // nil: none
+	LogLevel *slog.LevelVar       // of Logger, to be changed by clients; nil: it cannot be
 	Registry *prometheus.Registry // nil: a new one
 }
 

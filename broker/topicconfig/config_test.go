@@ -81,3 +81,58 @@ func TestParseNeverPanics(t *testing.T) {
 		_, _ = Parse(m, nil)
 	})
 }
+
+func TestGroupSettings(t *testing.T) {
+	if len(Group()) != 17 || len(ClientMetrics()) != 3 {
+		t.Fatal(len(Group()), len(ClientMetrics()))
+	}
+	for _, d := range append(slices.Clone(Group()), ClientMetrics()...) {
+		for _, s := range d.Synonyms {
+			if b := LookupBroker(s); b == nil || b.Default != d.Default {
+				t.Errorf("%s falls back to %s, which is not there or has another default", d.Name, s)
+			}
+		}
+		if d.Doc == "" {
+			t.Errorf("%s has no doc", d.Name)
+		}
+	}
+	for _, tc := range []struct{ key, value, broker, want string }{
+		{"consumer.session.timeout.ms", "50000", "", ""}, {"consumer.session.timeout.ms", "44999", "", "group.consumer.min.session.timeout.ms"},
+		{"consumer.session.timeout.ms", "60001", "", "group.consumer.max.session.timeout.ms"}, {"consumer.session.timeout.ms", "60001", "group.consumer.max.session.timeout.ms=70000", ""},
+		{"consumer.heartbeat.interval.ms", "6000", "group.consumer.min.session.timeout.ms=1,group.consumer.session.timeout.ms=6000", "must be greater than consumer.heartbeat.interval.ms"},
+		{"streams.num.standby.replicas", "3", "", "group.streams.max.standby.replicas"}, {"share.auto.offset.reset", "by_duration:P1DT2H3.5S", "", ""},
+		{"share.auto.offset.reset", "by_duration:P", "", "PnDTnHnMn.nS"}, {"share.auto.offset.reset", "by_duration:PT", "", "PnDTnHnMn.nS"}, {"share.auto.offset.reset", "by_duration:-PT1H", "", "PnDTnHnMn.nS"},
+		{"no.such", "1", "", "Unknown group config name: no.such"},
+	} {
+		broker := map[string]string{}
+		for kv := range strings.SplitSeq(tc.broker, ",") {
+			if k, v, ok := strings.Cut(kv, "="); ok {
+				broker[k] = v
+			}
+		}
+		err := ValidateGroup(map[string]string{tc.key: tc.value}, broker)
+		if (err == nil) != (tc.want == "") || err != nil && (!strings.Contains(err.Error(), tc.want) || base.KindOf(err) != base.Invalid) {
+			t.Errorf("%s=%s on %q: %v, want %q", tc.key, tc.value, tc.broker, err, tc.want)
+		}
+	}
+	// The broker's bounds hold also for what was set when they were wider.
+	own := map[string]string{"consumer.session.timeout.ms": "60000"}
+	if n := GroupInt("consumer.session.timeout.ms", own, map[string]string{"group.consumer.max.session.timeout.ms": "50000"}); n != 50000 {
+		t.Error(n)
+	}
+	if v := GroupValue("consumer.session.timeout.ms", nil, map[string]string{"group.consumer.session.timeout.ms": "47000"}); v.Value != "47000" || v.Source != FromDynamicBroker {
+		t.Error(v)
+	}
+}
+
+func TestClientMatches(t *testing.T) {
+	all, err := ParseClientMatches("client_id=a.*, client_software_version=1\\.2\\..*")
+	if err != nil || len(all) != 2 || all[0].What != "client_id" || !all[0].Pattern.MatchString("abc") || all[0].Pattern.MatchString("xabc") {
+		t.Fatal(all, err)
+	}
+	for _, bad := range []string{"client_id", "color=red", "client_id=[", "client_id=a=b", "client_id="} {
+		if _, err := ParseClientMatches(bad); base.KindOf(err) != base.Invalid {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
+}

@@ -44,6 +44,21 @@ type Def struct {
 	rule string
 }
 
+// Refused says why a broker setting that Kafka can change at run time cannot be changed here; empty if it can.
+func (d *Def) Refused() string {
+	switch {
+	case strings.HasPrefix(d.Name, "ssl."), strings.HasPrefix(d.Name, "sasl."), strings.HasPrefix(d.Name, "listener"), d.Name == "principal.builder.class":
+		return "listeners and how they are secured are settings of the start"
+	case strings.HasPrefix(d.Name, "remote."), d.Name == "follower.fetch.last.tiered.offset.enable":
+		return "there is no tier beside the bucket"
+	case d.Name == "config.providers", d.Name == "metric.reporters":
+		return "there are no Java classes to load"
+	case d.Name == "cordoned.log.dirs":
+		return "the bucket is the only log directory"
+	}
+	return ""
+}
+
 // Sensitive reports whether the value must never be shown.
 func (d *Def) Sensitive() bool { return d.Type == Password }
 
@@ -53,13 +68,23 @@ var topicTable string
 //go:embed broker.txt
 var brokerTable string
 
+//go:embed group.txt
+var groupTable string
+
+//go:embed clientmetrics.txt
+var clientMetricsTable string
+
 // table is the parsed form of one file: `name, type, default, rule, synonyms or "dynamic", doc`, separated by tabs, sorted by name.
 type table struct {
 	defs   []*Def
 	byName map[string]*Def
 }
 
-var topics, brokers = mustTable(topicTable), mustTable(brokerTable)
+var (
+	topics, brokers = mustTable(topicTable), mustTable(brokerTable)
+	groups          = mustTable(groupTable)
+	clientMetrics   = mustTable(clientMetricsTable)
+)
 
 func mustTable(text string) table {
 	t := table{byName: map[string]*Def{}}
@@ -100,6 +125,18 @@ func LookupTopic(name string) *Def { return topics.byName[name] }
 // LookupBroker finds a broker setting, or returns nil.
 func LookupBroker(name string) *Def { return brokers.byName[name] }
 
+// Group lists every setting of a group by name. The result is not to be changed.
+func Group() []*Def { return groups.defs }
+
+// ClientMetrics lists every setting of a telemetry subscription by name. The result is not to be changed.
+func ClientMetrics() []*Def { return clientMetrics.defs }
+
+// LookupGroup finds a setting of a group, or returns nil.
+func LookupGroup(name string) *Def { return groups.byName[name] }
+
+// LookupClientMetrics finds a setting of a telemetry subscription, or returns nil.
+func LookupClientMetrics(name string) *Def { return clientMetrics.byName[name] }
+
 // Check reports whether value is right for the setting. The error has kind base.Invalid and names the setting and what is right.
 func (d *Def) Check(value string) error {
 	v := strings.TrimSpace(value)
@@ -120,7 +157,9 @@ func (d *Def) Check(value string) error {
 	case List:
 		why = d.checkList(v)
 	case String:
-		if d.rule != "" && !oneOf(d.rule, v) {
+		if d.rule == "reset" {
+			why = checkReset(v)
+		} else if d.rule != "" && !oneOf(d.rule, v) {
 			why = "want one of " + strings.ReplaceAll(strings.TrimPrefix(d.rule, ","), ",", ", ")
 			if d.rule[0] == ',' {
 				why += ", or nothing"

@@ -1,5 +1,5 @@
 // Package topicconfig knows every topic configuration of Apache Kafka 4.3, and the broker configurations behind them: name, type,
-// default, doc, which broker setting a topic inherits from, and what values are right.
+// default, doc, which broker setting a topic inherits from, and what values are right; and the same of groups and of telemetry subscriptions.
 //
 // Invariants:
 //

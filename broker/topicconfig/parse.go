@@ -15,6 +15,7 @@ const (
 	FromTopic         Source = 1
 	FromDynamicBroker Source = 2
 	FromDefault       Source = 5
+	FromGroup         Source = 8
 )
 
 // Value is a value, where it comes from, and the broker setting that gave it (empty if a topic's own or a default).

@@ -234,7 +234,7 @@ func (m *CreatePartitions) code(c *coder) {
 
 func (m *AlterConfigs) code(c *coder) {
 	list(c, &m.Changes, 4, func(t *ConfigChange) {
-		enum(c, &t.Kind, ClientMetricsConfig)
+		enum(c, &t.Kind, lastConfigKind)
 		c.string(&t.Name)
 		c.stringMap(&t.Configs)
 		unsigned(c, &t.Since)

@@ -245,7 +245,7 @@ func alterResource(d *Draft, ch ConfigChange, validateOnly bool) *Rejection {
 	if rej := tooLong(ch.Name); rej != nil {
 		return rej
 	}
-	if ch.Kind > ClientMetricsConfig {
+	if ch.Kind > lastConfigKind {
 		return reject(InvalidCommand, "configurations of an unknown kind %d", ch.Kind)
 	}
 	if ch.Kind == BrokerConfig && ch.Name != "" {

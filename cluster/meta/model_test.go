@@ -195,7 +195,8 @@ func (d *driver) changeTopic() {
 		_, _ = d.submit(&AlterConfigs{Changes: []ConfigChange{{Kind: TopicConfig, Name: t.Name, Configs: map[string]string{"x": fmt.Sprint(d.now), WALClassConfig: d.class()}}}})
 	case 3:
 		_, _ = d.submit(&AlterConfigs{Changes: []ConfigChange{{Kind: BrokerConfig, Configs: map[string]string{"x": fmt.Sprint(d.now)}},
-			{Kind: GroupConfig, Name: "g"}}})
+			{Kind: GroupConfig, Name: "g"}, {Kind: QuotaConfig, Name: fmt.Sprint(d.now % 3), Configs: map[string]string{"q": "1"}},
+			{Kind: ConfigKind(1 + d.now%int64(lastConfigKind)), Configs: map[string]string{"f": "2"}}}})
 	}
 }
 

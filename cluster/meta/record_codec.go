@@ -143,7 +143,7 @@ func (r *topicConfigsSet) code(c *coder) {
 }
 
 func (r *configsSet) code(c *coder) {
-	enum(c, &r.Kind, ClientMetricsConfig)
+	enum(c, &r.Kind, lastConfigKind)
 	c.string(&r.Name)
 	c.stringMap(&r.Configs)
 }

@@ -309,7 +309,7 @@ func (s snapshotCoder) objects() {
 func (s snapshotCoder) configs() {
 	c := s.c
 	entries(c, &s.img.configs, 4, func(r *ConfigResource) string { return configKey(r.Kind, r.Name) }, func(r *ConfigResource) {
-		enum(c, &r.Kind, ClientMetricsConfig)
+		enum(c, &r.Kind, lastConfigKind)
 		c.string(&r.Name)
 		c.stringMap(&r.Configs)
 		unsigned(c, &r.Pos)

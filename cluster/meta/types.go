@@ -235,6 +235,12 @@ const (
 	GroupConfig
 	// ClientMetricsConfig belongs to the telemetry subscription of that name.
 	ClientMetricsConfig
+	// QuotaConfig holds the quotas of a client entity; package edge/quota says how an entity is written as a name.
+	QuotaConfig
+	// FeatureConfig, with an empty name, holds the feature levels that were set: feature name to level.
+	FeatureConfig
+
+	lastConfigKind = FeatureConfig
 )
 
 // ConfigResource is a configured resource that is not a topic.

@@ -3,8 +3,8 @@ package handle
 // AlterConfigs (key 33), versions 0-2: replaces all settings of a resource (deprecated).
 // IncrementalAlterConfigs (key 44), versions 0-1: sets, deletes, appends to and subtracts from single settings.
 //
-// Topics and brokers (dynamic settings only). A resource changes as a whole or not at all; two changes of one resource at the same
-// time do not undo each other. Settings of groups, telemetry and loggers come with what they would configure.
+// Topics, brokers (dynamic settings only), groups, telemetry subscriptions, and the level of a broker's logger, which lasts until the broker
+// is started again. A resource changes as a whole or not at all; two changes of one resource at the same time do not undo each other.
 
 import (
 	"context"
@@ -98,6 +98,9 @@ func (h *Handler) alter(c *call, wishes []alteration, validateOnly bool) []error
 const alterRetries = 10
 
 func (h *Handler) alterOne(ctx context.Context, w alteration, validateOnly bool) error {
+	if w.kind == brokerLoggerResource {
+		return h.alterLoggers(w, validateOnly)
+	}
 	for attempt := 0; ; attempt++ {
 		change, err := h.change(h.opt.Control.Image(), w)
 		if err != nil {
@@ -136,15 +139,7 @@ func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, erro
 			return change, err
 		}
 	}
-	if w.kind == topicResource {
-		err = topicconfig.Validate(change.Configs)
-	} else {
-		err = topicconfig.ValidateBroker(change.Configs)
-	}
-	if err != nil {
-		return change, kerr.Errorf(kerr.InvalidConfig, "%v", err)
-	}
-	return change, nil
+	return change, h.validate(img, w.kind, change.Configs)
 }
 
 // alterable returns the present settings of the resource and how its definitions are found.
@@ -161,20 +156,43 @@ func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigCh
 		if id, err := strconv.ParseInt(w.name, 10, 32); w.name != "" && (err != nil || !knownNode(img, base.NodeID(id))) {
 			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "There is no broker %q.", w.name)
 		}
-		change.Kind = meta.BrokerConfig
-		for r := range img.ConfigResources(meta.BrokerConfig) {
-			if r.Name == w.name {
-				change.Since = r.Pos
-			}
-		}
 		for _, op := range w.ops {
-			if def := topicconfig.LookupBroker(op.name); def != nil && !def.Dynamic {
-				return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", op.name)
+			if err := alterableBroker(op); err != nil {
+				return nil, nil, err
 			}
 		}
-		return img.Configs(meta.BrokerConfig, w.name), topicconfig.LookupBroker, nil
+		return present(img, meta.BrokerConfig, change), topicconfig.LookupBroker, nil
+	case groupResource:
+		if w.name == "" {
+			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Default group resources are not allowed.")
+		}
+		return present(img, meta.GroupConfig, change), topicconfig.LookupGroup, nil
+	case clientMetricsResource:
+		if w.name == "" {
+			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Subscription name can't be empty")
+		}
+		return present(img, meta.ClientMetricsConfig, change), topicconfig.LookupClientMetrics, nil
 	}
 	return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Resources of type %d cannot be configured.", w.kind)
+}
+
+// present completes change with the kind of resource and where its settings last changed, and returns them.
+func present(img *meta.Image, kind meta.ConfigKind, change *meta.ConfigChange) map[string]string {
+	change.Kind, change.Since = kind, img.Pos()
+	return img.Configs(kind, change.Name)
+}
+
+// alterableBroker says why a setting of brokers cannot be altered.
+func alterableBroker(op alterOp) error {
+	def := topicconfig.LookupBroker(op.name)
+	switch {
+	case def == nil || op.op == opDelete:
+	case !def.Dynamic:
+		return kerr.Errorf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", op.name)
+	case def.Refused() != "":
+		return kerr.Errorf(kerr.InvalidRequest, "Cannot set %s: %s", op.name, def.Refused())
+	}
+	return nil
 }
 
 func knownNode(img *meta.Image, id base.NodeID) bool {

@@ -2,7 +2,7 @@ package handle
 
 // DescribeConfigs (key 32), versions 1-4: topics, brokers, groups and telemetry subscriptions. All settings that Kafka knows are
 // shown, also those without effect here; of a broker's settings those that this broker has itself show its own values.
-// Broker loggers have nothing to show.
+// A broker has one logger, called root.
 
 import (
 	"slices"
@@ -26,6 +26,7 @@ const (
 	sourceDefaultBroker int8 = 3
 	sourceStaticBroker  int8 = 4
 	sourceDefault       int8 = 5
+	sourceBrokerLogger  int8 = 6
 	sourceClientMetrics int8 = 7
 	sourceGroup         int8 = 8
 )
@@ -42,7 +43,7 @@ func (h *Handler) describeConfigs(_ *call, req *msg.DescribeConfigsRequest) *msg
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		out := add(&resp.Results)
-		out.ResourceType, out.ResourceName, out.ErrorMessage = asked.ResourceType, asked.ResourceName, nil
+		out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
 		configs, err := h.describeResource(img, asked.ResourceType, asked.ResourceName)
 		if err != nil {
 			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
@@ -78,11 +79,11 @@ func (h *Handler) describeResource(img *meta.Image, kind int8, name string) ([]d
 	case brokerResource:
 		return h.brokerConfigs(img, name)
 	case brokerLoggerResource:
-		return nil, h.checkBrokerName(name)
+		return h.loggers(name)
 	case clientMetricsResource:
-		return plainConfigs(img.Configs(meta.ClientMetricsConfig, name), sourceClientMetrics), nil
+		return clientMetricsConfigs(img, name)
 	case groupResource:
-		return plainConfigs(img.Configs(meta.GroupConfig, name), sourceGroup), nil
+		return h.groupConfigs(img, name)
 	}
 	return nil, kerr.Errorf(kerr.InvalidRequest, "Unsupported resource type %d", kind)
 }
@@ -178,15 +179,21 @@ func (h *Handler) staticConfig(img *meta.Image, name string) (value string, sour
 	if s == nil || s.Name != name {
 		return "", 0
 	}
-	value = s.Value(h.opt.Config)
-	if s.Kind == config.Size {
-		n, _ := config.ParseBytes(value)
-		value = strconv.FormatInt(int64(n), 10)
-	}
+	value = plainValue(s, h.opt.Config)
 	if h.opt.Config.Origin(name) != "default" {
 		return value, sourceStaticBroker
 	}
 	return value, sourceDefault
+}
+
+// plainValue is the value of a setting as Kafka writes it.
+func plainValue(s *config.Setting, c *config.Config) string {
+	value := s.Value(c)
+	if s.Kind == config.Size {
+		n, _ := config.ParseBytes(value)
+		value = strconv.FormatInt(int64(n), 10)
+	}
+	return value
 }
 
 // fill sets what a setting's definition says.

@@ -26,6 +26,8 @@ type Options struct {
 	Config  *config.Config
 	// Follower says how far another node has followed the metadata, as far as it is known here; nil: nothing is known.
 	Follower func(base.NodeID) (Follower, bool)
+	// LogLevel is the level of this process's logger, for kafka-configs.sh --entity-type broker-loggers; nil: it cannot be changed.
+	LogLevel *slog.LevelVar
 	LogDir   string // what DescribeLogDirs calls the bucket
 	Logger   *slog.Logger
 }

@@ -97,6 +97,10 @@ func (n *names) string(field, v string) string {
 		if v != "" {
 			return "<" + field + ">"
 		}
+	case "ResourceName":
+		if id, err := strconv.ParseInt(v, 10, 32); err == nil {
+			return n.nodeID(id)
+		}
 	case "MemberId", "Leader":
 		if v != "" {
 			return n.of("member", v)
@@ -153,6 +157,8 @@ func (n *names) walk(out map[string]string, path, field string, v reflect.Value)
 		n.walkArray(out, path, field, v)
 	case reflect.String:
 		out[path] = n.string(field, v.String())
+	case reflect.Float64:
+		out[path] = strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	case reflect.Bool:
 		out[path] = strconv.FormatBool(v.Bool())
 	default:

@@ -1,0 +1,51 @@
+package topicconfig
+
+import (
+	"slices"
+	"strings"
+)
+
+// brokerEffects says what dynamic settings of brokers do that are not the defaults of topics.
+var brokerEffects = map[string]string{
+	"log.cleaner.backoff.ms":              "Applies from the next look on.",
+	"log.cleaner.threads":                 "Applies from the next round on.",
+	"log.cleaner.dedupe.buffer.size":      "Applies from the next round on; at most what the setting of the start says.",
+	"log.cleaner.io.buffer.load.factor":   "Applies from the next round on.",
+	"log.cleaner.io.max.bytes.per.second": "Applies from the next round on.",
+	"producer.id.expiration.ms":           "Applies from the next look on.",
+}
+
+const (
+	noPools   = "Accepted, no effect: there are no thread pools."
+	noBuffers = "Accepted, no effect: buffers grow and shrink by themselves."
+)
+
+// idleBrokerSettings are accepted because tools and tests set them, and mean nothing here.
+var idleBrokerSettings = map[string]string{
+	"background.threads": noPools, "num.io.threads": noPools, "num.network.threads": noPools, "num.recovery.threads.per.data.dir": noPools, "num.replica.fetchers": noPools,
+	"log.cleaner.io.buffer.size": noBuffers, "group.coordinator.cached.buffer.max.bytes": noBuffers, "share.coordinator.cached.buffer.max.bytes": noBuffers,
+}
+
+// Effect says for people what becomes of a dynamic broker setting here.
+func (d *Def) Effect() string {
+	if why := d.Refused(); why != "" {
+		return "Refused: " + why + "."
+	}
+	if e := brokerEffects[d.Name] + idleBrokerSettings[d.Name]; e != "" {
+		return e
+	}
+	for _, t := range topics.defs {
+		if slices.Contains(t.Synonyms, d.Name) {
+			if strings.HasPrefix(t.Doc, "No effect") {
+				return "Accepted, no effect, as `" + t.Name + "` has none."
+			}
+			return "Applies at once to topics that do not set `" + t.Name + "`."
+		}
+	}
+	for _, g := range groups.defs {
+		if slices.Contains(g.Synonyms, d.Name) {
+			return "Applies to groups that do not set `" + g.Name + "`."
+		}
+	}
+	return "Accepted, no effect yet."
+}
