@@ -180,12 +180,12 @@ func TestIdleProducersExpire(t *testing.T) {
 	c := r.cleaner()
 	defer c.Close()
 	c.Check(ctx)
-	if n := r.p.Producers(); n != 1 {
+	if n := r.p.ProducerCount(); n != 1 {
 		t.Fatal(n)
 	}
 	r.now = r.now.Add(24*time.Hour + time.Millisecond)
 	c.Check(ctx)
-	if n := r.p.Producers(); n != 0 {
+	if n := r.p.ProducerCount(); n != 0 {
 		t.Fatal(n)
 	}
 }

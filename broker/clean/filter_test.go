@@ -209,6 +209,11 @@ func TestPasses(t *testing.T) {
 		l.clean(t, cleaned, now, 3)
 		l.clean(t, cleaned, now+1000, 3) // markers whose last batch has just gone
 		l.check(t, false)
+		for _, a := range l.aborted {
+			if !slices.ContainsFunc(l.batches, func(b batch.Batch) bool { return partOf(b, a) }) {
+				t.Fatalf("%+v is still listed", a)
+			}
+		}
 		for _, b := range l.batches {
 			for r := range b.Records(batch.Limits{}) {
 				if r.Value == nil {
@@ -277,6 +282,18 @@ func (l *modelLog) clean(t *rapid.T, dirty base.Offset, now int64, keys int) bas
 			left = append(left, b.Emptied())
 		}
 	}
+	for _, gone := range f.txns.goneBelow(end) {
+		if slices.ContainsFunc(l.batches, func(b batch.Batch) bool { return partOf(b, gone) }) {
+			t.Fatalf("%+v is forgotten, and a reader may hold a batch of it", gone)
+		}
+		l.aborted = slices.DeleteFunc(l.aborted, func(a partition.AbortedSpan) bool { return a == gone })
+	}
 	l.batches = left
 	return end
+}
+
+// partOf reports whether a batch belongs to an aborted transaction.
+func partOf(b batch.Batch, a partition.AbortedSpan) bool {
+	at := base.Offset(b.BaseOffset())
+	return !b.IsControl() && b.ProducerID() == a.ProducerID && a.First <= at && at < a.Marker
 }

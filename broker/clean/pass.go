@@ -100,6 +100,7 @@ func (ps *pass) run(ctx context.Context) error {
 	if err := ps.rewrite(ctx); err != nil {
 		return err
 	}
+	ps.p.ForgetAborted(ps.filter.txns.goneBelow(ps.end))
 	ps.c.cameTo(ps.stream, ps.end)
 	return nil
 }

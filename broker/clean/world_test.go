@@ -181,7 +181,11 @@ func (w *world) write(producer int64, codec batch.Codec, values ...string) {
 		w.all = append(w.all, &written{key: values[i], value: values[i+1], producer: producer, open: txn})
 	}
 	w.sequence[producer] += int32(len(values) / 2)
-	w.append(partition.AppendRequest{Batch: b.Bytes(), Transactional: true})
+	req := partition.AppendRequest{Batch: b.Bytes(), Transactional: true}
+	if txn {
+		req.Guard, _ = w.p.Verify(producer, 0, w.sequence[producer]-int32(len(values)/2), false)
+	}
+	w.append(req)
 }
 
 func (w *world) append(req partition.AppendRequest) {

@@ -66,8 +66,9 @@ func TestPartitionLog(t *testing.T) {
 	txn.Add(batch.Record{Key: []byte("t"), Value: []byte("2")})
 	marker := batch.NewBuilder(batch.Options{Idempotent: true, ProducerID: 7, Transactional: true, Control: true})
 	marker.Add(batch.Record{Key: []byte{0, 0, 0, 1}, Value: []byte{0, 0, 0, 0, 0, 0}})
+	guard, _ := p.Verify(7, 0, -1, false)
 	for _, b := range [][]byte{txn.Bytes(), marker.Bytes()} {
-		p.Append(partition.AppendRequest{Batch: b, Origin: partition.Coordinator}, func(r partition.AppendResult) { done(r.Base, r.Err) })
+		p.Append(partition.AppendRequest{Batch: b, Origin: partition.Coordinator, Guard: guard}, func(r partition.AppendResult) { done(r.Base, r.Err) })
 	}
 	w.Complete(2)
 	if got, want := replayed(t, l)[2:], []string{"2 a= by -1", "3 t=2 by 7"}; !slices.Equal(got, want) {

@@ -193,17 +193,3 @@ func StopAll(ctx context.Context, parts []*Partition) error {
 	}
 	return first
 }
-
-// Aborted lists the aborted transactions that overlap [from, to), by first offset.
-func (p *Partition) Aborted(from, to base.Offset) []AbortedSpan {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.mu.producers.abortedSpans(from, to)
-}
-
-// Producers returns how many producers' state is kept.
-func (p *Partition) Producers() int {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return len(p.mu.producers.byID)
-}

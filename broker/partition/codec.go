@@ -18,7 +18,7 @@ import (
 // its parts are there; the last complete one counts.
 
 const (
-	snapshotVersion  = 1
+	snapshotVersion  = 2 // 1 had no coordinator epoch and no last timestamp
 	snapshotHeader   = 32
 	snapshotTrailer  = 4
 	snapshotPartMax  = 256 << 10 // bytes from which a part is closed
@@ -85,6 +85,8 @@ func appendProducer(b []byte, id int64, p *producer) []byte {
 	b = binary.BigEndian.AppendUint64(b, uint64(id))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.txnFirst))
 	b = binary.BigEndian.AppendUint64(b, uint64(p.usedMS))
+	b = binary.BigEndian.AppendUint32(b, uint32(p.coordinator))
+	b = binary.BigEndian.AppendUint64(b, uint64(p.lastTimestamp))
 	for _, k := range p.batches[:p.n] {
 		b = binary.BigEndian.AppendUint32(b, uint32(k.firstSeq))
 		b = binary.BigEndian.AppendUint32(b, uint32(k.lastSeq))
@@ -134,8 +136,9 @@ func (r *snapshotReader) add(b []byte) error {
 	if want, got := binary.BigEndian.Uint32(b[len(body):]), crc32.Checksum(body, castagnoli); want != got {
 		return base.Errorf(base.Corrupt, "producer snapshot: checksum %08x, want %08x", got, want)
 	}
-	if body[0] != snapshotVersion {
-		return base.Errorf(base.Corrupt, "producer snapshot: version %d is not known", body[0])
+	version := body[0]
+	if version == 0 || version > snapshotVersion {
+		return base.Errorf(base.Corrupt, "producer snapshot: version %d is not known", version)
 	}
 	part, last := int(binary.BigEndian.Uint16(body[2:])), int(binary.BigEndian.Uint16(body[4:]))
 	end, n := base.Offset(binary.BigEndian.Uint64(body[8:])), binary.BigEndian.Uint32(body[24:])
@@ -146,17 +149,18 @@ func (r *snapshotReader) add(b []byte) error {
 		r.building = nil
 		return nil
 	}
-	if err := r.building.decode(body[snapshotHeader:], n); err != nil {
+	if err := r.building.decode(version, body[snapshotHeader:], n); err != nil {
 		return err
 	}
 	if r.next++; part == last {
+		r.building.bound(r.bEnd)
 		r.state, r.end, r.building, r.ended = r.building, r.bEnd, nil, true
 	}
 	return nil
 }
 
 // decode adds n encoded entries to the state.
-func (s *producers) decode(b []byte, n uint32) error {
+func (s *producers) decode(version byte, b []byte, n uint32) error {
 	for range n {
 		if len(b) == 0 {
 			return base.Errorf(base.Corrupt, "producer snapshot: too few entries")
@@ -164,7 +168,7 @@ func (s *producers) decode(b []byte, n uint32) error {
 		var ok bool
 		switch b[0] {
 		case entryProducer:
-			b, ok = s.decodeProducer(b)
+			b, ok = s.decodeProducer(version, b)
 		case entryUnstable, entryAborted:
 			b, ok = s.decodeTxn(b)
 		}
@@ -178,16 +182,22 @@ func (s *producers) decode(b []byte, n uint32) error {
 	return nil
 }
 
-func (s *producers) decodeProducer(b []byte) ([]byte, bool) {
-	const head, each = 28, 28
+func (s *producers) decodeProducer(version byte, b []byte) ([]byte, bool) {
+	const each = 28
+	head := 40
+	if version == 1 {
+		head = 28
+	}
 	if len(b) < head || b[1] > batchesKept || len(b) < head+each*int(b[1]) {
 		return b, false
 	}
-	p := &producer{
-		n:        b[1],
-		epoch:    int16(binary.BigEndian.Uint16(b[2:])),
-		txnFirst: base.Offset(binary.BigEndian.Uint64(b[12:])),
-		usedMS:   int64(binary.BigEndian.Uint64(b[20:])),
+	p := newProducer(int16(binary.BigEndian.Uint16(b[2:])))
+	p.n = b[1]
+	p.txnFirst = base.Offset(binary.BigEndian.Uint64(b[12:]))
+	p.usedMS = int64(binary.BigEndian.Uint64(b[20:]))
+	if version > 1 {
+		p.coordinator = int32(binary.BigEndian.Uint32(b[28:]))
+		p.lastTimestamp = int64(binary.BigEndian.Uint64(b[32:]))
 	}
 	s.byID[int64(binary.BigEndian.Uint64(b[4:]))] = p
 	b = b[head:]
@@ -200,6 +210,9 @@ func (s *producers) decodeProducer(b []byte) ([]byte, bool) {
 		}
 		k.last = k.base + base.Offset(binary.BigEndian.Uint32(b[16:]))
 		p.batches[i], b = k, b[each:]
+	}
+	if version == 1 && p.n > 0 {
+		p.lastTimestamp = p.batches[p.n-1].maxTimestamp
 	}
 	return b, true
 }

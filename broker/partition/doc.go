@@ -19,6 +19,11 @@
 //  6. Once an append has failed, or closing has begun, no later append succeeds. A pause for a move can be undone; a batch that was held
 //     meanwhile left no trace.
 //  7. A parked reader is woken by every advance of HW that it has not seen, and by the close; none polls.
+//  8. A transaction begins here only with a batch of which the transaction's coordinator was asked after the last marker of the producer
+//     (verify.go), so that a marker will end it. A marker is appended whether or not a transaction is open, and ends it; one of an older
+//     producer epoch or of an older epoch of the coordinator is refused. A producer with an open transaction is never forgotten.
+//  9. A reader of committed records is told every aborted transaction whose records it is given: entries of the index go only with
+//     the records, and a read that such a change overtakes is done again.
 //
 // Goroutines: the package starts none. Appends run on the caller's goroutine, completions on the WAL's (in log order), reads on the
 // reader's. machine.go has the rules of the producer state, codec.go the bytes of its snapshots.

@@ -2,8 +2,10 @@ package partition
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"runtime"
+	"slices"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -26,6 +28,9 @@ func TestModel(t *testing.T) {
 			"produce":  m.produce,
 			"retry":    m.retry,
 			"gap":      m.gap,
+			"write":    m.write,
+			"end":      m.end,
+			"prune":    m.prune,
 			"complete": func(t *rapid.T) { m.complete(t, rapid.IntRange(1, 5).Draw(t, "n")) },
 			"crash":    m.crash,
 			"restart":  m.restart,
@@ -43,6 +48,8 @@ type modelBatch struct {
 	count  int32
 	base   base.Offset
 	result *AppendResult
+
+	txn, marker, commit bool
 }
 
 type modelProducer struct {
@@ -55,7 +62,7 @@ type model struct {
 	log       []modelBatch
 	waiting   []*AppendResult // results that must not be there before everything is durable
 	producers map[int64]*modelProducer
-	starts    []base.Offset
+	pruned    base.Offset // transactions that begin below may not be listed
 }
 
 func (m *model) next() base.Offset {
@@ -81,6 +88,99 @@ func (m *model) produce(t *rapid.T) {
 	b.result = m.f.send(bytes.Clone(b.raw))
 	p.next = batch.AddSequence(p.next, b.count)
 	m.log = append(m.log, b)
+}
+
+// transactional is the first of the two producers that write in transactions.
+const transactional = 10
+
+// write appends to the transaction of a producer, and begins one if need be.
+func (m *model) write(t *rapid.T) {
+	id := rapid.Int64Range(transactional, transactional+1).Draw(t, "producer")
+	p := m.producers[id]
+	if p == nil {
+		p = &modelProducer{}
+		m.producers[id] = p
+	}
+	b := modelBatch{id: id, epoch: p.epoch, seq: p.next, count: rapid.Int32Range(1, 3).Draw(t, "count"), base: m.next(), txn: true}
+	b.raw = records(int(b.count), inTxn(b.id, b.epoch, b.seq))
+	guard, needed := m.f.p.Verify(id, b.epoch, b.seq, false)
+	if needed == m.open(id) {
+		t.Fatalf("verification of producer %d: %v", id, needed)
+	}
+	if needed && rapid.IntRange(0, 3).Draw(t, "unverified") == 0 {
+		res := m.f.sendReq(AppendRequest{Batch: bytes.Clone(b.raw), Version: 11, Transactional: true})
+		if kerr.CodeOf(res.Err) != kerr.InvalidTxnState {
+			t.Fatalf("outside of a transaction: %+v", res)
+		}
+		return
+	}
+	b.result = m.f.sendReq(AppendRequest{Batch: bytes.Clone(b.raw), Version: 11, Transactional: true, Guard: guard})
+	p.next = batch.AddSequence(p.next, b.count)
+	m.log = append(m.log, b)
+}
+
+// end appends a marker, also for a producer that has no transaction here.
+func (m *model) end(t *rapid.T) {
+	id := rapid.Int64Range(transactional, transactional+1).Draw(t, "producer")
+	p := m.producers[id]
+	if p == nil {
+		p = &modelProducer{}
+		m.producers[id] = p
+	}
+	b := modelBatch{id: id, epoch: p.epoch, seq: -1, count: 1, base: m.next(), txn: true, marker: true, commit: rapid.Bool().Draw(t, "commit")}
+	req := marker(id, b.epoch, 0, b.commit)
+	if rapid.Bool().Draw(t, "v2") {
+		p.epoch, p.next = p.epoch+1, 0
+		b.epoch = p.epoch
+		req = marker(id, b.epoch, 0, b.commit)
+		req.TransactionVersion = 2
+	}
+	b.raw = bytes.Clone(req.Batch)
+	b.result = m.f.sendReq(req)
+	m.log = append(m.log, b)
+}
+
+// open reports whether a producer's transaction is open at the end of the log.
+func (m *model) open(id int64) (open bool) {
+	for _, b := range m.log {
+		if b.id == id && b.txn {
+			open = !b.marker
+		}
+	}
+	return open
+}
+
+// prune takes aborted transactions out of the index whose records have been deleted, as a compaction does.
+func (m *model) prune(t *rapid.T) {
+	start, _, _, _ := m.f.p.Bounds()
+	m.f.p.ForgetAborted(m.f.p.Aborted(0, start))
+	m.pruned = max(m.pruned, start)
+}
+
+// unstable returns the last stable offset, and the aborted transactions that overlap [from, to).
+func (m *model) unstable(hw, from, to base.Offset) (lso base.Offset, aborted []AbortedTxn) {
+	lso = hw
+	first := map[int64]base.Offset{}
+	for _, b := range m.log {
+		at, open := first[b.id]
+		switch {
+		case b.txn && !b.marker && !open:
+			first[b.id] = b.base
+		case b.marker && open:
+			delete(first, b.id)
+			if b.base >= hw {
+				lso = min(lso, at)
+			}
+			if !b.commit && at < to && b.base >= from {
+				aborted = append(aborted, AbortedTxn{b.id, at})
+			}
+		}
+	}
+	for _, at := range first {
+		lso = min(lso, at)
+	}
+	slices.SortFunc(aborted, func(a, b AbortedTxn) int { return cmp.Compare(a.FirstOffset, b.FirstOffset) })
+	return lso, aborted
 }
 
 // lastOf returns the indexes in the log of a producer's last five batches under its epoch.
@@ -184,7 +284,14 @@ func (m *model) reopen(t *rapid.T) {
 		delete(m.producers, id)
 		for _, b := range m.log {
 			if b.id == id {
-				m.producers[id] = &modelProducer{epoch: b.epoch, next: batch.AddSequence(b.seq, b.count)}
+				next := batch.AddSequence(b.seq, b.count)
+				if b.marker {
+					next = 0
+					if q := m.producers[id]; q != nil && q.epoch == b.epoch {
+						next = q.next
+					}
+				}
+				m.producers[id] = &modelProducer{epoch: b.epoch, next: next}
 			}
 		}
 		_ = p
@@ -215,7 +322,8 @@ func (m *model) trim(t *rapid.T) {
 
 func (m *model) check(t *rapid.T) {
 	start, hw, lso, leo := m.f.p.Bounds()
-	if hw != m.f.data.Durable() || lso != hw || leo != m.next() || start > hw {
+	wantLSO, _ := m.unstable(hw, 0, 0)
+	if hw != m.f.data.Durable() || lso != max(start, wantLSO) || leo != m.next() || start > hw {
 		t.Fatalf("start %d, HW %d, LSO %d, LEO %d; durable %d, next %d", start, hw, lso, leo, m.f.data.Durable(), m.next())
 	}
 	at := start
@@ -233,10 +341,33 @@ func (m *model) check(t *rapid.T) {
 		at = res.Chunk.End
 		res.Chunk.Release()
 	}
+	for at = start; at < lso; {
+		res, err := m.f.p.Read(ctx, ReadRequest{From: at, MaxBytes: 500, MinOne: true, LeaderEpoch: NoEpoch, LastEpoch: NoEpoch, Isolation: ReadCommitted})
+		if err != nil || res.Chunk == nil || res.Chunk.End > lso {
+			t.Fatalf("read committed at %d: %+v, %v", at, res, err)
+		}
+		_, want := m.unstable(hw, at, res.Chunk.End)
+		if !slices.Equal(m.told(res.Aborted), m.told(want)) {
+			t.Fatalf("aborted in [%d, %d): %v, want %v", at, res.Chunk.End, res.Aborted, want)
+		}
+		at = res.Chunk.End
+		res.Chunk.Release()
+	}
+}
+
+// told leaves out what begins below the point up to which the index was pruned.
+func (m *model) told(all []AbortedTxn) []AbortedTxn {
+	return slices.DeleteFunc(slices.Clone(all), func(a AbortedTxn) bool { return a.FirstOffset < m.pruned })
 }
 
 func (m *model) checkBatch(t *rapid.T, b batch.Batch) {
 	for _, want := range m.log {
+		if int64(want.base) == b.BaseOffset() && want.marker {
+			if mk, ok := b.Marker(); !ok || mk.Commit != want.commit || b.ProducerEpoch() != want.epoch {
+				t.Fatalf("offset %d holds another marker", want.base)
+			}
+			return
+		}
 		if int64(want.base) == b.BaseOffset() {
 			if b.ProducerID() != want.id || b.BaseSequence() != want.seq || b.NumRecords() != want.count || !bytes.Equal(b.Payload(), want.raw[batch.HeaderBytes:]) {
 				t.Fatalf("offset %d holds another batch", want.base)

@@ -113,8 +113,9 @@ func (p *Partition) replay(ctx context.Context, from base.Offset) error {
 				c.Release()
 				return err
 			}
-			// The first batch may begin below from: then the snapshot has it.
-			if i := infoOf(b); i.producerID >= 0 && i.base >= from {
+			// The first batch may begin below from: then the snapshot has it. A control batch without a record is what is left of a transaction
+			// that was compacted away.
+			if i := infoOf(b); i.producerID >= 0 && i.base >= from && (i.marker || !b.IsControl()) {
 				p.mu.producers.apply(&i, now)
 			}
 			p.mu.sinceSnapshot += int64(len(b.Bytes()))

@@ -146,8 +146,14 @@ func (p *Partition) Append(req AppendRequest, done func(AppendResult)) {
 		p.refuse(failure(err), done)
 		return
 	}
-	if b.info.producerID >= 0 && req.Origin == Client {
-		dup, err := p.mu.producers.check(&b.info)
+	if b.info.producerID >= 0 {
+		var dup *keptBatch
+		var err *kerr.Error
+		if req.Origin == Client {
+			dup, err = p.mu.producers.check(&b.info)
+		} else {
+			err = p.mu.producers.checkCoordinator(&b.info)
+		}
 		if err != nil {
 			p.mu.Unlock()
 			p.refuse(failure(err), done)

@@ -12,6 +12,7 @@ import (
 	"sluice/base"
 	"sluice/broker/partition/memlog"
 	"sluice/broker/topicconfig"
+	"sluice/storage/stream"
 	"sluice/wire/batch"
 	"sluice/wire/kerr"
 )
@@ -64,6 +65,21 @@ func records(n int, opt batch.Options) []byte {
 
 func idempotent(id int64, epoch int16, seq int32) batch.Options {
 	return batch.Options{Idempotent: true, ProducerID: id, ProducerEpoch: epoch, BaseSequence: seq}
+}
+
+// verified is a request for a transactional batch that the coordinator has been asked about.
+func (f *fixture) verified(b []byte) AppendRequest {
+	view, _, err := batch.Parse(b)
+	if err != nil {
+		panic(err)
+	}
+	guard, _ := f.p.Verify(view.ProducerID(), view.ProducerEpoch(), view.BaseSequence(), false)
+	return AppendRequest{Batch: b, Version: 11, Transactional: true, Guard: guard}
+}
+
+// marker is a request for a transaction marker.
+func marker(id int64, epoch int16, coordinator int32, commit bool) AppendRequest {
+	return AppendRequest{Batch: batch.AppendMarker(nil, batch.Marker{Commit: commit, CoordinatorEpoch: coordinator}, id, epoch, testNow), Origin: Coordinator}
 }
 
 // send appends and returns where the result will be.
@@ -337,7 +353,7 @@ func TestTransactionsHoldBackTheStableOffset(t *testing.T) {
 	txn := idempotent(1, 0, 0)
 	txn.Transactional = true
 	f.send(records(1, batch.Options{}))
-	f.send(records(2, txn))
+	f.sendReq(f.verified(records(2, txn)))
 	f.send(records(1, batch.Options{}))
 	f.wal.Complete(3)
 	if _, hw, lso, _ := f.p.Bounds(); hw != 4 || lso != 1 {
@@ -351,7 +367,7 @@ func TestTransactionsHoldBackTheStableOffset(t *testing.T) {
 	if woken != 0 {
 		t.Fatal("nothing has become stable")
 	}
-	res := f.sendReq(AppendRequest{Batch: batch.AppendMarker(nil, batch.Marker{}, 1, 0, testNow), Origin: Coordinator})
+	res := f.sendReq(marker(1, 0, 0, false))
 	f.wal.Complete(1)
 	if _, hw, lso, _ := f.p.Bounds(); res.Base != 5 || hw != 6 || lso != 6 || woken != 1 {
 		t.Fatal(res, hw, lso, woken)
@@ -585,7 +601,7 @@ func TestDeletedTransactionDoesNotHoldBackReaders(t *testing.T) {
 	txn := idempotent(1, 0, 0)
 	txn.Transactional = true
 	res := make(chan AppendResult, 1)
-	f.p.Append(AppendRequest{Batch: records(3, txn), Transactional: true}, func(r AppendResult) { res <- r })
+	f.p.Append(f.verified(records(3, txn)), func(r AppendResult) { res <- r })
 	<-res
 	if _, err := f.p.DeleteRecords(ctx, 2); err != nil {
 		t.Fatal(err)
@@ -610,4 +626,24 @@ func BenchmarkAppend(b *testing.B) {
 		f.p.Append(AppendRequest{Batch: raw, Version: 11}, done)
 		f.wal.Complete(1)
 	}
+}
+
+// later is a clock that has gone on by so many milliseconds.
+func later(ms int64) func() time.Time {
+	return func() time.Time { return time.UnixMilli(testNow + ms) }
+}
+
+// pruningLog lets the first read be overtaken by a compaction that removes the aborted transactions.
+type pruningLog struct {
+	Log
+	f     *fixture
+	reads int
+}
+
+func (l *pruningLog) Read(ctx context.Context, from, to base.Offset, maxBytes int, minOne bool) (*stream.Chunk, error) {
+	c, err := l.Log.Read(ctx, from, to, maxBytes, minOne)
+	if l.reads++; l.reads == 1 {
+		l.f.p.ForgetAborted(l.f.p.Aborted(0, to))
+	}
+	return c, err
 }

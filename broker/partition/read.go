@@ -68,38 +68,70 @@ func (p *Partition) checkEpoch(epoch int32) *kerr.Error {
 }
 
 // readBelow reads from the data stream up to limit.
+//
+// The list of aborted transactions is taken after the bytes, for it must know every transaction in them. If it lost entries meanwhile (their
+// records were deleted, or compacted away), the bytes may hold what it no longer tells, and are read again.
 func (p *Partition) readBelow(ctx context.Context, req ReadRequest, limit base.Offset, res ReadResult) (ReadResult, error) {
-	var chunk *stream.Chunk
-	var err error
+	for {
+		pruned := p.prunedAborted(req.Isolation)
+		chunk, err := p.readChunk(ctx, req, limit)
+		switch {
+		case err == ErrCold:
+			return res, err
+		case err != nil:
+			// Below the start after all: it was trimmed since watermarks looked.
+			if res.LogStart = p.opt.Data.Start(); base.IsKind(err, base.OutOfRange) && req.From < res.LogStart {
+				return res, outOfRange(req.From, res.LogStart, res.HW)
+			}
+			return res, readError(err)
+		case chunk == nil:
+			return res, nil
+		}
+		if req.Isolation == ReadCommitted && !p.listAborted(&res, req.From, chunk.End, pruned) {
+			chunk.Release()
+			continue
+		}
+		p.load.read(chunk.Bytes)
+		res.Chunk = chunk
+		return res, nil
+	}
+}
+
+// readChunk reads what is there, nil if there is nothing.
+func (p *Partition) readChunk(ctx context.Context, req ReadRequest, limit base.Offset) (chunk *stream.Chunk, err error) {
 	if req.CachedOnly {
 		var ok bool
 		if chunk, ok, err = p.opt.Data.TryReadCached(req.From, limit, req.MaxBytes, req.MinOne); err == nil && !ok {
-			return res, ErrCold
+			return nil, ErrCold
 		}
 	} else {
 		chunk, err = p.opt.Data.Read(ctx, req.From, limit, req.MaxBytes, req.MinOne)
 	}
-	if err != nil {
-		// Below the start after all: it was trimmed since watermarks looked.
-		if res.LogStart = p.opt.Data.Start(); base.IsKind(err, base.OutOfRange) && req.From < res.LogStart {
-			return res, outOfRange(req.From, res.LogStart, res.HW)
-		}
-		return res, readError(err)
-	}
-	if chunk != nil && chunk.Bytes == 0 {
+	if err == nil && chunk != nil && chunk.Bytes == 0 {
 		chunk.Release()
 		chunk = nil
 	}
-	if chunk != nil {
-		p.load.read(chunk.Bytes)
+	return chunk, err
+}
+
+func (p *Partition) prunedAborted(i Isolation) uint64 {
+	if i != ReadCommitted {
+		return 0
 	}
-	res.Chunk = chunk
-	if req.Isolation == ReadCommitted && chunk != nil {
-		p.mu.Lock()
-		res.Aborted = append(res.Aborted, p.mu.producers.abortedIn(req.From, chunk.End)...)
-		p.mu.Unlock()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.mu.producers.pruned
+}
+
+// listAborted lists the aborted transactions in [from, to); false if the list lost entries since pruned was read.
+func (p *Partition) listAborted(res *ReadResult, from, to base.Offset, pruned uint64) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mu.producers.pruned != pruned {
+		return false
 	}
-	return res, nil
+	res.Aborted = append(res.Aborted[:0], p.mu.producers.abortedIn(from, to)...)
+	return true
 }
 
 // readError gives an error of the storage the code that makes a client try again.

@@ -13,7 +13,8 @@ type Origin uint8
 const (
 	// Client is a producer: its batches are validated in full.
 	Client Origin = iota
-	// Coordinator is the broker itself, writing an internal topic or a transaction marker: no duplicate detection, control batches allowed.
+	// Coordinator is the broker itself, writing an internal topic or a transaction marker: no sequences, so no duplicate detection; control
+	// batches allowed. Of a producer's batches and markers the epochs are checked.
 	Coordinator
 )
 
@@ -27,6 +28,11 @@ type AppendRequest struct {
 	// Transactional says that the caller has checked the transaction that the batch belongs to. Without it a client's transactional batch
 	// is refused: nobody would ever end its transaction.
 	Transactional bool
+	// Guard is what Verify gave out, if it said that verification is needed.
+	Guard Guard
+	// TransactionVersion says, of a marker, under which version of transactions it was sent: from 2 on it carries a higher epoch than the
+	// transaction that it ends.
+	TransactionVersion int8
 }
 
 // RecordError names a record of the batch that was refused.

@@ -61,12 +61,9 @@ func (p *Partition) prepare(req *AppendRequest, nowMS int64) (prepared, *AppendR
 	}
 	out.batch.SetLeaderEpoch(int32(p.opt.Epoch))
 	out.info = infoOf(out.batch)
-	out.info.strict = req.Version >= firstTransactionsV2 && out.info.transactional
+	out.info.guard, out.info.v2 = req.Guard, req.TransactionVersion >= 2
 	return out, nil
 }
-
-// firstTransactionsV2 is the first Produce version of clients with transactions v2.
-const firstTransactionsV2 = 12
 
 // check checks CRC and structure.
 func check(b batch.Batch) *kerr.Error {
@@ -218,7 +215,7 @@ func infoOf(b batch.Batch) batchInfo {
 		transactional: b.IsTransactional(),
 	}
 	if m, ok := b.Marker(); ok {
-		i.marker, i.commit = true, m.Commit
+		i.marker, i.commit, i.coordinator = true, m.Commit, m.CoordinatorEpoch
 	}
 	return i
 }
