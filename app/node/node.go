@@ -9,6 +9,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -273,7 +274,8 @@ func (n *Node) serve(ctx context.Context) error {
 	c, reg := n.opt.Config, n.opt.Registry
 	n.groups = group.New(group.Options{
 		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Logger: n.log, Registerer: reg,
-		Gate: func() bool { return n.member.Contact() == nil },
+		Gate:        func() bool { return n.member.Contact() == nil },
+		GroupConfig: func(group string) map[string]string { return n.member.Image().Configs(meta.GroupConfig, group) },
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.watchVolumes()
@@ -322,7 +324,10 @@ func (n *Node) follower(id base.NodeID) (f handle.Follower, ok bool) {
 func groupConfig(c *config.Config) group.Config {
 	return group.Config{
 		MinSessionTimeout: c.GroupMinSession, MaxSessionTimeout: c.GroupMaxSession, InitialRebalanceDelay: &c.GroupInitialDelay,
-		MaxSize: c.GroupMaxSize, OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
+		MaxSize: c.GroupMaxSize, ConsumerMaxSize: c.ConsumerMaxSize, ConsumerAssignors: strings.Split(c.ConsumerAssignors, ","),
+		ConsumerSession: c.ConsumerSession, ConsumerSessionMin: c.ConsumerSessionMin, ConsumerSessionMax: c.ConsumerSessionMax,
+		ConsumerInterval: c.ConsumerBeat, ConsumerIntervalMin: c.ConsumerBeatMin, ConsumerIntervalMax: c.ConsumerBeatMax,
+		ConsumerMigration: c.ConsumerMigration, OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
 		OffsetMetadataMax: c.OffsetMetadataMax, TopicPartitions: int32(c.OffsetsPartitions),
 	}
 }

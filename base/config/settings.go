@@ -84,6 +84,15 @@ type Config struct {
 	GroupMinSession    time.Duration
 	GroupMaxSession    time.Duration
 	GroupMaxSize       int
+	ConsumerSession    time.Duration
+	ConsumerSessionMin time.Duration
+	ConsumerSessionMax time.Duration
+	ConsumerBeat       time.Duration
+	ConsumerBeatMin    time.Duration
+	ConsumerBeatMax    time.Duration
+	ConsumerMaxSize    int
+	ConsumerAssignors  string // separated by commas
+	ConsumerMigration  string
 	OffsetsRetention   time.Duration
 	OffsetsCheck       time.Duration
 	OffsetsPartitions  int
@@ -269,6 +278,33 @@ var settings = []Setting{
 	{Name: "group.max.size", Group: kafka, Kind: Int, Default: "2147483647", Min: "1", Max: "2147483647",
 		Doc:   "Members of one consumer group.",
 		field: func(c *Config) any { return &c.GroupMaxSize }},
+	{Name: "group.consumer.session.timeout.ms", Group: kafka, Kind: Millis, Default: "45000", Min: "1",
+		Doc:   "A member of a group of the consumer protocol that sends no heartbeat for so long is taken out, unless its group is configured otherwise.",
+		field: func(c *Config) any { return &c.ConsumerSession }},
+	{Name: "group.consumer.min.session.timeout.ms", Group: kafka, Kind: Millis, Default: "45000", Min: "1",
+		Doc:   "The shortest session timeout that may be configured for a group.",
+		field: func(c *Config) any { return &c.ConsumerSessionMin }},
+	{Name: "group.consumer.max.session.timeout.ms", Group: kafka, Kind: Millis, Default: "60000", Min: "1",
+		Doc:   "The longest session timeout that may be configured for a group.",
+		field: func(c *Config) any { return &c.ConsumerSessionMax }},
+	{Name: "group.consumer.heartbeat.interval.ms", Group: kafka, Kind: Millis, Default: "5000", Min: "1",
+		Doc:   "How often members of groups of the consumer protocol are told to send heartbeats, unless their group is configured otherwise.",
+		field: func(c *Config) any { return &c.ConsumerBeat }},
+	{Name: "group.consumer.min.heartbeat.interval.ms", Group: kafka, Kind: Millis, Default: "5000", Min: "1",
+		Doc:   "The shortest heartbeat interval that may be configured for a group.",
+		field: func(c *Config) any { return &c.ConsumerBeatMin }},
+	{Name: "group.consumer.max.heartbeat.interval.ms", Group: kafka, Kind: Millis, Default: "15000", Min: "1",
+		Doc:   "The longest heartbeat interval that may be configured for a group.",
+		field: func(c *Config) any { return &c.ConsumerBeatMax }},
+	{Name: "group.consumer.max.size", Group: kafka, Kind: Int, Default: "2147483647", Min: "1", Max: "2147483647",
+		Doc:   "Members of one group of the consumer protocol.",
+		field: func(c *Config) any { return &c.ConsumerMaxSize }},
+	{Name: "group.consumer.assignors", Group: kafka, Kind: Choice, Default: "uniform,range", Choices: []string{"uniform", "range", "uniform,range", "range,uniform"},
+		Doc:   "How groups of the consumer protocol may have their partitions assigned; the first is taken where members do not say.",
+		field: func(c *Config) any { return &c.ConsumerAssignors }},
+	{Name: "group.consumer.migration.policy", Group: kafka, Kind: Choice, Default: "bidirectional", Choices: []string{"bidirectional", "upgrade", "downgrade", "disabled"},
+		Doc:   "Whether a live group may change from the classic to the consumer protocol (upgrade) and back (downgrade).",
+		field: func(c *Config) any { return &c.ConsumerMigration }},
 	{Name: "offsets.retention.minutes", Group: kafka, Kind: Minutes, Default: "10080", Min: "1",
 		Doc:   "Committed offsets of an empty group are dropped after so long.",
 		field: func(c *Config) any { return &c.OffsetsRetention }},

@@ -13,8 +13,11 @@ import (
 	"sluice/wire/msg"
 )
 
-// typeName is what ListGroups calls groups of this protocol.
-const typeName = "classic"
+// What ListGroups calls groups, by their protocol.
+const (
+	typeName         = "classic"
+	consumerTypeName = "consumer"
+)
 
 // operationsUnknown stands where the operations a client may do are not told.
 const operationsUnknown int32 = math.MinInt32
@@ -32,6 +35,9 @@ func (c *Coordinator) Describe(info CallInfo, req *msg.DescribeGroupsRequest, re
 			if !r.found && info.Version >= 6 {
 				out.ErrorCode = int16(kerr.GroupIDNotFound)
 				out.ErrorMessage = pointer(fmt.Sprintf("Group %s not found.", name))
+				if r.consumers {
+					out.ErrorMessage = pointer(notClassic(name))
+				}
 			}
 			makeSlice(&out.Members, len(r.members))
 			for j, m := range r.members {
@@ -59,10 +65,6 @@ func notNil(b []byte) []byte {
 func (c *Coordinator) List(_ CallInfo, req *msg.ListGroupsRequest, reply func(*msg.ListGroupsResponse)) {
 	res := &msg.ListGroupsResponse{}
 	makeSlice(&res.Groups, 0)
-	if len(req.TypesFilter) > 0 && !slices.ContainsFunc(req.TypesFilter, func(t string) bool { return strings.EqualFold(t, typeName) }) {
-		reply(res)
-		return
-	}
 	cmd := &listCommand{}
 	for _, s := range req.StatesFilter {
 		cmd.states = append(cmd.states, strings.ToLower(strings.TrimSpace(s)))
@@ -75,14 +77,20 @@ func (c *Coordinator) List(_ CallInfo, req *msg.ListGroupsRequest, reply func(*m
 			makeSlice(&res.Groups, len(listed))
 			for i, g := range listed {
 				o := &res.Groups[i]
-				o.GroupId, o.ProtocolType, o.GroupState, o.GroupType = g.group, g.protocolType, g.state.String(), typeName
+				o.GroupId, o.ProtocolType, o.GroupState, o.GroupType = g.group, g.protocolType, g.state, g.typ
 			}
 		}
 		reply(res)
 	})
 	for _, s := range shards {
 		s.Submit(coord.Call{Command: cmd, Reply: func(r any) {
-			all.with(func() { listed = append(listed, r.(listResult).groups...) })
+			all.with(func() {
+				for _, g := range r.(listResult).groups {
+					if len(req.TypesFilter) == 0 || slices.ContainsFunc(req.TypesFilter, func(t string) bool { return strings.EqualFold(t, g.typ) }) {
+						listed = append(listed, g)
+					}
+				}
+			})
 			all.done()
 		}, Fail: func(code kerr.Code) {
 			if code != kerr.NotCoordinator { // moved away just now: another node lists them

@@ -19,7 +19,7 @@ func (c *Coordinator) OffsetCommit(info CallInfo, req *msg.OffsetCommitRequest, 
 	if info.Version <= 4 {
 		cmd.retentionMS = req.RetentionTimeMs
 	}
-	if info.Version >= 9 {
+	if cmd.rigid = info.Version < 9; !cmd.rigid {
 		cmd.missing = kerr.GroupIDNotFound
 	}
 	res := &msg.OffsetCommitResponse{}
@@ -80,7 +80,7 @@ func (c *Coordinator) OffsetFetch(info CallInfo, req *msg.OffsetFetchRequest, re
 	for i, g := range req.Groups {
 		out := &res.Groups[i]
 		out.GroupId = g.GroupId
-		cmd := &fetchCommand{group: g.GroupId, all: g.Topics == nil, requireStable: req.RequireStable}
+		cmd := &fetchCommand{group: g.GroupId, all: g.Topics == nil, requireStable: req.RequireStable, member: text(g.MemberId), epoch: g.MemberEpoch}
 		makeSlice(&out.Topics, len(g.Topics))
 		for j, t := range g.Topics {
 			name, id, code := c.resolve(t.Name, t.TopicId, info.Version >= 10)
@@ -97,6 +97,12 @@ func (c *Coordinator) OffsetFetch(info CallInfo, req *msg.OffsetFetchRequest, re
 			}
 		}
 		submit(c, g.GroupId, cmd, func(r fetchResult) {
+			if r.code != kerr.None {
+				out.ErrorCode = int16(r.code)
+				out.Topics = out.Topics[:0]
+				all.done()
+				return
+			}
 			if cmd.all {
 				out.Topics = out.Topics[:0]
 				c.fillAll(r.offsets, info.Version >= 10, func(name string, id base.UUID, offsets []fetchedOffset) {
@@ -150,7 +156,7 @@ func (c *Coordinator) fillAll(offsets []fetchedOffset, byID bool, topic func(nam
 
 // fetchOne serves versions 1 to 7, which name one group.
 func (c *Coordinator) fetchOne(info CallInfo, req *msg.OffsetFetchRequest, reply func(*msg.OffsetFetchResponse)) {
-	cmd := &fetchCommand{group: req.GroupId, all: req.Topics == nil && info.Version >= 2, requireStable: req.RequireStable}
+	cmd := &fetchCommand{group: req.GroupId, all: req.Topics == nil && info.Version >= 2, requireStable: req.RequireStable, epoch: -1}
 	for _, t := range req.Topics {
 		_, id, _ := c.resolve(t.Name, base.UUID{}, false)
 		for _, index := range t.PartitionIndexes {

@@ -20,10 +20,7 @@ const (
 	dead
 )
 
-var (
-	stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}
-	lowerNames = [...]string{"empty", "preparingrebalance", "completingrebalance", "stable", "dead"}
-)
+var stateNames = [...]string{"Empty", "PreparingRebalance", "CompletingRebalance", "Stable", "Dead"}
 
 func (s state) String() string { return stateNames[s] }
 
@@ -59,6 +56,8 @@ type classic struct {
 	initialLeft          time.Duration // of the initial wait: how much longer it may be extended
 	grown                bool          // a member was added during the initial wait
 	storing              bool          // the assignment of this generation is being appended
+
+	consumers *consumerGroup // set: the group is one of the consumer protocol, and what stands above is not in use
 
 	durable    bool                // the log has a record of the group
 	topicsSeen bool                // topics is what the members subscribe to
@@ -305,6 +304,9 @@ func (g *classic) computeTopics() {
 
 // subscribes reports whether a topic's offsets are in use by members: not known means yes for consumers, no for others.
 func (g *classic) subscribes(topic string) bool {
+	if g.consumers != nil {
+		return g.consumers.subscribes(topic)
+	}
 	if !g.topicsSeen {
 		return g.protocolType == consumerProtocolType
 	}

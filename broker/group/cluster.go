@@ -24,6 +24,33 @@ func (c imageCluster) TopicName(id base.UUID) (string, bool) {
 	return t.Name, ok
 }
 
+// Topics returns a view of the image's topics. Their names are listed only if somebody asks.
+func (c imageCluster) Topics() Topics { return imageTopics{c.client.Image()} }
+
+type imageTopics struct{ img *meta.Image }
+
+func (t imageTopics) ByName(name string) (base.UUID, int32, bool) {
+	topic, ok := t.img.TopicByName(name)
+	return topic.ID, topic.Partitions, ok
+}
+
+func (t imageTopics) ByID(id base.UUID) (string, bool) {
+	topic, ok := t.img.TopicByID(id)
+	return topic.Name, ok
+}
+
+func (t imageTopics) Names() []string {
+	names := make([]string, 0, t.img.TopicCount())
+	for topic := range t.img.Topics() {
+		names = append(names, topic.Name)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Version is the image's position: it differs more often than the topics do.
+func (t imageTopics) Version() int64 { return int64(t.img.Pos()) + 1 }
+
 func (c imageCluster) Partitions(name string) int32 {
 	t, _ := c.client.Image().TopicByName(name)
 	return t.Partitions

@@ -9,8 +9,8 @@ import (
 )
 
 // The records of __consumer_offsets, in the formats Kafka 4.3 writes (its files OffsetCommitKey, OffsetCommitValue, GroupMetadataKey,
-// GroupMetadataValue). A key begins with its type; types 0 and 1 are offsets, 2 is a classic group's metadata, higher ones belong to
-// other protocols. Values begin with their version; from version 4 they are flexible. Written are offset values of version 4 (1 if
+// GroupMetadataValue). A key begins with its type; types 0 and 1 are offsets, 2 is a classic group's metadata, 3 to 8 and 16 are groups
+// of the consumer protocol (consumer_codec.go), others belong to other protocols. Values begin with their version; from version 4 they are flexible. Written are offset values of version 4 (1 if
 // the client gave a retention) and group values of version 3; all versions are read.
 
 const consumerProtocolType = "consumer"
@@ -36,7 +36,7 @@ type offsetKey struct {
 
 type groupKey struct{ group string }
 
-// decodeKey returns an offsetKey, a groupKey, or nil for a record of another protocol.
+// decodeKey returns an offsetKey, a groupKey, a consumerKey, or nil for a record of another protocol.
 func decodeKey(b []byte) (any, error) {
 	r := kbin.NewReader(b)
 	var key any
@@ -45,6 +45,8 @@ func decodeKey(b []byte) (any, error) {
 		key = offsetKey{r.String(false), partitionKey{r.String(false), r.Int32()}}
 	case keyGroup:
 		key = groupKey{r.String(false)}
+	default:
+		key = decodeConsumerKey(typ, &r)
 	}
 	return key, r.Err()
 }

@@ -88,7 +88,9 @@ func (c *Coordinator) OnServing(p *partition.Partition) {
 	log := coord.NewPartitionLog(p, opt)
 	c.mu.shards[index] = &shard{log: log, of: p, Shard: coord.Start(coord.Options{
 		Name: fmt.Sprintf("%s-%d", Topic, index), Log: log, Gate: c.opt.Gate, Logger: c.log, Metrics: c.metrics,
-		NewMachine: func() coord.Machine { return newMachine(c.config.rules(log.BatchBytesMax())) },
+		NewMachine: func() coord.Machine {
+			return newMachine(c.config.rules(log.BatchBytesMax(), c.opt.Cluster.Topics, c.opt.GroupConfig))
+		},
 	})}
 }
 

@@ -47,6 +47,14 @@ func (c *fakeCluster) TopicName(id base.UUID) (string, bool) {
 	return "", false
 }
 
+func (c *fakeCluster) Topics() Topics {
+	view := fixedTopics{version: 1}
+	for name, id := range c.topics {
+		view = view.with(name, fixedTopic{id, 2})
+	}
+	return view
+}
+
 func (c *fakeCluster) Partitions(string) int32 {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -30,9 +30,14 @@ func (m *machine) join(now time.Time, t coord.Ticket, c *joinCommand) {
 	}
 	g = m.findOrCreate(now, c.group)
 	defer m.dropIfVoid(g)
+	if g.consumers != nil && g.state == empty {
+		m.vacate(g)
+	}
 	switch {
 	case g.state == dead:
 		m.refuseJoin(t, c.identity.member, kerr.CoordinatorNotAvailable)
+	case g.consumers != nil:
+		m.joinConsumers(now, t, c, g)
 	case !m.hasRoom(g, c.identity.member):
 		m.removeUnanswered(g, c.identity.member)
 		m.refuseJoin(t, "", kerr.GroupMaxSizeReached)

@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"sluice/base"
@@ -21,6 +22,7 @@ type rules struct {
 	metadataBytesMax                     int
 	batchBytesMax                        int
 	newID                                func() string // the random part of member ids
+	consumerRules
 }
 
 // machine is one partition's groups. See the package's invariants; coord.Machine says how it is called.
@@ -52,6 +54,10 @@ func (m *machine) Loaded(now time.Time, fx *coord.Effects) {
 	m.expiry.fire = (*machine).expireOffsets
 	m.timers.set(&m.expiry, now.Add(m.offsetsCheckInterval))
 	for _, g := range m.sorted() {
+		if g.consumers != nil {
+			m.loadedConsumers(now, g)
+			continue
+		}
 		for _, mb := range g.members {
 			m.extendSession(now, mb)
 		}
@@ -67,6 +73,10 @@ func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Eff
 	switch c := command.(type) {
 	case *joinCommand:
 		m.join(now, t, c)
+	case *beatCommand:
+		m.beat(now, t, c)
+	case *describeConsumersCommand:
+		m.describeConsumers(t, c)
 	case *syncCommand:
 		m.sync(now, t, c)
 	case *heartbeatCommand:
@@ -209,8 +219,8 @@ func (m *machine) sorted() []*classic {
 
 func (m *machine) describe(c *describeCommand) describeResult {
 	g := m.find(c.group)
-	if g == nil || g.state == dead {
-		return describeResult{state: dead}
+	if g == nil || g.state == dead || g.consumers != nil {
+		return describeResult{state: dead, consumers: g != nil && g.consumers != nil}
 	}
 	r := describeResult{found: true, state: g.state, protocolType: g.protocolType}
 	for _, mb := range g.members {
@@ -229,8 +239,12 @@ func (m *machine) describe(c *describeCommand) describeResult {
 func (m *machine) list(c *listCommand) listResult {
 	var r listResult
 	for _, g := range m.sorted() {
-		if len(c.states) == 0 || slices.Contains(c.states, lowerNames[g.state]) {
-			r.groups = append(r.groups, listedGroup{g.id, g.protocolType, g.state})
+		l := listedGroup{g.id, g.protocolType, typeName, g.state.String()}
+		if g.consumers != nil {
+			l.typ, l.state = consumerTypeName, g.status()
+		}
+		if len(c.states) == 0 || slices.Contains(c.states, strings.ToLower(l.state)) {
+			r.groups = append(r.groups, l)
 		}
 	}
 	return r
@@ -258,7 +272,7 @@ func (m *machine) bury(g *classic, then func(now time.Time)) {
 	for _, k := range g.sortedOffsets() {
 		records = append(records, offsetTombstone(g.id, k))
 	}
-	m.write(append(records, groupTombstone(g.id)), nil, then)
+	m.write(append(records, g.tombstones()...), nil, then)
 }
 
 // Replay applies a durable record, while loading and afterwards.
@@ -275,6 +289,8 @@ func (m *machine) Replay(r coord.Record) error {
 		err = m.replayOffset(k, r)
 	case groupKey:
 		err = m.replayGroup(k, r)
+	case consumerKey:
+		err = m.replayConsumer(k, r)
 	}
 	if err != nil {
 		return base.Errorf(base.Corrupt, "record at offset %d: %w", r.Offset, err)
@@ -283,18 +299,21 @@ func (m *machine) Replay(r coord.Record) error {
 }
 
 func (m *machine) replayGroup(k groupKey, r coord.Record) error {
+	g := m.groups[k.group]
 	if r.Value == nil {
-		delete(m.groups, k.group)
+		m.replayGroupTombstone(g)
 		return nil
 	}
 	v, err := decodeGroupValue(r.Value)
 	if err != nil {
 		return fmt.Errorf("metadata of group %q: %w", k.group, err)
 	}
-	g := m.groups[k.group]
 	if g == nil {
 		g = newClassic(k.group)
 		m.adopt(g)
+	}
+	if g.consumers != nil && m.loaded {
+		return nil // of the classic group that it was; the group has moved on
 	}
 	g.durable = true
 	if m.loaded {

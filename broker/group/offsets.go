@@ -107,6 +107,8 @@ func (m *machine) mayCommit(now time.Time, c *commitCommand) (*classic, kerr.Cod
 		return nil, c.missing
 	case g.state == dead:
 		return nil, kerr.CoordinatorNotAvailable
+	case g.consumers != nil:
+		return g, g.consumers.mayCommitTo(c)
 	case c.generation < 0 && g.state == empty:
 		return g, kerr.None // an administrator, or a consumer that assigns itself
 	case c.generation < 0 && c.identity == identity{}:
@@ -144,7 +146,14 @@ func utf16Len(s string) int {
 // fetch reads committed offsets. If they must be stable, commits to the group that are under way come first.
 func (m *machine) fetch(t coord.Ticket, c *fetchCommand) {
 	read := func(time.Time) { m.fx.Reply(t, m.fetched(c)) }
-	if g := m.find(c.group); g != nil && c.requireStable {
+	g := m.find(c.group)
+	if g != nil && g.consumers != nil {
+		if code := g.consumers.mayFetchFrom(c.member, c.epoch); code != kerr.None {
+			m.fx.Reply(t, fetchResult{code: code})
+			return
+		}
+	}
+	if g != nil && c.requireStable {
 		m.afterWrites(g, read)
 		return
 	}

@@ -19,6 +19,8 @@ type Cluster interface {
 	// TopicID finds a topic by name, TopicName by id.
 	TopicID(name string) (base.UUID, bool)
 	TopicName(id base.UUID) (string, bool)
+	// Topics returns a view of all topics as they are now.
+	Topics() Topics
 	// Partitions returns how many partitions a topic has, 0 if it does not exist.
 	Partitions(name string) int32
 	// Leader returns the node that serves a partition, false if none does at the moment.
@@ -39,12 +41,21 @@ type Config struct {
 	OffsetsCheckInterval  time.Duration  // offsets.retention.check.interval.ms; 10 min
 	OffsetMetadataMax     int            // offset.metadata.max.bytes; 4096
 	TopicPartitions       int32          // offsets.topic.num.partitions; 50
+
+	// Of groups of the consumer protocol. Bounds hold for what is set for a single group.
+	ConsumerSession, ConsumerSessionMin, ConsumerSessionMax    time.Duration // group.consumer.[min.|max.]session.timeout.ms; 45 s, 45 s to 60 s
+	ConsumerInterval, ConsumerIntervalMin, ConsumerIntervalMax time.Duration // group.consumer.[min.|max.]heartbeat.interval.ms; 5 s, 5 s to 15 s
+	ConsumerMaxSize                                            int           // group.consumer.max.size; unlimited
+	ConsumerAssignors                                          []string      // group.consumer.assignors; uniform, range
+	ConsumerMigration                                          string        // group.consumer.migration.policy; bidirectional
 }
 
 // Options are what a Coordinator works with. Cluster is required.
 type Options struct {
 	Cluster Cluster
 	Config  Config
+	// GroupConfig returns what is set for a group (the config resource of kind GROUP); nil: nothing ever is. It must not block.
+	GroupConfig func(group string) map[string]string
 	// Gate reports whether this node may still answer as a coordinator; nil means always. It must not block.
 	Gate       func() bool
 	Logger     *slog.Logger          // nil: none
@@ -62,6 +73,17 @@ func (c Config) withDefaults() Config {
 	c.OffsetsCheckInterval = or(c.OffsetsCheckInterval, 10*time.Minute)
 	c.OffsetMetadataMax = or(c.OffsetMetadataMax, 4096)
 	c.TopicPartitions = or(c.TopicPartitions, 50)
+	c.ConsumerSession = or(c.ConsumerSession, 45*time.Second)
+	c.ConsumerSessionMin = or(c.ConsumerSessionMin, min(45*time.Second, c.ConsumerSession))
+	c.ConsumerSessionMax = or(c.ConsumerSessionMax, max(time.Minute, c.ConsumerSession))
+	c.ConsumerInterval = or(c.ConsumerInterval, 5*time.Second)
+	c.ConsumerIntervalMin = or(c.ConsumerIntervalMin, min(5*time.Second, c.ConsumerInterval))
+	c.ConsumerIntervalMax = or(c.ConsumerIntervalMax, max(15*time.Second, c.ConsumerInterval))
+	c.ConsumerMaxSize = or(c.ConsumerMaxSize, 1<<31-1)
+	c.ConsumerMigration = or(c.ConsumerMigration, "bidirectional")
+	if c.ConsumerAssignors == nil {
+		c.ConsumerAssignors = []string{"uniform", "range"}
+	}
 	if c.InitialRebalanceDelay == nil {
 		delay := 3 * time.Second
 		c.InitialRebalanceDelay = &delay
@@ -77,12 +99,20 @@ func or[T comparable](v, otherwise T) T {
 	return v
 }
 
-func (c Config) rules(batchBytesMax int) rules {
+func (c Config) rules(batchBytesMax int, topics func() Topics, config func(string) map[string]string) rules {
+	if config == nil {
+		config = func(string) map[string]string { return nil }
+	}
 	return rules{
 		sessionTimeoutMin: c.MinSessionTimeout, sessionTimeoutMax: c.MaxSessionTimeout,
 		initialRebalanceDelay: *c.InitialRebalanceDelay, newMemberJoinTimeout: newMemberJoinTimeout,
 		groupSizeMax: c.MaxSize, offsetsRetention: c.OffsetsRetention, offsetsCheckInterval: c.OffsetsCheckInterval,
 		metadataBytesMax: c.OffsetMetadataMax, batchBytesMax: batchBytesMax, newID: newMemberID,
+		consumerRules: consumerRules{
+			consumerSession:  limited{c.ConsumerSession, c.ConsumerSessionMin, c.ConsumerSessionMax},
+			consumerInterval: limited{c.ConsumerInterval, c.ConsumerIntervalMin, c.ConsumerIntervalMax},
+			consumersMax:     c.ConsumerMaxSize, assignors: c.ConsumerAssignors, migration: c.ConsumerMigration, topics: topics, config: config,
+		},
 	}
 }
 

@@ -108,6 +108,13 @@ func testRules() rules {
 		offsetsRetention: 7 * 24 * time.Hour, offsetsCheckInterval: 10 * time.Minute,
 		metadataBytesMax: 4096, batchBytesMax: 1 << 20,
 		newID: func() string { ids++; return strconv.Itoa(ids) },
+		consumerRules: consumerRules{
+			consumerSession:  limited{45 * time.Second, 45 * time.Second, time.Minute},
+			consumerInterval: limited{5 * time.Second, 5 * time.Second, 15 * time.Second},
+			consumersMax:     1 << 31, assignors: []string{"uniform", "range"}, migration: "bidirectional",
+			topics: func() Topics { return fixedTopics{version: 1} },
+			config: func(string) map[string]string { return nil },
+		},
 	}
 }
 

@@ -98,6 +98,7 @@ type commitCommand struct {
 	generation  int32
 	retentionMS int64 // -1: the broker's
 	offsets     []commitOffset
+	rigid       bool      // of a version that knows no member epochs
 	missing     kerr.Code // what a generation of a group that does not exist is answered with
 }
 
@@ -117,6 +118,8 @@ type fetchCommand struct {
 	all           bool
 	partitions    []fetchPartition
 	requireStable bool
+	member        string // who asks, of the consumer protocol; empty: nobody in particular
+	epoch         int32
 }
 
 type fetchPartition struct {
@@ -125,6 +128,7 @@ type fetchPartition struct {
 }
 
 type fetchResult struct {
+	code    kerr.Code       // set: of the whole group
 	offsets []fetchedOffset // one for each partition asked for; of all, ascending by topic and partition
 }
 
@@ -159,6 +163,7 @@ type describeCommand struct{ group string }
 
 type describeResult struct {
 	found        bool
+	consumers    bool // a group of the consumer protocol
 	state        state
 	protocolType string
 	protocol     string
@@ -177,8 +182,7 @@ type listCommand struct{ states []string }
 type listResult struct{ groups []listedGroup }
 
 type listedGroup struct {
-	group, protocolType string
-	state               state
+	group, protocolType, typ, state string
 }
 
 // Commands that append whatever they find; see coord.Writer.

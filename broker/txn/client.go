@@ -127,15 +127,11 @@ func all(code kerr.Code, r AddPartitions) []kerr.Code {
 	return codes
 }
 
-// forParticipant turns a fenced producer into what Produce and TxnOffsetCommit call it. A coordinator that has not heard of a topic yet, whose leader asks,
-// soon will.
+// forParticipant turns a fenced producer into what Produce and TxnOffsetCommit call it.
 func forParticipant(codes []kerr.Code) []kerr.Code {
 	for i, code := range codes {
-		switch code {
-		case kerr.ProducerFenced:
+		if code == kerr.ProducerFenced {
 			codes[i] = kerr.InvalidProducerEpoch
-		case kerr.UnknownTopicOrPartition, kerr.OperationNotAttempted:
-			codes[i] = kerr.CoordinatorNotAvailable
 		}
 	}
 	return codes

@@ -25,6 +25,7 @@ type feature struct {
 
 var features = []feature{
 	{"metadata.version", 7, 30}, // 3.3-IV3 to 4.3-IV0: which requests exist and what they carry
+	{"group.version", 0, 1},     // 1: groups of the consumer protocol (KIP-848)
 }
 
 func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVersionsResponse {
@@ -45,6 +46,9 @@ func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVers
 		return resp
 	}
 	for _, f := range features {
+		if f.min == 0 && c.Version < 4 {
+			continue // some clients cannot read a feature whose lowest level is 0 (KAFKA-17492)
+		}
 		s := add(&resp.SupportedFeatures)
 		s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
 		l := add(&resp.FinalizedFeatures)

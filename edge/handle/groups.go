@@ -3,7 +3,7 @@ package handle
 // The APIs of consumer groups and committed offsets. Package group implements them and documents each; here they get to know who
 // is asking. OffsetCommit (8), versions 2-10; OffsetFetch (9), 1-10; FindCoordinator (10), 0-6; JoinGroup (11), 0-9;
 // Heartbeat (12), 0-4; LeaveGroup (13), 0-5; SyncGroup (14), 0-5; DescribeGroups (15), 0-6; ListGroups (16), 0-5;
-// DeleteGroups (42), 0-2; OffsetDelete (47), 0.
+// DeleteGroups (42), 0-2; OffsetDelete (47), 0; ConsumerGroupHeartbeat (68), 0-1; ConsumerGroupDescribe (69), 0-1.
 //
 // FindCoordinator knows coordinators of groups; for transactions and share groups it answers with an error that says so.
 
@@ -65,4 +65,12 @@ func (h *Handler) deleteGroups(c *call, req *msg.DeleteGroupsRequest) {
 
 func (h *Handler) offsetDelete(c *call, req *msg.OffsetDeleteRequest) {
 	h.opt.Groups.OffsetDelete(c.caller(), req, func(r *msg.OffsetDeleteResponse) { c.reply(r) })
+}
+
+func (h *Handler) consumerGroupHeartbeat(c *call, req *msg.ConsumerGroupHeartbeatRequest) {
+	h.opt.Groups.ConsumerGroupHeartbeat(c.caller(), req, func(r *msg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
+}
+
+func (h *Handler) consumerGroupDescribe(c *call, req *msg.ConsumerGroupDescribeRequest) {
+	h.opt.Groups.ConsumerGroupDescribe(c.caller(), req, func(r *msg.ConsumerGroupDescribeResponse) { c.reply(r) })
 }

@@ -38,6 +38,8 @@ var apis = map[int16]serve{
 	msg.KeyDescribeLogDirs:             sync((*Handler).describeLogDirs),
 	msg.KeyCreatePartitions:            sync((*Handler).createPartitions),
 	msg.KeyDeleteGroups:                async((*Handler).deleteGroups),
+	msg.KeyConsumerGroupHeartbeat:      async((*Handler).consumerGroupHeartbeat),
+	msg.KeyConsumerGroupDescribe:       async((*Handler).consumerGroupDescribe),
 	msg.KeyElectLeaders:                sync((*Handler).electLeaders),
 	msg.KeyIncrementalAlterConfigs:     sync((*Handler).incrementalAlterConfigs),
 	msg.KeyAlterPartitionReassignments: sync((*Handler).alterPartitionReassignments),

@@ -42,6 +42,8 @@ var APIs = []API{
 	{KeyUpdateFeatures, 0, 2},
 	{KeyDescribeCluster, 0, 2},
 	{KeyUnregisterBroker, 0, 0},
+	{KeyConsumerGroupHeartbeat, 0, 1},
+	{KeyConsumerGroupDescribe, 0, 1},
 	{KeyListConfigResources, 0, 1},
 	{KeyDescribeTopicPartitions, 0, 0},
 }

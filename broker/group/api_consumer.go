@@ -1,0 +1,112 @@
+package group
+
+import (
+	"fmt"
+	"strings"
+
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// ConsumerGroupHeartbeat serves ConsumerGroupHeartbeat, versions 0 and 1; from version 1 members make their ids.
+func (c *Coordinator) ConsumerGroupHeartbeat(info CallInfo, req *msg.ConsumerGroupHeartbeatRequest, reply func(*msg.ConsumerGroupHeartbeatResponse)) {
+	cmd := &beatCommand{
+		client: info.client(), group: req.GroupId, member: req.MemberId, instance: req.InstanceId, epoch: req.MemberEpoch, rack: req.RackId,
+		rebalanceMS: req.RebalanceTimeoutMs, regex: req.SubscribedTopicRegex, assignor: req.ServerAssignor, idRequired: info.Version >= 1,
+	}
+	if req.SubscribedTopicNames != nil {
+		cmd.topics = &req.SubscribedTopicNames
+	}
+	if req.TopicPartitions != nil {
+		owned := []partitionID{}
+		for _, t := range req.TopicPartitions {
+			for _, index := range t.Partitions {
+				owned = append(owned, partitionID{Topic: t.TopicId, Index: index})
+			}
+		}
+		cmd.owned = &owned
+	}
+	answer := func(r beatResult) { reply(beatResponse(r)) }
+	submit(c, cmd.group, cmd, answer, func(code kerr.Code) { answer(beatResult{code: code}) })
+}
+
+func beatResponse(r beatResult) *msg.ConsumerGroupHeartbeatResponse {
+	res := &msg.ConsumerGroupHeartbeatResponse{
+		ErrorCode: int16(r.code), ErrorMessage: pointer(r.message), MemberId: pointer(r.member), MemberEpoch: r.epoch, HeartbeatIntervalMs: r.beatMS,
+	}
+	if r.assigned != nil {
+		res.Assignment = &msg.ConsumerGroupHeartbeatResponseAssignment{}
+		makeSlice(&res.Assignment.TopicPartitions, 0)
+		for _, run := range byTopic(*r.assigned, func(p partitionID) partitionID { return p }) {
+			growSlice(&res.Assignment.TopicPartitions)
+			out := &res.Assignment.TopicPartitions[len(res.Assignment.TopicPartitions)-1]
+			out.TopicId, out.Partitions = run[0].Topic, indexes(run)
+		}
+	}
+	return res
+}
+
+func indexes(run []partitionID) []int32 {
+	all := make([]int32, len(run))
+	for i, p := range run {
+		all[i] = p.Index
+	}
+	return all
+}
+
+// ConsumerGroupDescribe serves ConsumerGroupDescribe, versions 0 and 1. AuthorizedOperations is left to the caller.
+func (c *Coordinator) ConsumerGroupDescribe(info CallInfo, req *msg.ConsumerGroupDescribeRequest, reply func(*msg.ConsumerGroupDescribeResponse)) {
+	res := &msg.ConsumerGroupDescribeResponse{}
+	makeSlice(&res.Groups, len(req.GroupIds))
+	all := newGather(len(req.GroupIds), func() { reply(res) })
+	for i, name := range req.GroupIds {
+		out := &res.Groups[i]
+		out.SetDefaults()
+		out.GroupId = name
+		makeSlice(&out.Members, 0)
+		if strings.TrimSpace(name) == "" {
+			out.ErrorCode = int16(kerr.InvalidGroupID)
+			all.done()
+			continue
+		}
+		submit(c, name, &describeConsumersCommand{name}, func(r describeConsumersResult) {
+			out.ErrorCode, out.ErrorMessage = int16(r.code), pointer(r.message)
+			out.GroupState, out.GroupEpoch, out.AssignmentEpoch, out.AssignorName = r.status, r.epoch, r.targetEpoch, r.assignor
+			makeSlice(&out.Members, len(r.members))
+			view := c.opt.Cluster.Topics()
+			for j, m := range r.members {
+				describeConsumer(view, &out.Members[j], m)
+			}
+			all.done()
+		}, func(code kerr.Code) {
+			out.ErrorCode = int16(code)
+			all.done()
+		})
+	}
+	all.done()
+}
+
+func describeConsumer(view Topics, o *msg.ConsumerGroupDescribeResponseMember, m describedConsumer) {
+	o.MemberId, o.InstanceId, o.RackId, o.MemberEpoch = m.id, pointer(m.instance), pointer(m.rack), m.epoch
+	o.ClientId, o.ClientHost, o.SubscribedTopicNames, o.SubscribedTopicRegex = m.client.id, m.client.host, m.topics, &m.regex
+	o.Assignment.TopicPartitions = namedPartitions(view, *m.assigned.partitions())
+	o.TargetAssignment.TopicPartitions = namedPartitions(view, m.target)
+	o.MemberType = 1
+	if m.classic != nil {
+		o.MemberType = 0
+	}
+}
+
+// namedPartitions groups partitions by topic. Topics that are gone are left out.
+func namedPartitions(view Topics, ps []partitionID) []msg.ConsumerGroupDescribeResponseTopicPartitions {
+	out := []msg.ConsumerGroupDescribeResponseTopicPartitions{}
+	for _, run := range byTopic(ps, func(p partitionID) partitionID { return p }) {
+		if name, ok := view.ByID(run[0].Topic); ok {
+			out = append(out, msg.ConsumerGroupDescribeResponseTopicPartitions{TopicId: run[0].Topic, TopicName: name, Partitions: indexes(run)})
+		}
+	}
+	return out
+}
+
+// notClassic is what DescribeGroups says of a group of the consumer protocol.
+func notClassic(group string) string { return fmt.Sprintf("Group %s is not a classic group.", group) }
