@@ -215,6 +215,9 @@ func (s *Shard) perform() {
 	for _, a := range s.fx.Appends {
 		s.append(a)
 	}
+	for _, a := range s.fx.Actions {
+		s.opt.Do(a)
+	}
 	for _, r := range s.fx.Replies {
 		c, ok := s.calls[r.Ticket]
 		if !ok {

@@ -65,13 +65,17 @@ type Note struct {
 	Args    []any // as for slog
 }
 
-// Effects collects what a machine wants done. Order is kept among appends and among replies.
+// Effects collects what a machine wants done. Order is kept among appends, among replies and among actions.
 type Effects struct {
 	Replies []Reply
 	Appends []Append
+	Actions []any
 	Notes   []Note
 	last    Token
 }
+
+// Do asks for something outside of the partition to be done, of which the machine hears by a command if at all ([Options.Do]).
+func (fx *Effects) Do(action any) { fx.Actions = append(fx.Actions, action) }
 
 // Note tells the operator.
 func (fx *Effects) Note(message string, args ...any) {
@@ -97,6 +101,7 @@ func (fx *Effects) Append(records ...Record) Token {
 func (fx *Effects) Reset() {
 	clear(fx.Replies)
 	clear(fx.Appends)
+	clear(fx.Actions)
 	clear(fx.Notes)
-	fx.Replies, fx.Appends, fx.Notes = fx.Replies[:0], fx.Appends[:0], fx.Notes[:0]
+	fx.Replies, fx.Appends, fx.Actions, fx.Notes = fx.Replies[:0], fx.Appends[:0], fx.Actions[:0], fx.Notes[:0]
 }

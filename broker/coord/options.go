@@ -29,6 +29,8 @@ type Options struct {
 	Log Log
 	// NewMachine makes an empty machine, for every incarnation.
 	NewMachine func() Machine
+	// Do carries out what a machine asks for by [Effects.Do]; needed if the machine asks for anything. It must not block.
+	Do func(action any)
 	// Gate reports whether this node may still answer; nil means always. It must not block.
 	Gate func() bool
 	// CallsMax bounds the calls that wait for an answer. 0 means 65,536.

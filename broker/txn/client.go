@@ -127,11 +127,15 @@ func all(code kerr.Code, r AddPartitions) []kerr.Code {
 	return codes
 }
 
-// forParticipant turns a fenced producer into what Produce and TxnOffsetCommit call it.
+// forParticipant turns a fenced producer into what Produce and TxnOffsetCommit call it. A coordinator that has not heard of a topic yet, whose leader asks,
+// soon will.
 func forParticipant(codes []kerr.Code) []kerr.Code {
 	for i, code := range codes {
-		if code == kerr.ProducerFenced {
+		switch code {
+		case kerr.ProducerFenced:
 			codes[i] = kerr.InvalidProducerEpoch
+		case kerr.UnknownTopicOrPartition, kerr.OperationNotAttempted:
+			codes[i] = kerr.CoordinatorNotAvailable
 		}
 	}
 	return codes

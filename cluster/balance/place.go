@@ -2,6 +2,7 @@ package balance
 
 import (
 	"cmp"
+	"math"
 	"slices"
 
 	"sluice/base"
@@ -96,8 +97,11 @@ type placer struct {
 	topics map[base.UUID]*topicSpread
 }
 
-// topicSpread is how many partitions of a topic are on each seat and in each zone.
-type topicSpread struct{ seats, zones []int }
+// topicSpread is how many partitions of a topic are on each seat and in each zone, and which seats it may be placed on.
+type topicSpread struct {
+	seats, zones []int
+	fits         []bool
+}
 
 func newPlacer(img *meta.Image, b *board) *placer {
 	return &placer{img: img, b: b, topics: map[base.UUID]*topicSpread{}}
@@ -130,7 +134,7 @@ func (pl *placer) place(ps []meta.Partition) []meta.PartitionLeader {
 	return out
 }
 
-// best finds the seat. Those whose cost would rise by less than half of what one partition more makes are as good as the best one; among them
+// best finds the seat among those that have the class of WAL that the topic asks for, or among all if none has. Those whose cost would rise by less than half of what one partition more makes are as good as the best one; among them
 // the zone with the fewest partitions of the topic per node decides, then the node with the fewest.
 func (pl *placer) best(topic base.UUID, a amount) int {
 	b := pl.b
@@ -138,11 +142,17 @@ func (pl *placer) best(topic base.UUID, a amount) int {
 	for i := range b.seats {
 		rises[i] = b.size(i, a).rise(&b.seats[i].load)
 	}
-	limit := slices.Min(rises) + b.unit[partitions]*b.unit[partitions]
 	t := pl.spreadOf(topic)
+	least := math.Inf(1)
+	for i := range b.seats {
+		if t.fits[i] {
+			least = min(least, rises[i])
+		}
+	}
+	limit := least + b.unit[partitions]*b.unit[partitions]
 	best := -1
 	for i := range b.seats {
-		if rises[i] <= limit && (best < 0 || pl.before(t, rises, i, best)) {
+		if t.fits[i] && rises[i] <= limit && (best < 0 || pl.before(t, rises, i, best)) {
 			best = i
 		}
 	}
@@ -158,11 +168,36 @@ func (pl *placer) before(t *topicSpread, rises []float64, i, j int) bool {
 	) < 0
 }
 
+// classOf is the class of WAL that a topic asks for; empty: it does not.
+func classOf(img *meta.Image, topic base.UUID) string {
+	t, _ := img.TopicByID(topic)
+	return t.Configs[meta.WALClassConfig]
+}
+
+// offering says which seats have a class of WAL, nil if all have.
+func (b *board) offering(img *meta.Image, class string) []bool {
+	if class == "" {
+		return nil
+	}
+	some := make([]bool, len(b.seats))
+	for i := range b.seats {
+		n, _ := img.Node(b.seats[i].id)
+		some[i] = n.Offers(class)
+	}
+	if !slices.Contains(some, false) {
+		return nil
+	}
+	return some
+}
+
 func (pl *placer) spreadOf(topic base.UUID) *topicSpread {
 	if t, ok := pl.topics[topic]; ok {
 		return t
 	}
-	t := &topicSpread{make([]int, len(pl.b.seats)), make([]int, len(pl.b.zones))}
+	t := &topicSpread{make([]int, len(pl.b.seats)), make([]int, len(pl.b.zones)), pl.b.offering(pl.img, classOf(pl.img, topic))}
+	if t.fits == nil || !slices.Contains(t.fits, true) {
+		t.fits = slices.Repeat([]bool{true}, len(pl.b.seats))
+	}
 	for p := range pl.img.PartitionsOf(topic) {
 		lead := p.Leader
 		if p.Target != base.NoNode {

@@ -2,6 +2,7 @@ package balance
 
 import (
 	"testing"
+	"time"
 
 	"sluice/base"
 	"sluice/cluster/meta"
@@ -189,5 +190,46 @@ func TestDrainCallsMovesOff(t *testing.T) {
 	got := Drain(w.img, nil, 1)
 	if len(got) != 2 || got[0].Leader != a || got[0].Partition.Index != 0 || got[1].Leader != a || got[1].Partition.Index != 2 {
 		t.Fatalf("got %v", got)
+	}
+}
+
+// Partitions of a topic that asks for a class of WAL stay on nodes that have it when the load is evened out and when they are placed anew. Where no node has it
+// they go anywhere.
+func TestClassOfWALDecides(t *testing.T) {
+	s := newSim(t, Options{}, func(meta.PartitionID, int) amount { return amount{} })
+	a, b, c := s.join("z1"), s.join("z2"), s.join("z3")
+	for _, id := range []base.NodeID{a, b} {
+		v := s.run(&meta.AddVolume{Node: s.nodes[id], URL: "file:///wal"}).(*meta.VolumeAdded).Epoch
+		s.run(&meta.SetVolume{Node: s.nodes[id], Volume: v, State: meta.VolumeActive, Made: true})
+	}
+	filed := s.topic("filed", times(30, a)...)
+	s.topic("free", times(30, a)...)
+	s.run(&meta.AlterConfigs{Changes: []meta.ConfigChange{{Kind: meta.TopicConfig, Name: "filed", Configs: map[string]string{meta.WALClassConfig: meta.ClassFile}}}})
+	s.pass(2 * time.Minute)
+	on := func() map[base.NodeID]int {
+		n := map[base.NodeID]int{}
+		for p := range s.img.PartitionsOf(filed) {
+			n[p.Leader]++
+		}
+		return n
+	}
+	if led, n := s.led(), on(); n[c] > 0 || n[b] == 0 || led[a] > 22 || led[b] > 22 || led[c] < 18 {
+		t.Errorf("led %v, of filed %v", led, n)
+	}
+	for _, left := range []base.NodeID{b, c} {
+		dead := left - 1
+		s.closeAll(dead)
+		s.fence(dead)
+		moves := Spread(s.img, nil, Orphans(s.img))
+		for _, m := range moves {
+			if m.Partition.Topic == filed && m.Leader != left {
+				t.Errorf("%v goes to node %d", m.Partition, m.Leader)
+			}
+		}
+		s.run(&meta.AssignPartitions{Partitions: moves})
+		s.openAll()
+	}
+	if n := on(); n[c] != 30 {
+		t.Errorf("without a node that has the class: %v", n)
 	}
 }

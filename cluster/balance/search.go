@@ -26,32 +26,41 @@ type search struct {
 type candidate struct {
 	id     meta.PartitionID
 	amount amount
+	fits   []bool // seats that have the class of WAL its topic asks for; nil: all
 }
 
 // search collects who may move, once the table is counted.
 func (b *Balancer) search(img *meta.Image, table *board) *search {
 	f := &search{table: table, margin: b.opt.Margin, heavy: make([][]candidate, len(table.seats)), light: make([][]meta.PartitionID, len(table.seats))}
 	for t := range img.Topics() {
-		excluded := b.opt.excludes(t.Name)
+		excluded, fits := b.opt.excludes(t.Name), table.offering(img, t.Configs[meta.WALClassConfig])
 		for p := range img.PartitionsOf(t.ID) {
 			to, moving := table.destination(&p)
 			at, ok := table.at[to]
 			if !ok || at == noSeat || moving {
 				continue
 			}
-			f.collect(b, at, id(&p), p.State == meta.Serving && !excluded)
+			f.collect(b, at, id(&p), p.State == meta.Serving && !excluded, fits)
 		}
 	}
 	return f
 }
 
-func (f *search) collect(b *Balancer, at int, pid meta.PartitionID, movable bool) {
+// collect sorts a partition in. One that cannot go everywhere is looked at by itself, also when it is light.
+func (f *search) collect(b *Balancer, at int, pid meta.PartitionID, movable bool, fits []bool) {
 	if _, resting := b.planned[pid]; resting || !movable {
 		f.held++
 		return
 	}
-	if a, known := f.table.est.known[pid]; known {
-		f.heavy[at] = append(f.heavy[at], candidate{pid, a})
+	a, known := f.table.est.known[pid]
+	if fits != nil && !fits[at] {
+		fits = nil // it has not got it here either
+	}
+	if !known && fits != nil {
+		a, known = f.table.est.rest[f.table.seats[at].id], true
+	}
+	if known {
+		f.heavy[at] = append(f.heavy[at], candidate{pid, a, fits})
 	} else {
 		f.light[at] = append(f.light[at], pid)
 	}
@@ -102,17 +111,17 @@ type choice struct {
 func (f *search) best(from int) (choice, bool) {
 	best := choice{to: -1}
 	for i, c := range f.heavy[from] {
-		f.consider(&best, from, i, c.amount)
+		f.consider(&best, from, i, c.amount, c.fits)
 	}
 	if n := len(f.light[from]); n > 0 {
-		f.consider(&best, from, -1, f.table.est.rest[f.table.seats[from].id])
+		f.consider(&best, from, -1, f.table.est.rest[f.table.seats[from].id], nil)
 	}
 	return best, best.to >= 0
 }
 
 // consider compares best with the moves of one partition. Half the gain of a move, divided by the partition's size, is the gap between the two
 // nodes that is left when half of the partition has gone over; if that is below the margin the move is not worth its trouble.
-func (f *search) consider(best *choice, from, index int, a amount) {
+func (f *search) consider(best *choice, from, index int, a amount, fits []bool) {
 	t := f.table
 	v := t.size(from, a)
 	fall, least := v.fall(&t.seats[from].load), 2*f.margin*v.total()
@@ -120,7 +129,7 @@ func (f *search) consider(best *choice, from, index int, a amount) {
 		return // not even an empty node would do
 	}
 	for to := range t.seats {
-		if to == from {
+		if to == from || fits != nil && !fits[to] {
 			continue
 		}
 		w := v

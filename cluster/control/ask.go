@@ -7,10 +7,20 @@ import (
 
 	"sluice/base"
 	"sluice/cluster/meta"
+	"sluice/cluster/peer"
 )
 
 // askTimeout bounds how long one node is waited for.
 const askTimeout = 5 * time.Second
+
+// Ask asks a live node something of another layer. Errors are those of [peer.Client.Call]; kind Unavailable means that nothing was done.
+func (m *Member) Ask(ctx context.Context, node base.NodeID, method peer.Method, body []byte) ([]byte, error) {
+	addr, ok := peerAddr(m.Image(), node)
+	if !ok {
+		return nil, base.Errorf(base.Unavailable, "node %d has no address", node)
+	}
+	return m.client.Call(ctx, addr, method, body)
+}
 
 // Ledger is what a node has counted of its requests, or why it cannot be had.
 type Ledger struct {

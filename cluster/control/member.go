@@ -36,6 +36,8 @@ type MemberOptions struct {
 	Failing func() []RescueFailure
 	// Ledger says, for other members to pass on, what this node has counted of its requests. Nil: nothing.
 	Ledger func() []byte
+	// Services are what other layers answer to members of other nodes ([Member.Ask]).
+	Services map[peer.Method]Service
 	// OnFenced is called once, on its own goroutine, when the epoch of this node is over.
 	OnFenced func(error)
 	// Dial connects to another member. Nil: TCP.
@@ -120,7 +122,7 @@ func Join(ctx context.Context, opt MemberOptions) (*Member, error) {
 		return nil, err
 	}
 	m.view = newView(img, newMetrics(opt.Controller.Registerer))
-	m.client = peer.NewClient(peer.ClientOptions{Cluster: img.ClusterID(), Secret: img.Secret(), Dial: opt.Dial, Name: methodName, Logger: m.log, Registerer: opt.Controller.Registerer})
+	m.client = peer.NewClient(peer.ClientOptions{Cluster: img.ClusterID(), Secret: img.Secret(), Dial: opt.Dial, Name: opt.methodName, Logger: m.log, Registerer: opt.Controller.Registerer})
 	if log != nil {
 		m.elected(log, began)
 	}
@@ -155,7 +157,7 @@ func (m *Member) enter(ctx context.Context) (*metalog.Log, *meta.Image, error) {
 func (m *Member) Serve(ln net.Listener) {
 	img := m.Image()
 	m.server = peer.Serve(ln, peer.ServerOptions{
-		Cluster: img.ClusterID(), Secret: img.Secret(), Handlers: m.handlers(), Name: methodName, Logger: m.log, Registerer: m.opt.Controller.Registerer,
+		Cluster: img.ClusterID(), Secret: img.Secret(), Handlers: m.handlers(), Name: m.opt.methodName, Logger: m.log, Registerer: m.opt.Controller.Registerer,
 	})
 }
 

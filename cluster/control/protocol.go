@@ -31,8 +31,20 @@ const (
 	methodLedger
 )
 
+// FreeMethod is the first of the methods that other layers may give a meaning ([MemberOptions.Services]).
+const FreeMethod peer.Method = 64
+
+// Service answers a method of another layer.
+type Service struct {
+	Name   string // for metrics
+	Handle peer.Handler
+}
+
 // methodName names a method for metrics.
-func methodName(m peer.Method) string {
+func (o MemberOptions) methodName(m peer.Method) string {
+	if s, ok := o.Services[m]; ok {
+		return s.Name
+	}
 	names := [...]string{methodPing: "ping", methodHeartbeat: "heartbeat", methodFollow: "follow", methodSubmit: "submit",
 		methodContact: "contact", methodAnnounce: "announce", methodTakeOver: "take-over", methodLedger: "ledger"}
 	if int(m) < len(names) {

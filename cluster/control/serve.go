@@ -13,10 +13,17 @@ import (
 
 // handlers answer other members.
 func (m *Member) handlers() map[peer.Method]peer.Handler {
-	return map[peer.Method]peer.Handler{
+	all := map[peer.Method]peer.Handler{
 		methodPing: m.servePing, methodHeartbeat: m.serveHeartbeat, methodFollow: m.serveFollow, methodSubmit: m.serveSubmit,
 		methodContact: m.serveContact, methodAnnounce: m.serveAnnounce, methodTakeOver: m.serveTakeOver, methodLedger: m.serveLedger,
 	}
+	for method, s := range m.opt.Services {
+		if method < FreeMethod {
+			panic("BUG: the method " + s.Name + " is not free")
+		}
+		all[method] = s.Handle
+	}
+	return all
 }
 
 func (m *Member) servePing(context.Context, []byte) ([]byte, error) {

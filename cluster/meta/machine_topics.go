@@ -65,7 +65,7 @@ func createTopic(d *Draft, t NewTopic, live []base.NodeID, validateOnly bool, no
 	}
 	num := d.img.nextTopic
 	d.emit(&topicCreated{Num: num, ID: t.ID, Name: t.Name, Configs: t.Configs, MS: nowMS})
-	addPartitions(d, num, 0, d.img.leadersFor(t.Partitions, t.Leaders, live))
+	addPartitions(d, num, 0, d.img.leadersFor(t.Partitions, t.Configs[WALClassConfig], t.Leaders, live))
 	res.ID = t.ID
 	return res
 }
@@ -110,16 +110,20 @@ func checkLeaders(leaders []base.NodeID, n int, live []base.NodeID) *Rejection {
 	return nil
 }
 
-// leadersFor gives each of count new partitions to the live node that leads the fewest by then and is not draining (if all are, to any).
-// Of equal ones the smallest id is first.
-func (img *Image) leadersFor(count int32, named, live []base.NodeID) []base.NodeID {
+// leadersFor gives each of count new partitions to the live node that leads the fewest by then: one that offers the class of WAL that the topic asks for and is
+// not draining, or else one that is not draining, or else any. Of equal ones the smallest id is first.
+func (img *Image) leadersFor(count int32, class string, named, live []base.NodeID) []base.NodeID {
 	if len(named) > 0 {
 		return named
 	}
 	var h leastLed
-	for _, drain := range [...]bool{false, true} {
+	for _, fits := range [...]func(*Node) bool{
+		func(n *Node) bool { return !n.Draining && n.Offers(class) },
+		func(n *Node) bool { return !n.Draining },
+		func(*Node) bool { return true },
+	} {
 		for _, id := range live {
-			if n, _ := img.nodes.get(id); n.Draining == drain {
+			if n, _ := img.nodes.get(id); fits(n) {
 				h = append(h, ledCount{id, img.Led(id)})
 			}
 		}
@@ -210,7 +214,7 @@ func (m *CreatePartitions) decide(d *Draft, _ int64) (Result, *Rejection) {
 			return rej
 		}
 		total += int(more)
-		addPartitions(d, old.num, old.Partitions, d.img.leadersFor(more, t.Leaders, live))
+		addPartitions(d, old.num, old.Partitions, d.img.leadersFor(more, old.Configs[WALClassConfig], t.Leaders, live))
 		return nil
 	}), nil
 }

@@ -80,6 +80,11 @@ func (n *Node) Holds(s *Stream) bool {
 	return !n.Fenced && s.Owner == n.ID && n.volume(s.OwnerEpoch) != nil
 }
 
+// Offers reports whether a topic that asks for this class of WAL gets it on the node: one of its volumes has it, and takes streams or soon will.
+func (n *Node) Offers(class string) bool {
+	return class == "" || slices.ContainsFunc(n.Volumes, func(v Volume) bool { return v.State != VolumeDraining && v.Class() == class })
+}
+
 // withVolume returns a copy of the node in which the volume with that epoch is v.
 func (n *Node) withVolume(v Volume) *Node {
 	c := *n

@@ -163,3 +163,40 @@ func TestRescuePerVolume(t *testing.T) {
 	w.do(&ForgetRescue{Victim: v})
 	w.refused(&UnregisterNode{ID: node.ID}, RescueRunning, base.Unavailable)
 }
+
+// New partitions of a topic that asks for a class of WAL go to nodes that have it, as long as one of those takes partitions; of others anywhere.
+func TestNewPartitionsGoWhereTheirClassIs(t *testing.T) {
+	w := newWorld(t)
+	plain, with := w.register(base.NoNode), w.register(base.NoNode)
+	w.more(with, "s3")
+	create := func(name, class string) base.UUID {
+		id := base.NewUUID()
+		w.do(&CreateTopics{Topics: []NewTopic{{Name: name, Partitions: 4, ID: id, Configs: map[string]string{WALClassConfig: class}}}})
+		return id
+	}
+	led := func(topic base.UUID) map[base.NodeID]int {
+		n := map[base.NodeID]int{}
+		for p := range w.img.PartitionsOf(topic) {
+			n[p.Leader]++
+		}
+		return n
+	}
+	if n := led(create("with", ClassS3)); n[with.ID] != 4 {
+		t.Errorf("s3: %v", n)
+	}
+	if n := led(create("plain", ClassFile)); n[plain.ID] != 4 {
+		t.Errorf("file: %v", n)
+	}
+	if n := led(create("any", "")); n[plain.ID] != 2 || n[with.ID] != 2 {
+		t.Errorf("no class: %v", n)
+	}
+	w.do(&CreatePartitions{Topics: []MorePartitions{{Topic: TopicRef{Name: "with"}, Count: 8}}})
+	topic, _ := w.img.TopicByName("with")
+	if n := led(topic.ID); n[with.ID] != 8 {
+		t.Errorf("more of s3: %v", n)
+	}
+	w.do(&DrainNode{Node: with, Drain: true})
+	if n := led(create("none", ClassS3)); n[plain.ID] != 4 {
+		t.Errorf("s3 with its only node draining: %v", n)
+	}
+}
