@@ -66,6 +66,7 @@ type Node struct {
 	server  *kafka.Server
 	served  sync.WaitGroup
 	unwatch func() // of the image
+	limits  *limits
 
 	compactor *clean.Compactor // of keys; nil: log.cleaner.enable is off
 
@@ -286,14 +287,15 @@ func (n *Node) serve(ctx context.Context) error {
 	directory := n.lead.Directory() // n.lead goes before the heartbeats do
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
 	n.startCleaning(c)
+	n.limits = startLimits(n.member, n.self.ID, c, reg)
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
-		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), LogLevel: n.opt.LogLevel, Logger: n.log,
+		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, LogLevel: n.opt.LogLevel, Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{
 		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
-		RequestMemory: int64(n.opt.Memory.Requests), IdleTimeout: c.IdleTimeout, APIName: handle.APIName, Logger: n.log, Registerer: reg,
+		RequestMemory: int64(n.opt.Memory.Requests), IdleTimeout: c.IdleTimeout, Gate: n.limits, APIName: handle.APIName, Logger: n.log, Registerer: reg,
 	})
 	wait, cancel := context.WithTimeout(ctx, servingTimeout)
 	defer cancel()

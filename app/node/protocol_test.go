@@ -23,9 +23,10 @@ import (
 
 // wire is a connection that speaks the protocol without a client library.
 type wire struct {
-	t  *testing.T
-	nc net.Conn
-	id int32
+	t      *testing.T
+	nc     net.Conn
+	id     int32
+	client string // client id; empty: none
 }
 
 func (c *cluster) dial() *wire {
@@ -43,6 +44,9 @@ func (w *wire) send(key, version int16, m msg.Message) {
 	w.t.Helper()
 	w.id++
 	h := msg.RequestHeader{APIKey: key, Version: version, CorrelationID: w.id}
+	if w.client != "" {
+		h.ClientID = &w.client
+	}
 	b := m.Append(h.Append(make([]byte, 4)), version)
 	binary.BigEndian.PutUint32(b, uint32(len(b)-4))
 	if _, err := w.nc.Write(b); err != nil {

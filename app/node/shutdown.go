@@ -149,6 +149,9 @@ func (n *Node) abandon() {
 	} else if n.kafkaLn != nil {
 		n.kafkaLn.Close()
 	}
+	if n.limits != nil {
+		n.limits.close()
+	}
 	if n.unwatch != nil {
 		n.unwatch()
 	}

@@ -99,6 +99,15 @@ type Config struct {
 	OffsetMetadataMax  int
 	ProducerExpiration time.Duration
 
+	// Limits of clients.
+	QuotaWindows           int
+	QuotaWindowSeconds     int
+	ControllerQuotaWindows int
+	ControllerQuotaSeconds int
+	MaxConnectionsPerIP    int
+	MaxConnectionsIPs      string // "address:number", separated by commas
+	MaxConnectionRate      int
+
 	// Balancing.
 	Balance              bool
 	BalanceThreshold     int // percent
@@ -144,6 +153,7 @@ const (
 	upload   = "Upload and WAL"
 	objects  = "Compaction of objects"
 	kafka    = "Kafka behaviour"
+	quotas   = "Limits of clients"
 	balance  = "Balancing"
 	operator = "Operation"
 
@@ -320,6 +330,28 @@ var settings = []Setting{
 	{Name: "producer.id.expiration.ms", Group: kafka, Kind: Millis, Default: "86400000", Min: "1",
 		Doc:   "An idempotent producer that has not written for so long is forgotten.",
 		field: func(c *Config) any { return &c.ProducerExpiration }},
+
+	{Name: "quota.window.num", Group: quotas, Kind: Int, Default: "11", Min: "1", Max: "1000",
+		Doc:   "Windows over which bytes, CPU time and connections are counted for client quotas.",
+		field: func(c *Config) any { return &c.QuotaWindows }},
+	{Name: "quota.window.size.seconds", Group: quotas, Kind: Int, Default: "1", Min: "1", Max: "3600",
+		Doc:   "Length of one of these windows.",
+		field: func(c *Config) any { return &c.QuotaWindowSeconds }},
+	{Name: "controller.quota.window.num", Group: quotas, Kind: Int, Default: "11", Min: "1", Max: "1000",
+		Doc:   "Windows whose partitions a client may create and delete at once under a quota.",
+		field: func(c *Config) any { return &c.ControllerQuotaWindows }},
+	{Name: "controller.quota.window.size.seconds", Group: quotas, Kind: Int, Default: "1", Min: "1", Max: "3600",
+		Doc:   "Length of one of these windows.",
+		field: func(c *Config) any { return &c.ControllerQuotaSeconds }},
+	{Name: "max.connections.per.ip", Group: quotas, Kind: Int, Default: "2147483647", Min: "0", Max: "2147483647",
+		Doc:   "Connections of one address that are open at one time; more are closed at once. It can be changed at run time.",
+		field: func(c *Config) any { return &c.MaxConnectionsPerIP }},
+	{Name: "max.connections.per.ip.overrides", Group: quotas, Kind: Text, Form: "ADDRESS:NUMBER, separated by commas", Auto: "none",
+		Doc:   "Other limits for some addresses. It can be changed at run time.",
+		field: func(c *Config) any { return &c.MaxConnectionsIPs }},
+	{Name: "max.connection.creation.rate", Group: quotas, Kind: Int, Default: "2147483647", Min: "0", Max: "2147483647",
+		Doc:   "Connections that are accepted in a second; others wait in the system's queue. It can be changed at run time.",
+		field: func(c *Config) any { return &c.MaxConnectionRate }},
 
 	{Name: "balance", Group: balance, Kind: Bool, Default: "true",
 		Doc:   "Partitions are moved between brokers until partitions, bytes, requests and CPU are even. This and the other settings of balancing count on the broker that is the controller: give all brokers the same.",

@@ -12,6 +12,10 @@ var brokerEffects = map[string]string{
 	"log.cleaner.dedupe.buffer.size":      "Applies from the next round on; at most what the setting of the start says.",
 	"log.cleaner.io.buffer.load.factor":   "Applies from the next round on.",
 	"log.cleaner.io.max.bytes.per.second": "Applies from the next round on.",
+	"max.connections":                     "Applies to connections that come after it; it goes before the setting of the start.",
+	"max.connections.per.ip":              "Applies to connections that come after it.",
+	"max.connections.per.ip.overrides":    "Applies to connections that come after it; addresses, no names of hosts.",
+	"max.connection.creation.rate":        "Applies to connections that come after it.",
 	"producer.id.expiration.ms":           "Applies from the next look on.",
 }
 

@@ -26,6 +26,10 @@ func (h *Handler) createPartitions(c *call, req *msg.CreatePartitionsRequest) *m
 		out := add(&resp.Results)
 		out.Name = asked.Name
 		more, err := h.morePartitions(asked, counts[asked.Name] > 1)
+		if err == nil && !req.ValidateOnly {
+			topic, _ := h.opt.Control.Image().TopicByID(more.Topic.ID)
+			err = c.mutate(3, int(more.Count-topic.Partitions))
+		}
 		if err != nil {
 			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
 			continue

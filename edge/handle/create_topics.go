@@ -38,6 +38,9 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 		out.Name, out.ErrorMessage = asked.Name, nil
 		topic, err := h.newTopic(asked, counts[asked.Name] > 1)
 		counts[asked.Name] = 0
+		if err == nil && !req.ValidateOnly && !h.known(asked.Name) {
+			err = c.mutate(6, int(topic.Partitions))
+		}
 		if err != nil {
 			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
 			continue

@@ -38,6 +38,10 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 			out.ErrorCode, out.ErrorMessage = int16(err.Code), &err.Message
 			continue
 		}
+		if err := c.mutate(5, h.partitionsOf(ref)); err != nil {
+			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+			continue
+		}
 		remove, where = append(remove, ref), append(where, i)
 	}
 	if len(remove) == 0 {

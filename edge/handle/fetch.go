@@ -1,26 +1,46 @@
 package handle
 
 // Fetch (key 1), versions 4-18. Sessions, limits, waiting and contact are package fetch's. The records of the answer are written to the
-// socket from the memory they lie in. With NOT_LEADER the present leader and its endpoint are named (KIP-951).
+// socket from the memory they lie in. Who is above his quota gets what was read for him, and waits after it: Kafka keeps it back, but reading
+// it again would cost requests to the bucket. With NOT_LEADER the present leader and its endpoint are named (KIP-951).
 
 import (
 	"sluice/base"
 	"sluice/edge/kafka"
+	"sluice/edge/quota"
 	"sluice/wire/kbin"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
 
 func (h *Handler) fetch(c *call, req *msg.FetchRequest) {
+	req.MaxBytes = int32(min(int(req.MaxBytes), c.limits.AtOnce(quota.Fetch)))
 	h.opt.Fetcher.Fetch(c.Context(), c.Version, req, func(resp *msg.FetchResponse, release func()) {
 		if c.Version >= 16 {
 			h.hintLeaders(c, resp)
 		}
-		var g kbin.Gather
-		g.SetScratch(c.responseHeader(g.Scratch()))
-		resp.AppendGather(&g, c.Version)
-		c.Reply(kafka.Reply{Segments: g.Segments(), Release: release})
+		segments := c.gather(resp)
+		if c.limits.Limited(quota.Fetch) {
+			size := 0
+			for _, s := range segments {
+				size += len(s)
+			}
+			c.throttleBy(c.limits.Add(quota.Fetch, size))
+		}
+		if c.throttle > 0 {
+			tellThrottle(resp, c.throttle)
+			segments = c.gather(resp)
+		}
+		c.Reply(kafka.Reply{Segments: segments, Release: release})
 	})
+}
+
+// gather encodes an answer around the records, which stay where they are.
+func (c *call) gather(resp *msg.FetchResponse) [][]byte {
+	var g kbin.Gather
+	g.SetScratch(c.responseHeader(g.Scratch()))
+	resp.AppendGather(&g, c.Version)
+	return g.Segments()
 }
 
 // hintLeaders adds endpoints for the leaders that the answer names.

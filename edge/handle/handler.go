@@ -3,8 +3,10 @@ package handle
 import (
 	"fmt"
 	"log/slog"
+	"time"
 
 	"sluice/edge/kafka"
+	"sluice/edge/quota"
 	"sluice/wire/kbin"
 	"sluice/wire/msg"
 )
@@ -45,6 +47,8 @@ var apis = map[int16]serve{
 	msg.KeyAlterPartitionReassignments: sync((*Handler).alterPartitionReassignments),
 	msg.KeyListPartitionReassignments:  sync((*Handler).listPartitionReassignments),
 	msg.KeyOffsetDelete:                async((*Handler).offsetDelete),
+	msg.KeyDescribeClientQuotas:        sync((*Handler).describeClientQuotas),
+	msg.KeyAlterClientQuotas:           sync((*Handler).alterClientQuotas),
 	msg.KeyDescribeQuorum:              sync((*Handler).describeQuorum),
 	msg.KeyUpdateFeatures:              sync((*Handler).updateFeatures),
 	msg.KeyDescribeCluster:             sync((*Handler).describeCluster),
@@ -84,6 +88,9 @@ type call struct {
 	*kafka.Request
 	client string // the client id, empty if there is none
 	body   kbin.Reader
+	limits *quota.Client // nil: none
+
+	throttle time.Duration // what the client is told to wait
 }
 
 // decode reads the body into m, or aborts the connection.
@@ -98,6 +105,9 @@ func (c *call) decode(m msg.Message) bool {
 
 // reply answers with m.
 func (c *call) reply(m msg.Message) {
+	if c.throttle > 0 {
+		tellThrottle(m, c.throttle)
+	}
 	c.Reply(kafka.Reply{Segments: [][]byte{m.Append(c.responseHeader(make([]byte, 0, 256)), c.Version)}})
 }
 
@@ -156,7 +166,7 @@ func (h *Handler) Handle(r *kafka.Request) {
 	if msg.IsFlexible(r.Key, r.Version) {
 		c.body.Tags(nil)
 	}
-	serve(h, c)
+	h.limited(c, serve)
 }
 
 // add appends an element with its defaults to a slice of a message and returns it; the pointer is good until the next add. Mind that the

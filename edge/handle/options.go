@@ -11,6 +11,7 @@ import (
 	"sluice/broker/partition"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
+	"sluice/edge/quota"
 )
 
 // Options are what a Handler works with. All are required but Logger and what says so.
@@ -26,6 +27,8 @@ type Options struct {
 	Config  *config.Config
 	// Follower says how far another node has followed the metadata, as far as it is known here; nil: nothing is known.
 	Follower func(base.NodeID) (Follower, bool)
+	// Quotas limits what clients do; nil: nothing does.
+	Quotas *quota.Manager
 	// LogLevel is the level of this process's logger, for kafka-configs.sh --entity-type broker-loggers; nil: it cannot be changed.
 	LogLevel *slog.LevelVar
 	LogDir   string // what DescribeLogDirs calls the bucket

@@ -16,6 +16,7 @@ const (
 	reasonFrame    = "frame"    // a size or header that makes no sense
 	reasonAborted  = "aborted"  // the handler gave up on it
 	reasonTooMany  = "too many" // the limit of connections
+	reasonRate     = "rate"     // its address makes too many connections in a second
 	reasonShutdown = "shutdown" // the broker stops
 	reasonNetwork  = "network"  // the network failed
 )
@@ -44,6 +45,7 @@ type conn struct {
 		writing  bool       // a writer goroutine exists
 		draining bool       // no more requests are read
 		closed   bool
+		muted    time.Time // no request starts before; see Request.Throttle
 	}
 }
 
@@ -60,7 +62,7 @@ func newConn(s *Server, id uint64, listener string, nc net.Conn) *conn {
 func (c *conn) admit(r *Request) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for !c.mu.closed && !c.mayStartLocked(r.Key) {
+	for !c.mu.closed && (!c.mayStartLocked(r.Key) || c.mutedLocked()) {
 		c.mu.moved.Wait()
 	}
 	if c.mu.closed {
@@ -74,6 +76,22 @@ func (c *conn) mayStartLocked(key int16) bool {
 		return true
 	}
 	return key == ProduceKey && !c.mu.alone && c.mu.inFlight < c.srv.opt.MaxInFlight
+}
+
+// mutedLocked reports whether the client has been told to wait. A connection that is being given up is not muted: its last request is answered.
+func (c *conn) mutedLocked() bool {
+	return !c.mu.muted.IsZero() && !c.mu.draining && time.Now().Before(c.mu.muted)
+}
+
+// mute lets no request start for a time, at most for as long as a connection may be idle: a client that is gone is noticed only then.
+func (c *conn) mute(d time.Duration) {
+	d = min(d, c.srv.opt.IdleTimeout)
+	c.mu.Lock()
+	if until := time.Now().Add(d); until.After(c.mu.muted) {
+		c.mu.muted = until
+	}
+	c.mu.Unlock()
+	time.AfterFunc(d, c.mu.moved.Broadcast)
 }
 
 // start puts r, which admit let pass, at the end of the queue.
@@ -110,6 +128,7 @@ func (c *conn) stopReading() {
 	c.mu.Lock()
 	c.mu.draining = true
 	c.mu.Unlock()
+	c.mu.moved.Broadcast()
 	c.nc.SetReadDeadline(longAgo)
 }
 

@@ -2,6 +2,7 @@ package kafka
 
 import (
 	"log/slog"
+	"net/netip"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -19,9 +20,18 @@ type Options struct {
 	RequestMemory  int64                  // bytes of all frames that are being received or processed; default 256 MiB
 	IdleTimeout    time.Duration          // a connection without a request for so long is closed; default 10 min
 	StallTimeout   time.Duration          // a frame or a response that makes no progress for so long closes its connection; default 1 min
+	Gate           Gate                   // nil: nothing but MaxConnections limits connections
 	APIName        func(key int16) string // label of the request metrics; default the number
 	Logger         *slog.Logger
 	Registerer     prometheus.Registerer
+}
+
+// Gate says who may connect.
+type Gate interface {
+	// Connect is asked for every connection. The listener accepts no other for pause; with refuse above 0 this one is closed after that time.
+	Connect(from netip.Addr) (pause, refuse time.Duration)
+	// MaxConnections bounds the connections that are open, of all clients and of one address; 0 leaves the bound to Options and to nobody.
+	MaxConnections(from netip.Addr) (all, ofAddress int)
 }
 
 func (o Options) withDefaults() Options {

@@ -59,6 +59,7 @@ func (c *conn) readRequest() (reason string, err error) {
 	if !c.admit(r) {
 		return reasonClient, net.ErrClosed
 	}
+	c.extendDeadline() // it may have had to wait
 	memory := &c.srv.others
 	if r.Key == ProduceKey {
 		memory = &c.srv.produce

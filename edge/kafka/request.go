@@ -83,5 +83,13 @@ func (r *Request) Abort(reason string) {
 	r.conn.finish(r, Reply{})
 }
 
+// Throttle sees to it that no further request of the connection starts before d has passed (KIP-219): the client has been told to wait, and not all
+// clients do. It is called before the request is finished, or before Handle returns.
+func (r *Request) Throttle(d time.Duration) {
+	if d > 0 {
+		r.conn.mute(d)
+	}
+}
+
 // hasReply reports whether something is to be written. A Reply always sets the prefix.
 func (r *Request) hasReply() bool { return r.prefix != [8]byte{} }

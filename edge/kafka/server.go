@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -21,20 +22,23 @@ type Server struct {
 		sync.Mutex
 		listeners map[net.Listener]struct{}
 		conns     map[*conn]struct{}
+		ofAddress map[netip.Addr]int // connections
 		nextID    uint64
 		stopping  bool
 	}
-	conns sync.WaitGroup // readers and writers
+	conns    sync.WaitGroup // readers and writers
+	quiesced chan struct{}  // closed by Quiesce
 }
 
 // New returns a server without listeners.
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
-	s := &Server{opt: opt, metrics: newMetrics(opt.Registerer, opt.APIName)}
+	s := &Server{opt: opt, metrics: newMetrics(opt.Registerer, opt.APIName), quiesced: make(chan struct{})}
 	s.others = newBudget(opt.RequestMemory / 4)
 	s.produce = newBudget(opt.RequestMemory - opt.RequestMemory/4)
 	s.mu.listeners = map[net.Listener]struct{}{}
 	s.mu.conns = map[*conn]struct{}{}
+	s.mu.ofAddress = map[netip.Addr]int{}
 	return s
 }
 
@@ -80,16 +84,33 @@ func (s *Server) stopping() bool {
 	return s.mu.stopping
 }
 
-// accept starts serving nc, unless there are too many connections.
+// accept starts serving nc, unless there are too many connections or its address makes too many.
 func (s *Server) accept(listener string, nc net.Conn) {
 	s.metrics.accepted.Inc()
+	from := addressOf(nc)
+	all, ofAddress := s.opt.MaxConnections, 0
+	var pause, refuse time.Duration
+	if s.opt.Gate != nil {
+		pause, refuse = s.opt.Gate.Connect(from)
+		var bound int
+		if bound, ofAddress = s.opt.Gate.MaxConnections(from); bound > 0 {
+			all = bound
+		}
+	}
 	s.mu.Lock()
-	if s.mu.stopping || len(s.mu.conns) >= s.opt.MaxConnections {
-		full := !s.mu.stopping
+	limit := 0
+	switch {
+	case len(s.mu.conns) >= all:
+		limit = all
+	case ofAddress > 0 && s.mu.ofAddress[from] >= ofAddress:
+		limit = ofAddress
+	}
+	if s.mu.stopping || limit > 0 || refuse > 0 {
+		stopping := s.mu.stopping
 		s.mu.Unlock()
-		if full {
-			s.metrics.closed.WithLabelValues(reasonTooMany).Inc()
-			s.opt.Logger.Warn("too many connections", "client", nc.RemoteAddr(), "limit", s.opt.MaxConnections)
+		if !stopping {
+			s.refuse(nc, limit, refuse)
+			return
 		}
 		nc.Close()
 		return
@@ -97,6 +118,7 @@ func (s *Server) accept(listener string, nc net.Conn) {
 	s.mu.nextID++
 	c := newConn(s, s.mu.nextID, listener, nc)
 	s.mu.conns[c] = struct{}{}
+	s.mu.ofAddress[from]++
 	s.conns.Add(1)
 	s.mu.Unlock()
 	s.metrics.connections.Inc()
@@ -104,12 +126,55 @@ func (s *Server) accept(listener string, nc net.Conn) {
 		defer s.conns.Done()
 		c.readLoop()
 	}()
+	s.pause(pause)
+}
+
+// refuse closes a connection that is not welcome, after a time: a client that is refused at once comes back at once.
+func (s *Server) refuse(nc net.Conn, limit int, after time.Duration) {
+	reason := reasonTooMany
+	if limit == 0 {
+		reason = reasonRate
+	} else {
+		s.opt.Logger.Warn("too many connections", "client", nc.RemoteAddr(), "limit", limit)
+		after = 0
+	}
+	s.metrics.closed.WithLabelValues(reason).Inc()
+	if after <= 0 {
+		nc.Close()
+		return
+	}
+	time.AfterFunc(after, func() { nc.Close() })
+}
+
+// pause lets time pass before the next connection is accepted, unless the server stops.
+func (s *Server) pause(d time.Duration) {
+	if d <= 0 {
+		return
+	}
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-s.quiesced:
+	}
+}
+
+// addressOf is the address of a client; the zero one if its network has none.
+func addressOf(nc net.Conn) netip.Addr {
+	if tcp, ok := nc.RemoteAddr().(*net.TCPAddr); ok {
+		return tcp.AddrPort().Addr().Unmap()
+	}
+	return netip.Addr{}
 }
 
 // forget removes a closed connection.
 func (s *Server) forget(c *conn) {
 	s.mu.Lock()
 	delete(s.mu.conns, c)
+	from := addressOf(c.nc)
+	if s.mu.ofAddress[from]--; s.mu.ofAddress[from] <= 0 {
+		delete(s.mu.ofAddress, from)
+	}
 	s.mu.Unlock()
 	s.metrics.connections.Dec()
 }
@@ -118,7 +183,10 @@ func (s *Server) forget(c *conn) {
 // when its last one is. It does not wait.
 func (s *Server) Quiesce() {
 	s.mu.Lock()
-	s.mu.stopping = true
+	if !s.mu.stopping {
+		s.mu.stopping = true
+		close(s.quiesced)
+	}
 	listeners, conns := s.mu.listeners, make([]*conn, 0, len(s.mu.conns))
 	s.mu.listeners = map[net.Listener]struct{}{}
 	for c := range s.mu.conns {

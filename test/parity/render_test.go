@@ -114,7 +114,7 @@ func (n *names) string(field, v string) string {
 }
 
 // keyFields tell what an element of an array is about, the first of them that says something.
-var keyFields = []string{"Name", "ResourceName", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
+var keyFields = []string{"Name", "EntityName", "ResourceName", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
 	"NodeId", "ReplicaId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
 
 // render flattens a message to lines.

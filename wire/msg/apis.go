@@ -38,6 +38,8 @@ var APIs = []API{
 	{KeyAlterPartitionReassignments, 0, 1},
 	{KeyListPartitionReassignments, 0, 0},
 	{KeyOffsetDelete, 0, 0},
+	{KeyDescribeClientQuotas, 0, 1},
+	{KeyAlterClientQuotas, 0, 1},
 	{KeyDescribeQuorum, 0, 2},
 	{KeyUpdateFeatures, 0, 2},
 	{KeyDescribeCluster, 0, 2},
