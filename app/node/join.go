@@ -79,9 +79,13 @@ func (n *Node) join(ctx context.Context) error {
 	if _, known := n.member.Image().Node(was.Node); !known {
 		was.Node = base.NoNode
 	}
+	id, wanted, err := n.wantedID(was.Node)
+	if err != nil {
+		return err
+	}
 	n.member.Serve(n.peerLn)
 	n.self, err = n.member.Register(ctx, &meta.Register{
-		Incarnation: n.incarnation, Reclaim: was.Node, Name: n.name(), Zone: n.opt.Config.Zone,
+		Incarnation: n.incarnation, Reclaim: id, Wanted: wanted, Name: n.name(), Zone: n.opt.Config.Zone,
 		Endpoints: []meta.Endpoint{n.endpoint, n.peerEndpoint}, WAL: n.places.wals[0],
 	})
 	if err != nil {
@@ -95,6 +99,18 @@ func (n *Node) join(ctx context.Context) error {
 		n.admin.Attach(admin.Cluster{Node: n.self.ID, Control: n.member, Transfer: n.member.Transfer, WALs: n, Cost: n.cost, Compact: n.compactNow, Logger: n.log})
 	}
 	return nil
+}
+
+// wantedID returns the id to register with: the one that this node had, or else the one that its settings ask for, or base.NoNode.
+func (n *Node) wantedID(had base.NodeID) (id base.NodeID, wanted bool, err error) {
+	asks := base.NodeID(n.opt.Config.NodeID)
+	switch {
+	case asks == base.NoNode || asks == had:
+		return had, false, nil
+	case had != base.NoNode:
+		return had, false, base.Errorf(base.Invalid, "setting node.id = %d, but this node's WAL or data directory belong to node %v; leave the setting away, or give empty directories", asks, had)
+	}
+	return asks, true, nil
 }
 
 // checkBucketOf refuses an empty bucket for a node that had another one: most likely the URL is wrong, and starting would create

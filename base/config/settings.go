@@ -41,6 +41,7 @@ type Config struct {
 	Meta   string // URL; empty means the bucket
 	Data   string // directory
 	Zone   string
+	NodeID int // -1: the next one
 	Name   string
 
 	// How clients reach the broker.
@@ -178,6 +179,9 @@ var settings = []Setting{
 	{Name: "zone", Group: storage, Kind: Text,
 		Doc:   "Availability zone of this node, Kafka's broker.rack.",
 		field: func(c *Config) any { return &c.Zone }},
+	{Name: "node.id", Group: storage, Kind: Int, Default: "-1", Auto: "the next one that is free, from 1 on", Min: "-1", Max: "16777216",
+		Doc:   "The id that this node asks for when it starts for the first time; no node may have had it. The very first node of a cluster may ask for 0.",
+		field: func(c *Config) any { return &c.NodeID }},
 	{Name: "name", Group: storage, Kind: Text, Auto: "the host name",
 		Doc:   "Name of this node in logs and listings.",
 		field: func(c *Config) any { return &c.Name }},

@@ -63,13 +63,13 @@ func (r *nodeRegistered) apply(d *Draft) error {
 	switch {
 	case ok && (!old.Fenced || old.Epoch >= r.Node.Epoch):
 		return fmt.Errorf("node %d has epoch %d, not fenced or not older than %d", r.Node.ID, old.Epoch, r.Node.Epoch)
-	case !ok && r.Node.ID != d.img.nextNode:
-		return fmt.Errorf("node id %d is not the next one, %d", r.Node.ID, d.img.nextNode)
+	case !ok && r.Node.ID != d.img.nextNode && !d.img.unused(r.Node.ID):
+		return fmt.Errorf("node id %d is neither the next one, %d, nor one to be asked for", r.Node.ID, d.img.nextNode)
 	case r.Node.Epoch != d.img.nextNodeEpoch:
 		return fmt.Errorf("node epoch %d is not the next one, %d", r.Node.Epoch, d.img.nextNodeEpoch)
 	}
 	if !ok {
-		d.img.nextNode++
+		d.img.nextNode = max(d.img.nextNode, r.Node.ID+1)
 	}
 	d.img.nextNodeEpoch++
 	d.putNode(&Node{ID: r.Node.ID, Epoch: r.Node.Epoch, Incarnation: r.Incarnation, Name: r.Name, Zone: r.Zone, Endpoints: r.Endpoints,

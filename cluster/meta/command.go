@@ -16,10 +16,12 @@ type Command interface {
 
 // Register makes a process a node of the cluster. The same incarnation gets the same answer, unless it has been fenced
 // (StaleEpoch); another one gets a new epoch. With Reclaim, the new incarnation takes over that node id (the owner of a WAL
-// directory coming back); if its old epoch was not fenced yet it is now. Result: [Registered].
+// directory coming back); if its old epoch was not fenced yet it is now. With Wanted, that id is for a new node, and refused if a node has it or had it.
+// Result: [Registered].
 type Register struct {
 	Incarnation base.UUID   // drawn anew by every start of a process
-	Reclaim     base.NodeID // base.NoNode: a new id
+	Reclaim     base.NodeID // base.NoNode: a new id, the next one
+	Wanted      bool        // Reclaim is an id that no node has had
 	Name        string
 	Zone        string
 	Endpoints   []Endpoint

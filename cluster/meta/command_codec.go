@@ -170,11 +170,23 @@ func (*CommitCompaction) commandType() commandType    { return typeCommitCompact
 
 func (m *Register) code(c *coder) {
 	c.uuid(&m.Incarnation)
-	signed(c, &m.Reclaim)
+	m.codeID(c)
 	c.string(&m.Name)
 	c.string(&m.Zone)
 	c.endpoints(&m.Endpoints)
 	c.string(&m.WAL)
+}
+
+// codeID writes a wanted id n as -2-n: a controller that knows no wanted ids refuses it, as a node that never was.
+func (m *Register) codeID(c *coder) {
+	id := m.Reclaim
+	if m.Wanted {
+		id = -2 - id
+	}
+	signed(c, &id)
+	if m.Reclaim, m.Wanted = id, id < base.NoNode; m.Wanted {
+		m.Reclaim = -2 - id
+	}
 }
 
 func (m *UpdateNode) code(c *coder) {

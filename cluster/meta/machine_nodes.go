@@ -16,7 +16,12 @@ func (m *Register) decide(d *Draft, nowMS int64) (Result, *Rejection) {
 		return &Registered{known.Ref()}, nil
 	}
 	id := d.img.nextNode
-	if m.Reclaim != base.NoNode {
+	switch {
+	case m.Wanted && !d.img.unused(m.Reclaim):
+		return nil, reject(InvalidCommand, "node id %d is not free: a node has it or had it, or it is above %d", m.Reclaim, MaxWantedNode)
+	case m.Wanted:
+		id = m.Reclaim
+	case m.Reclaim != base.NoNode:
 		old, ok := d.img.nodes.get(m.Reclaim)
 		if !ok {
 			return nil, reject(UnknownNode, "node %d cannot be reclaimed, it never was part of cluster %s or was unregistered", m.Reclaim, d.img.cluster)
@@ -28,6 +33,15 @@ func (m *Register) decide(d *Draft, nowMS int64) (Result, *Rejection) {
 	ref := NodeRef{id, d.img.nextNodeEpoch}
 	d.emit(&nodeRegistered{Node: ref, Incarnation: m.Incarnation, Name: m.Name, Zone: m.Zone, Endpoints: m.Endpoints, WAL: m.WAL, MS: nowMS})
 	return &Registered{ref}, nil
+}
+
+// MaxWantedNode is the highest node id that can be asked for. The ids that are handed out follow it.
+const MaxWantedNode base.NodeID = 1 << 24
+
+// unused reports whether a node may ask for the id. Ids are handed out from 1 on and never twice; 0 can be asked for by the very first node.
+func (img *Image) unused(id base.NodeID) bool {
+	_, known := img.nodes.get(id)
+	return !known && (id >= img.nextNode && id <= MaxWantedNode || id == 0 && img.nextNode == 1)
 }
 
 // incarnation finds the node that runs as the incarnation, or says that the incarnation is over.

@@ -413,6 +413,33 @@ func TestIncarnations(t *testing.T) {
 	w.refused(&PrepareObjects{Node: ref, Count: 1}, StaleEpoch, base.Fenced)
 }
 
+// A node may ask for an id that none has had: the very first one for 0, later ones for any that is not handed out yet.
+func TestWantedNodeIDs(t *testing.T) {
+	w := newWorld(t)
+	want := func(id base.NodeID) *Register { return &Register{Incarnation: w.uuid(), Reclaim: id, Wanted: true} }
+	as := func(reg *Register, id base.NodeID) {
+		t.Helper()
+		cmd, _, err := DecodeCommand(AppendCommand(nil, reg))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if ref := w.do(cmd).(*Registered).Node; ref.ID != id {
+			t.Fatalf("registered as %v, want %d", ref, id)
+		}
+	}
+	again := want(0)
+	as(again, 0)
+	as(again, 0) // the same incarnation
+	w.refused(want(0), InvalidCommand, base.Invalid)
+	as(&Register{Incarnation: w.uuid(), Reclaim: base.NoNode}, 1)
+	as(want(7), 7)
+	as(&Register{Incarnation: w.uuid(), Reclaim: base.NoNode}, 8)
+	for _, id := range []base.NodeID{7, 8, 3, MaxWantedNode + 1, -1, -9} {
+		w.refused(want(id), InvalidCommand, base.Invalid)
+	}
+	as(&Register{Incarnation: w.uuid(), Reclaim: 7}, 7) // its directory comes back
+}
+
 // Topic creation validates as Kafka does, each topic for itself.
 func TestCreateTopics(t *testing.T) {
 	w := newWorld(t)

@@ -38,7 +38,7 @@ func (o Options) withDefaults() Options {
 	if o.Who == "" {
 		o.Who = "sluice"
 	}
-	if o.Node == 0 { // ids begin with 1
+	if o.Node == 0 { // not given; a controller that is node 0 names itself once it has registered
 		o.Node = base.NoNode
 	}
 	if o.Now == nil {
