@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench scale cost cluster deps clean trouble tail
+.PHONY: help run build release test lint unit race integration parity crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -32,16 +32,19 @@ lint: ## vet, formatting, layers, sizes, docs
 	@$(GO) test -count=1 ./test/lint
 
 unit: ## unit and property tests
-	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash -e /test/cluster)
+	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster)
 
 race: ## the same under the race detector
-	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/crash -e /test/cluster -e /test/lint)
+	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/lint)
 
 integration: deps ## real clients against the built binary
 	@$(GO) test -count=1 -timeout 30m -v ./test/compat
 
 parity: deps ## the same requests to sluice and to Apache Kafka 4.3, answers compared
 	@$(GO) test -count=1 -timeout 10m ./test/parity
+
+kafka-tests: deps ## Apache Kafka's own tests: all, or ONLY=Class,Class#method; half an hour
+	@SLUICE_KAFKASUITE=$(or $(ONLY),all) $(GO) test -count=1 -timeout 3h -v ./test/kafkasuite
 
 crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash

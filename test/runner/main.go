@@ -1,8 +1,8 @@
 // Command runner runs the steps of `make test` one after the other, prints a line a package and the output of what failed, and ends
 // with the counts: `N passed, N failed, N skipped`. It exits with 1 if anything failed.
 //
-// The steps: lint, unit and property tests, the same under the race detector, real clients, parity with Apache Kafka, crashes, a cluster
-// under faults.
+// The steps: lint, unit and property tests, the same under the race detector, real clients, parity with Apache Kafka, a few of Kafka's own
+// tests, crashes, a cluster under faults.
 package main
 
 import (
@@ -30,13 +30,14 @@ func steps() []step {
 	if rounds == "" {
 		rounds = "8"
 	}
-	processes := []string{"/test/compat", "/test/parity", "/test/crash", "/test/cluster"}
+	processes := []string{"/test/compat", "/test/parity", "/test/kafkasuite", "/test/crash", "/test/cluster"}
 	return []step{
 		{name: "lint", args: []string{"-count=1"}, only: []string{"./test/lint"}},
 		{name: "unit and property tests", without: append(processes, "/test/lint")},
 		{name: "race detector", args: []string{"-race", "-short"}, without: append(processes, "/test/")},
 		{name: "real clients", args: []string{"-count=1", "-timeout=25m"}, only: []string{"./test/compat"}},
 		{name: "parity with Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/parity"}},
+		{name: "Apache Kafka's own tests", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/kafkasuite"}},
 		{name: "crashes", args: []string{"-count=1", "-timeout=25m"}, env: []string{"SLUICE_CRASH_ROUNDS=" + rounds}, only: []string{"./test/crash"}},
 		{name: "a cluster under faults", args: []string{"-count=1", "-timeout=25m"}, only: []string{"./test/cluster"}},
 	}

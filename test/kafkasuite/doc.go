@@ -1,0 +1,14 @@
+// Package kafkasuite runs Apache Kafka's own published tests against Sluice: those of its clients and its command-line tools, from Maven, as they are.
+//
+// The tests get their cluster from a JUnit extension. The one of Kafka starts brokers in the JVM of the test; the classes in java/ stand in for it and start
+// `sluice` processes, as many as the test asks for, with the settings it asks for, on a bucket of their own. Stopping and starting a broker are a
+// signal to the process and a new one. What a test asks for and what there is none of (an object of a JVM broker, an authorizer, a setting) aborts
+// it with the reason.
+//
+// The outcome of each test is compared with expected.txt: every test that is not run, that aborts or that fails is named there, with the reason. A test
+// that does otherwise than the file says fails this one, and so does a line that is not needed any more. Each class of tests runs in a JVM of its own,
+// one after the other.
+//
+// SLUICE_KAFKASUITE=all runs all classes (`make kafka-tests`), other texts, with commas between, those whose names contain one of them (CLASS, or
+// CLASS#METHOD); without it a few run. SLUICE_KAFKASUITE_WRITE=1 writes what was seen to expected.txt, and after a run of all classes the counts to docs/compatibility.md.
+package kafkasuite

@@ -1,0 +1,144 @@
+package sluice.kafkasuite;
+
+import java.io.File;
+import java.io.IOException;
+import java.io.InputStream;
+import java.io.UncheckedIOException;
+import java.net.InetAddress;
+import java.net.InetSocketAddress;
+import java.net.ServerSocket;
+import java.net.Socket;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.Map;
+import java.util.concurrent.ThreadLocalRandom;
+import java.util.concurrent.TimeUnit;
+
+/** One broker as a process, over any number of starts; its ports stay the same. */
+class Broker {
+    final int port = freePort();
+    private final int admin = freePort();
+    private final int peer = freePort();
+    private final Path log;
+    private final List<String> command = new ArrayList<>();
+    private Process process;
+
+    /** The first broker of a cluster makes it and has id 0, as those of Kafka's test kit. Its brokers share a bucket and a directory for their WALs below dir. */
+    Broker(Path dir, int id, boolean alone, Map<String, String> settings) {
+        log = dir.resolve("broker-" + id + ".log");
+        command.addAll(List.of(System.getProperty("sluice.binary"), "start", "--node-id", Integer.toString(id), "--name", "broker-" + id,
+                "--bucket", "file://" + dir.resolve("bucket"), "--wal", "file://" + dir.resolve("wal") + (alone ? "" : "?shared=true"),
+                "--data", dir.resolve("data-" + id).toString(), "--listen", "localhost:" + port, "--admin", "127.0.0.1:" + admin,
+                "--peer", "127.0.0.1:" + peer));
+        settings.forEach((name, value) -> command.addAll(List.of("--set", name + "=" + value)));
+    }
+
+    /** The broker refuses a setting. */
+    static class WrongSetting extends RuntimeException {
+        WrongSetting(String message) {
+            super(message);
+        }
+    }
+
+    void start() {
+        try {
+            process = new ProcessBuilder(command).redirectErrorStream(true).redirectOutput(ProcessBuilder.Redirect.appendTo(log.toFile())).start();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        long end = System.nanoTime() + TimeUnit.SECONDS.toNanos(60);
+        while (!ready()) {
+            if (!process.isAlive() && process.exitValue() == 2) {
+                throw new WrongSetting(tail().lines().findFirst().orElse(""));
+            }
+            if (!process.isAlive() || System.nanoTime() > end) {
+                throw new IllegalStateException("the broker does not become ready:\n" + tail());
+            }
+            sleep();
+        }
+    }
+
+    boolean alive() {
+        return process != null && process.isAlive();
+    }
+
+    /** Asks the broker to end in order. */
+    void shutdown() {
+        end(false);
+    }
+
+    void kill() {
+        end(true);
+    }
+
+    private void end(boolean atOnce) {
+        if (process == null) {
+            return;
+        }
+        if (atOnce) {
+            process.destroyForcibly();
+        } else {
+            process.destroy();
+        }
+        try {
+            if (!process.waitFor(60, TimeUnit.SECONDS)) {
+                process.destroyForcibly().waitFor();
+                throw new IllegalStateException("the broker did not end within a minute:\n" + tail());
+            }
+        } catch (InterruptedException e) {
+            process.destroyForcibly();
+            Thread.currentThread().interrupt();
+        }
+    }
+
+    String tail() {
+        try {
+            String text = Files.readString(log);
+            return text.substring(Math.max(0, text.length() - 4000));
+        } catch (IOException e) {
+            return "no log: " + e;
+        }
+    }
+
+    File log() {
+        return log.toFile();
+    }
+
+    /** A plain socket: the client of java.net leaves threads behind, which Kafka's tests take for a leak. */
+    private boolean ready() {
+        try (Socket s = new Socket()) {
+            s.connect(new InetSocketAddress("127.0.0.1", admin), 1000);
+            s.setSoTimeout(2000);
+            s.getOutputStream().write("GET /readyz HTTP/1.0\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+            InputStream in = s.getInputStream();
+            String answer = new String(in.readNBytes(12), StandardCharsets.US_ASCII);
+            return answer.endsWith(" 200");
+        } catch (IOException e) {
+            return false;
+        }
+    }
+
+    private static void sleep() {
+        try {
+            Thread.sleep(20);
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** A port below those that the kernel gives to outgoing connections, so that it is still free when a broker comes back. */
+    private static int freePort() {
+        while (true) {
+            int port = ThreadLocalRandom.current().nextInt(12000, 32000);
+            try (ServerSocket s = new ServerSocket(port, 1, InetAddress.getLoopbackAddress())) {
+                return s.getLocalPort();
+            } catch (IOException taken) {
+                continue;
+            }
+        }
+    }
+}

@@ -1,0 +1,54 @@
+package sluice.kafkasuite;
+
+import java.util.Map;
+import java.util.Objects;
+import java.util.Set;
+import java.util.TreeMap;
+import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.server.config.AbstractKafkaConfig;
+
+/**
+ * What becomes of a broker configuration that a test asks for. A setting of Sluice with the same name is set (Sluice takes Kafka's names where there is
+ * such a thing). Left away is what has no meaning here and does not change what a client sees, what Kafka does not know either, and what is Kafka's
+ * default. Everything else is tried as a dynamic configuration of the cluster, and if that is refused the test is left out.
+ */
+class Settings {
+    private static final Set<String> OWN = Set.of(System.getProperty("sluice.settings", "").split(","));
+
+    /** Of no meaning: the store keeps the copies, there are no local logs, no controller processes, no JVM. */
+    private static final Set<String> MEANINGLESS = Set.of(
+            "offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr",
+            "share.coordinator.state.topic.replication.factor", "share.coordinator.state.topic.min.isr", "default.replication.factor",
+            "min.insync.replicas", "controlled.shutdown.enable", "auto.leader.rebalance.enable", "unclean.leader.election.enable",
+            "log.initial.task.delay.ms", "log.segment.delete.delay.ms", "replica.fetch.max.bytes", "replica.fetch.response.max.bytes",
+            "replica.lag.time.max.ms", "group.coordinator.threads", "share.coordinator.threads", "num.network.threads", "num.io.threads", "background.threads",
+            "unstable.api.versions.enable", "unstable.feature.versions.enable", "log.index.size.max.bytes", "offsets.commit.timeout.ms",
+            "producer.id.expiration.check.interval.ms", "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+            "transaction.remove.expired.transaction.cleanup.interval.ms", "transaction.state.log.num.partitions", "transaction.state.log.segment.bytes",
+            "share.coordinator.state.topic.num.partitions", "log.flush.interval.messages", "log.dirs", "log.dir",
+            "group.coordinator.append.linger.ms", "share.coordinator.append.linger.ms", "offsets.topic.segment.bytes", "controller.quorum.auto.join.enable");
+
+    /** Kafka's name, and Sluice's where it has another one. */
+    private static final Map<String, String> RENAMED = Map.of("broker.rack", "zone");
+
+    /** For the command line of a broker. */
+    final Map<String, String> start = new TreeMap<>();
+    /** For IncrementalAlterConfigs once the cluster runs. */
+    final Map<String, String> dynamic = new TreeMap<>();
+
+    Settings(Map<String, String> kafka) {
+        kafka.forEach((name, value) -> {
+            String own = RENAMED.getOrDefault(name, name);
+            if (OWN.contains(own)) {
+                start.put(own, value);
+            } else if (!MEANINGLESS.contains(name) && changes(name, value)) {
+                dynamic.put(name, value);
+            }
+        });
+    }
+
+    private static boolean changes(String name, String value) {
+        ConfigDef.ConfigKey key = AbstractKafkaConfig.CONFIG_DEF.configKeys().get(name);
+        return key != null && !Objects.equals(ConfigDef.parseType(name, value, key.type), key.defaultValue);
+    }
+}

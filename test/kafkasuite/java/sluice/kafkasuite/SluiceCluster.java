@@ -1,0 +1,403 @@
+package sluice.kafkasuite;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.Collection;
+import java.util.Comparator;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import java.util.Optional;
+import java.util.Set;
+import java.util.SortedMap;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.concurrent.Callable;
+import java.util.concurrent.ExecutionException;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+import kafka.server.ControllerServer;
+import kafka.server.KafkaBroker;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.clients.admin.FeatureUpdate;
+import org.apache.kafka.clients.admin.TopicDescription;
+import org.apache.kafka.clients.admin.UpdateFeaturesOptions;
+import org.apache.kafka.clients.consumer.GroupProtocol;
+import org.apache.kafka.common.acl.AccessControlEntry;
+import org.apache.kafka.common.acl.AclBindingFilter;
+import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
+import org.apache.kafka.common.network.ListenerName;
+import org.apache.kafka.common.security.auth.SecurityProtocol;
+import org.apache.kafka.common.test.ClusterInstance;
+import org.apache.kafka.common.test.api.ClusterConfig;
+import org.apache.kafka.common.test.api.Type;
+import org.apache.kafka.server.authorizer.Authorizer;
+import org.apache.kafka.server.common.Feature;
+import org.apache.kafka.server.common.MetadataVersion;
+import org.apache.kafka.server.fault.FaultHandlerException;
+
+/**
+ * A cluster of Sluice in the place of a cluster of JVM brokers. What a test asks for and what there is none of aborts the test, with the reason: JUnit
+ * reports it as skipped.
+ */
+public class SluiceCluster implements ClusterInstance {
+    private final ClusterConfig config;
+    private final SortedMap<Integer, Broker> brokers = new TreeMap<>();
+    private Path dir;
+    private boolean started;
+    private boolean stopped;
+    private volatile String refusal;
+
+    SluiceCluster(ClusterConfig config) {
+        this.config = config;
+    }
+
+    /** Why the test is left out, null as long as nothing was refused. */
+    String refusal() {
+        return refusal;
+    }
+
+    /** An error and not an exception: Kafka's tests repeat for a while what throws an exception. */
+    static class Refusal extends Error {
+        Refusal(String reason) {
+            super(reason);
+        }
+    }
+
+    private Refusal refuse(String reason) {
+        if (refusal == null) {
+            refusal = reason;
+        }
+        return new Refusal(reason);
+    }
+
+    /** The ends of the logs of the brokers. */
+    String logs() {
+        return brokers.entrySet().stream().map(e -> "log of broker " + e.getKey() + ":\n" + e.getValue().tail()).collect(Collectors.joining("\n"));
+    }
+
+    private Refusal inside() {
+        return refuse("looks inside a JVM broker");
+    }
+
+    /** Aborts the test if such a cluster cannot be had. */
+    void check() {
+        if (config.brokerSecurityProtocol() != SecurityProtocol.PLAINTEXT) {
+            throw refuse("asks for " + config.brokerSecurityProtocol() + ": no security yet");
+        }
+        for (String name : List.of("authorizer.class.name", "delegation.token.secret.key")) {
+            if (config.serverProperties().containsKey(name)) {
+                throw refuse("asks for " + name + ": no security yet");
+            }
+        }
+        for (int id : config.perServerOverrideProperties().keySet()) {
+            if (id >= config.numBrokers()) {
+                throw refuse("configures a controller apart from the brokers");
+            }
+        }
+        for (String name : config.serverProperties().keySet()) {
+            if (name.endsWith(".class.name") || name.endsWith(".reporters") || name.endsWith(".class")) {
+                throw refuse("asks for a Java class in the broker: " + name);
+            }
+        }
+    }
+
+    @Override
+    public void start() {
+        if (started) {
+            return;
+        }
+        check();
+        started = true;
+        try {
+            dir = Files.createTempDirectory("kafkasuite");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        Settings common = null;
+        for (int i = 0; i < config.numBrokers(); i++) {
+            Map<String, String> properties = new HashMap<>(config.serverProperties());
+            properties.putAll(config.perServerOverrideProperties().getOrDefault(i, Map.of()));
+            common = new Settings(properties);
+            Broker broker = new Broker(dir, i, config.numBrokers() == 1, common.start);
+            brokers.put(i, broker);
+            try {
+                broker.start(); // one after the other: the first one makes the cluster
+            } catch (Broker.WrongSetting e) {
+                throw refuse(e.getMessage());
+            }
+        }
+        try {
+            configure(common);
+            waitForReadyBrokers();
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private void configure(Settings settings) throws InterruptedException {
+        if (settings.dynamic.isEmpty() && config.features().isEmpty() && config.metadataVersion() == MetadataVersion.latestTesting()) {
+            return;
+        }
+        try (Admin admin = admin()) {
+            for (Map.Entry<String, String> e : settings.dynamic.entrySet()) {
+                ConfigResource all = new ConfigResource(ConfigResource.Type.BROKER, "");
+                AlterConfigOp op = new AlterConfigOp(new ConfigEntry(e.getKey(), e.getValue()), AlterConfigOp.OpType.SET);
+                try {
+                    admin.incrementalAlterConfigs(Map.of(all, List.of(op))).all().get();
+                } catch (ExecutionException x) {
+                    throw refuse("no setting " + e.getKey());
+                }
+            }
+            Map<String, Short> have = new HashMap<>();
+            admin.describeFeatures().featureMetadata().get().finalizedFeatures().forEach((k, v) -> have.put(k, v.maxVersionLevel()));
+            for (Map.Entry<Feature, Short> e : config.features().entrySet()) {
+                level(admin, have, e.getKey().featureName(), e.getValue());
+            }
+            if (config.metadataVersion() != MetadataVersion.latestTesting() && config.metadataVersion() != MetadataVersion.latestProduction()) {
+                level(admin, have, MetadataVersion.FEATURE_NAME, config.metadataVersion().featureLevel());
+            }
+        } catch (ExecutionException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private void level(Admin admin, Map<String, Short> have, String feature, short level) throws InterruptedException {
+        short now = have.getOrDefault(feature, (short) 0);
+        if (now == level) {
+            return;
+        }
+        FeatureUpdate.UpgradeType type = level > now ? FeatureUpdate.UpgradeType.UPGRADE : FeatureUpdate.UpgradeType.SAFE_DOWNGRADE;
+        try {
+            admin.updateFeatures(Map.of(feature, new FeatureUpdate(level, type)), new UpdateFeaturesOptions()).all().get();
+        } catch (ExecutionException e) {
+            throw refuse("no level " + level + " of " + feature);
+        }
+    }
+
+    @Override
+    public void stop() {
+        if (stopped) {
+            return;
+        }
+        stopped = true;
+        brokers.values().forEach(Broker::kill);
+        if (dir != null) {
+            try (Stream<Path> files = Files.walk(dir)) {
+                files.sorted(Comparator.reverseOrder()).forEach(p -> p.toFile().delete());
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+
+    @Override
+    public boolean started() {
+        return started;
+    }
+
+    @Override
+    public boolean stopped() {
+        return stopped;
+    }
+
+    @Override
+    public void shutdownBroker(int id) {
+        broker(id).shutdown();
+    }
+
+    @Override
+    public void startBroker(int id) {
+        broker(id).start();
+    }
+
+    private Broker broker(int id) {
+        Broker broker = brokers.get(id);
+        if (broker == null) {
+            throw new IllegalArgumentException("there is no broker " + id);
+        }
+        return broker;
+    }
+
+    @Override
+    public Type type() {
+        return Type.KRAFT;
+    }
+
+    @Override
+    public ClusterConfig config() {
+        return config;
+    }
+
+    @Override
+    public Map<Integer, KafkaBroker> brokers() {
+        return new Refused<>(new TreeSet<>(brokers.keySet()), this::inside);
+    }
+
+    @Override
+    public Map<Integer, KafkaBroker> aliveBrokers() {
+        TreeSet<Integer> alive = brokers.entrySet().stream().filter(e -> e.getValue().alive()).map(Map.Entry::getKey)
+                .collect(Collectors.toCollection(TreeSet::new));
+        return new Refused<>(alive, this::inside);
+    }
+
+    @Override
+    public Set<Integer> brokerIds() {
+        return new TreeSet<>(brokers.keySet());
+    }
+
+    @Override
+    public List<Integer> brokerBoundPorts() {
+        return brokers.values().stream().map(b -> b.port).collect(Collectors.toList());
+    }
+
+    @Override
+    public Map<Integer, ControllerServer> controllers() {
+        throw inside();
+    }
+
+    @Override
+    public Set<Integer> controllerIds() {
+        throw refuse("asks for controllers of their own");
+    }
+
+    @Override
+    public String bootstrapControllers() {
+        throw refuse("asks for controllers of their own");
+    }
+
+    @Override
+    public ListenerName clientListener() {
+        return config.brokerListenerName();
+    }
+
+    @Override
+    public ListenerName controllerListenerName() {
+        return config.controllerListenerName();
+    }
+
+    @Override
+    public String bootstrapServers() {
+        return brokers.values().stream().map(b -> "localhost:" + b.port).collect(Collectors.joining(","));
+    }
+
+    @Override
+    public String clusterId() {
+        return ask(admin -> admin.describeCluster().clusterId().get());
+    }
+
+    @Override
+    public Set<GroupProtocol> supportedGroupProtocols() {
+        String protocols = config.serverProperties().get("group.coordinator.rebalance.protocols");
+        boolean consumer = protocols == null || protocols.contains("consumer");
+        boolean level = config.features().getOrDefault(Feature.GROUP_VERSION, (short) 1) > 0;
+        return consumer && level ? Set.of(GroupProtocol.CLASSIC, GroupProtocol.CONSUMER) : Set.of(GroupProtocol.CLASSIC);
+    }
+
+    @Override
+    public Optional<FaultHandlerException> firstFatalException() {
+        return Optional.empty();
+    }
+
+    @Override
+    public Optional<FaultHandlerException> firstNonFatalException() {
+        return Optional.empty();
+    }
+
+    @Override
+    public List<Authorizer> authorizers() {
+        throw inside();
+    }
+
+    @Override
+    public void waitAcls(AclBindingFilter filter, Collection<AccessControlEntry> entries) {
+        throw inside();
+    }
+
+    /** Every broker knows every living one. */
+    @Override
+    public void waitForReadyBrokers() throws InterruptedException {
+        ensureConsistentMetadata();
+    }
+
+    @Override
+    public void ensureConsistentMetadata() throws InterruptedException {
+        int alive = aliveBrokers().size();
+        onEach("brokers in the metadata of each", admin -> admin.describeCluster().nodes().get().size() == alive);
+    }
+
+    @Override
+    public void ensureConsistentMetadata(Collection<KafkaBroker> some, Collection<ControllerServer> controllers) throws InterruptedException {
+        ensureConsistentMetadata();
+    }
+
+    @Override
+    public void waitTopicCreation(String topic, int partitions) throws InterruptedException {
+        onEach("topic " + topic, admin -> {
+            try {
+                TopicDescription d = admin.describeTopics(List.of(topic)).allTopicNames().get().get(topic);
+                return d.partitions().size() == partitions && d.partitions().stream().allMatch(p -> p.leader() != null && !p.leader().isEmpty());
+            } catch (ExecutionException e) {
+                if (e.getCause() instanceof UnknownTopicOrPartitionException) {
+                    return false;
+                }
+                throw e;
+            }
+        });
+    }
+
+    @Override
+    public void waitTopicDeletion(String topic) throws InterruptedException {
+        onEach("no topic " + topic, admin -> !admin.listTopics().names().get().contains(topic));
+    }
+
+    private interface Question<T> {
+        T ask(Admin admin) throws Exception;
+    }
+
+    private <T> T ask(Question<T> q) {
+        try (Admin admin = admin()) {
+            return q.ask(admin);
+        } catch (RuntimeException e) {
+            throw e;
+        } catch (Exception e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    /** Waits until the answer of each broker that runs is yes. */
+    private void onEach(String what, Question<Boolean> q) throws InterruptedException {
+        List<Integer> ports = new ArrayList<>();
+        brokers.values().stream().filter(Broker::alive).forEach(b -> ports.add(b.port));
+        for (int port : ports) {
+            try (Admin admin = admin(Map.of("bootstrap.servers", "localhost:" + port))) {
+                await(what + " on port " + port, () -> q.ask(admin));
+            }
+        }
+    }
+
+    private static void await(String what, Callable<Boolean> yes) throws InterruptedException {
+        long end = System.nanoTime() + 30_000_000_000L;
+        Exception last = null;
+        while (System.nanoTime() < end) {
+            try {
+                if (yes.call()) {
+                    return;
+                }
+            } catch (InterruptedException e) {
+                throw e;
+            } catch (Exception e) {
+                last = e;
+            }
+            Thread.sleep(20);
+        }
+        throw new AssertionError("waited 30 s for " + what, last);
+    }
+}

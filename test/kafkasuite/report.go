@@ -1,0 +1,102 @@
+package kafkasuite
+
+import (
+	"archive/zip"
+	"encoding/xml"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// result is what became of one run of one test.
+type result struct {
+	class   string
+	method  string // its name, with [N] where a test runs several times
+	outcome outcome
+	why     string // first line of what it aborted or failed with
+}
+
+// report is JUnit's XML report, what is needed of it.
+type report struct {
+	Cases []struct {
+		Name    string   `xml:"name,attr"`
+		Class   string   `xml:"classname,attr"`
+		Skipped *trouble `xml:"skipped"`
+		Failure *trouble `xml:"failure"`
+		Error   *trouble `xml:"error"`
+	} `xml:"testcase"`
+}
+
+type trouble struct {
+	Message string `xml:"message,attr"`
+	Text    string `xml:",chardata"`
+}
+
+// aborted starts the text of a test that was aborted by the extension, or by an assumption of its own.
+const aborted = "org.opentest4j.TestAbortedException: "
+
+// readReport returns what the report of one class holds.
+func readReport(text []byte) ([]result, error) {
+	var r report
+	if err := xml.Unmarshal(text, &r); err != nil {
+		return nil, fmt.Errorf("read JUnit's report: %w", err)
+	}
+	var all []result
+	for _, c := range r.Cases {
+		one := result{class: c.Class, method: methodOf(c.Name), outcome: passes}
+		switch {
+		case c.Failure != nil:
+			one.outcome, one.why = fails, firstLine(c.Failure)
+		case c.Error != nil:
+			one.outcome, one.why = fails, firstLine(c.Error)
+		case c.Skipped != nil:
+			one.outcome, one.why = aborts, strings.TrimPrefix(firstLine(c.Skipped), aborted)
+		}
+		all = append(all, one)
+	}
+	return all, nil
+}
+
+// methodOf turns `name(ClusterInstance)[1]` into `name[1]`. Tests with equal names and other parameters do not exist.
+func methodOf(name string) string {
+	bare, rest, ok := strings.Cut(name, "(")
+	if !ok {
+		return name
+	}
+	return bare + rest[strings.LastIndex(rest, ")")+1:]
+}
+
+func firstLine(t *trouble) string {
+	text, _, _ := strings.Cut(strings.TrimSpace(t.Text), "\n")
+	if text == "" {
+		text = t.Message
+	}
+	return text[:min(len(text), 300)]
+}
+
+// jars hold the tests.
+var jars = []string{"kafka-clients-integration-tests", "kafka-tools"}
+
+// classesOf returns the names of the classes of tests in a jar below dir, sorted.
+func classesOf(dir, jar string) ([]string, error) {
+	files, err := filepath.Glob(filepath.Join(dir, jar+"-[0-9]*-test.jar"))
+	if err != nil || len(files) != 1 {
+		return nil, fmt.Errorf("%s: %d jars of tests of %s, want 1: %w", dir, len(files), jar, os.ErrNotExist)
+	}
+	z, err := zip.OpenReader(files[0])
+	if err != nil {
+		return nil, err
+	}
+	defer z.Close()
+	var all []string
+	for _, f := range z.File {
+		name, ok := strings.CutSuffix(f.Name, "Test.class")
+		if ok && !strings.Contains(name, "$") && !strings.HasPrefix(filepath.Base(name), "Abstract") {
+			all = append(all, strings.ReplaceAll(name, "/", ".")+"Test")
+		}
+	}
+	slices.Sort(all)
+	return all, nil
+}

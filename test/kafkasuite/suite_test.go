@@ -1,0 +1,165 @@
+package kafkasuite
+
+import (
+	"context"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"sluice/test/broker"
+)
+
+// short is what runs without being asked for: a producer and a tool.
+var short = []string{
+	"org.apache.kafka.clients.producer.ProducerCompressionTest",
+	"org.apache.kafka.tools.DeleteRecordsCommandTest",
+}
+
+// classMax bounds the run of one class; each of its tests is bounded by JUnit.
+const classMax = 15 * time.Minute
+
+func TestKafkasOwnTests(t *testing.T) {
+	dir := filepath.Join(broker.Root(), "test", "kafkasuite")
+	cache := filepath.Join(broker.Root(), ".cache", "kafkasuite")
+	if out, err := exec.Command(filepath.Join(dir, "kafkasuite"), "fetch").CombinedOutput(); err != nil {
+		t.Fatalf("fetch the tests: %v\n%s", err, out)
+	}
+	listed := filepath.Join(dir, "expected.txt")
+	expected, err := readList(listed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, write := os.Getenv("SLUICE_KAFKASUITE"), os.Getenv("SLUICE_KAFKASUITE_WRITE") != ""
+	known := map[string]bool{}
+	var seen []result
+	for _, jar := range jars {
+		classes, err := classesOf(filepath.Join(cache, "libs"), jar)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, class := range classes {
+			known[class] = true
+			if l := expected[class]; l != nil && l.outcome == leftOut {
+				seen = append(seen, result{class: class, outcome: leftOut, why: l.reason})
+				continue
+			}
+			method, ok := wanted(want, class)
+			if !ok {
+				continue
+			}
+			t.Run(class, func(t *testing.T) {
+				start := time.Now()
+				got := runClass(t, filepath.Join(dir, "kafkasuite"), cache, class, method)
+				t.Logf("%s, %v", countsOf(got), time.Since(start).Round(time.Second))
+				if write {
+					expected.update(got)
+					if err := expected.write(listed); err != nil {
+						t.Fatal(err)
+					}
+				} else if method == "" {
+					for _, wrong := range expected.check(got) {
+						t.Error(wrong)
+					}
+				} else {
+					for _, r := range got {
+						t.Logf("%s#%s %s: %s", r.class, r.method, r.outcome, r.why)
+					}
+				}
+				seen = append(seen, got...)
+			})
+		}
+	}
+	for name, l := range expected {
+		if !known[l.class] {
+			t.Errorf("%s: no jar has such a class", name)
+		}
+	}
+	t.Logf("all: %s", countsOf(seen))
+	if write && want == "all" {
+		writeDocs(t, seen, expected)
+	}
+}
+
+// wanted says whether a class is to run, and which method if it is one alone.
+func wanted(want, class string) (method string, ok bool) {
+	switch want {
+	case "":
+		return "", slices.Contains(short, class)
+	case "all":
+		return "", true
+	}
+	for one := range strings.SplitSeq(want, ",") {
+		name, method, _ := strings.Cut(one, "#")
+		if strings.Contains(class, name) {
+			return method, true
+		}
+	}
+	return "", false
+}
+
+var settingName = regexp.MustCompile(`(?m)^(?:# )?([a-z0-9.-]+) = `)
+
+// runClass runs the tests of one class in a JVM and returns what became of them. The JVM's process group is ended with it, brokers included.
+func runClass(t *testing.T, script, cache, class, method string) []result {
+	t.Helper()
+	binary := broker.Binary(t)
+	config, err := exec.Command(binary, "config").Output()
+	if err != nil {
+		t.Fatalf("sluice config: %v", err)
+	}
+	var settings []string
+	for _, m := range settingName.FindAllStringSubmatch(string(config), -1) {
+		settings = append(settings, m[1])
+	}
+	out := filepath.Join(cache, "out")
+	if err := os.MkdirAll(out, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	log, err := os.Create(filepath.Join(out, class+".txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer log.Close()
+	reports := t.TempDir()
+	args := []string{"run", reports, "--select-class", class}
+	if method != "" {
+		args = append(args, "--include-methodname", `.*#`+regexp.QuoteMeta(method)+`(\(.*)?`)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), classMax)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, script, args...)
+	cmd.Env = append(os.Environ(), "SLUICE_BINARY="+binary, "SLUICE_SETTINGS="+strings.Join(settings, ","))
+	cmd.Stdout, cmd.Stderr = log, log
+	cmd.SysProcAttr = ownGroup()
+	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) }
+	runtime.LockOSThread() // the JVM is told to die with the thread that started it
+	defer runtime.UnlockOSThread()
+	err = cmd.Run()
+	if cmd.Process != nil {
+		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // brokers that a test left behind
+	}
+	var exit *exec.ExitError
+	if err != nil && (!errors.As(err, &exit) || exit.ExitCode() != 1) { // 1: tests have failed
+		t.Fatalf("JUnit: %v; see %s", err, log.Name())
+	}
+	text, err := os.ReadFile(filepath.Join(reports, "TEST-junit-jupiter.xml"))
+	if err != nil {
+		t.Fatalf("%v; see %s", err, log.Name())
+	}
+	got, err := readReport(text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(got) == 0 {
+		t.Errorf("no test ran; see %s", log.Name())
+	}
+	return got
+}
