@@ -13,8 +13,11 @@
 //     append of the incarnation before had ended. Until then callers get COORDINATOR_LOAD_IN_PROGRESS, or, when the log cannot be
 //     read, NOT_COORDINATOR.
 //  3. An answer that depends on records leaves after those records are durable and replayed, never before.
+//     Records of a producer's transaction and the markers that end it are replayed like others, each with its producer; what they mean is
+//     the machine's affair ([TxnMachine]).
 //  4. A failed append ends the incarnation, for it may be in the log or not, and only the log can tell: every waiting caller gets
-//     NOT_COORDINATOR, the machine is thrown away with all it had assumed, and a new one is loaded from the log.
+//     NOT_COORDINATOR, the machine is thrown away with all it had assumed, and a new one is loaded from the log. An append that the
+//     partition's fences have refused is none of these: nothing was written, the machine is told and goes on.
 //  5. Every submitted call is answered exactly once: by the machine, or with an error when it is refused, when the incarnation
 //     ends, or when the shard stops. Answers are given without any lock held, never on the goroutine of the WAL.
 //  6. Whether this node may still answer at all is asked once more when the answer is given ([Options.Gate]): a process that was

@@ -2,7 +2,9 @@ package coord
 
 import (
 	"context"
+	"errors"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -61,9 +63,9 @@ const (
 var stateNames = [...]string{"loading", "serving", "closed"}
 
 type pendingAppend struct {
-	token   Token
-	records []Record
-	bytes   int
+	incarnation uint64
+	Append
+	bytes int
 }
 
 // event is one entry of the inbox; exactly one of the fields is set.
@@ -234,24 +236,41 @@ func (s *Shard) append(a Append) {
 	for _, r := range a.Records {
 		n += len(r.Key) + len(r.Value)
 	}
-	s.pending = append(s.pending, pendingAppend{a.Token, a.Records, n})
-	s.pendingBytes += n
 	inc := s.incarnation
-	s.opt.Log.Append(a.Records, func(first base.Offset, err error) {
+	s.pending = append(s.pending, pendingAppend{inc, a, n})
+	s.pendingBytes += n
+	done := func(first base.Offset, err error) {
 		s.post(event{appended: &appended{inc, a.Token, first, err}})
-	})
+	}
+	if a.Producer != nil || a.Marker != nil {
+		s.opt.Log.(TxnLog).AppendTxn(a, done)
+		return
+	}
+	s.opt.Log.Append(a.Records, done)
 }
 
+// completeAppend takes in how an append has ended. They become durable in order; but one that the partition refuses ends at once, while
+// earlier ones are still under way.
 func (s *Shard) completeAppend(a *appended) {
-	if len(s.pending) == 0 || s.pending[0].token != a.token {
+	i := slices.IndexFunc(s.pending, func(p pendingAppend) bool { return p.incarnation == a.incarnation && p.Token == a.token })
+	if i < 0 || i > 0 && a.err == nil {
 		panic("BUG: appends completed out of order")
 	}
-	p := s.pending[0]
-	s.pending[0] = pendingAppend{}
-	s.pending = s.pending[1:]
+	p := s.pending[i]
+	if i == 0 {
+		s.pending[0] = pendingAppend{}
+		s.pending = s.pending[1:]
+	} else {
+		s.pending = slices.Delete(s.pending, i, i+1)
+	}
 	s.pendingBytes -= p.bytes
+	var refusal *Refusal
 	switch {
 	case a.incarnation != s.incarnation: // of the incarnation that failed
+	case errors.As(a.err, &refusal):
+		s.opt.Metrics.appends.WithLabelValues("refused").Inc()
+		s.machine.(TxnMachine).Refused(time.Now(), p.Token, refusal.Code, &s.fx)
+		s.perform()
 	case a.err != nil:
 		s.opt.Metrics.appends.WithLabelValues("failed").Inc()
 		s.opt.Logger.Warn("coordinator append failed, loading anew", "partition", s.opt.Name, "error", a.err)
@@ -269,15 +288,36 @@ func (s *Shard) completeAppend(a *appended) {
 
 func (s *Shard) replayLive(p pendingAppend, first base.Offset) {
 	now := time.Now()
-	for i, r := range p.records {
+	records := p.Records
+	if p.Marker != nil {
+		m := *p.Marker
+		records = []Record{{Marker: &m}}
+	}
+	for i, r := range records {
 		r.Offset, r.ProducerID = first+base.Offset(i), -1
-		if err := s.machine.Replay(r); err != nil {
+		if p.Producer != nil {
+			r.ProducerID = p.Producer.ID
+		}
+		if err := replay(s.machine, r); err != nil {
 			panic("BUG: the coordinator cannot replay its own record: " + err.Error())
 		}
 	}
-	s.opt.Metrics.records.Add(float64(len(p.records)))
-	s.machine.Applied(now, p.token, &s.fx)
+	s.opt.Metrics.records.Add(float64(len(records)))
+	s.machine.Applied(now, p.Token, &s.fx)
 	s.perform()
+}
+
+// replay hands one record of the log to a machine. Markers are nothing to those that know no transactions.
+func replay(m Machine, r Record) error {
+	if r.Marker == nil {
+		return m.Replay(r)
+	}
+	if t, ok := m.(TxnMachine); ok {
+		marker := *r.Marker
+		marker.Offset = r.Offset
+		return t.ReplayMarker(marker)
+	}
+	return nil
 }
 
 // endIncarnation throws the machine away and answers everybody who waits. Loading starts when the last append has ended.
@@ -387,7 +427,7 @@ func (s *Shard) loadOnce() (Machine, error) {
 	records := 0
 	err := s.opt.Log.Replay(s.ctx, func(r Record) error {
 		records++
-		return m.Replay(r)
+		return replay(m, r)
 	})
 	s.opt.Metrics.records.Add(float64(records))
 	if err != nil {

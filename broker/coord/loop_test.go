@@ -24,6 +24,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // second from now, "never" does not answer.
 type counter struct {
 	sum     int
+	given   int // by a producer whose transaction has not ended
 	seen    []base.Offset
 	waiting map[Token]Ticket
 	later   map[Ticket]time.Time
@@ -34,6 +35,11 @@ func newCounter() Machine {
 }
 
 func (c *counter) Replay(r Record) error {
+	if r.ProducerID == 7 {
+		n, err := strconv.Atoi(string(r.Value))
+		c.given += n
+		return err
+	}
 	n, err := strconv.Atoi(string(r.Value))
 	if err != nil {
 		return err
@@ -55,6 +61,10 @@ func (c *counter) Step(now time.Time, t Ticket, command any, fx *Effects) {
 	switch verb {
 	case "add":
 		c.waiting[fx.Append(Record{Key: []byte("k"), Value: []byte(arg)})] = t
+	case "give": // on behalf of a producer
+		c.waiting[fx.AppendFor(Producer{ID: 7}, Record{Key: []byte("k"), Value: []byte(arg)})] = t
+	case "mark":
+		c.waiting[fx.AppendMarker(Marker{ProducerID: 7, Commit: true})] = t
 	case "sum":
 		fx.Reply(t, fmt.Sprint(c.sum))
 	case "offsets":
@@ -66,6 +76,18 @@ func (c *counter) Step(now time.Time, t Ticket, command any, fx *Effects) {
 
 func (c *counter) Applied(_ time.Time, token Token, fx *Effects) {
 	fx.Reply(c.waiting[token], fmt.Sprint(c.sum))
+	delete(c.waiting, token)
+}
+
+func (c *counter) ReplayMarker(m Marker) error {
+	c.sum += c.given
+	c.given = 0
+	c.seen = append(c.seen, m.Offset)
+	return nil
+}
+
+func (c *counter) Refused(_ time.Time, token Token, code kerr.Code, fx *Effects) {
+	fx.Reply(c.waiting[token], "refused "+code.String())
 	delete(c.waiting, token)
 }
 
@@ -111,6 +133,29 @@ func (l *fakeLog) Append(records []Record, done func(base.Offset, error)) {
 		l.mu.Unlock()
 		done(first, err)
 	})
+}
+
+func (l *fakeLog) AppendTxn(a Append, done func(base.Offset, error)) {
+	if a.Marker != nil {
+		l.Append([]Record{{Marker: a.Marker}}, done)
+		return
+	}
+	records := slices.Clone(a.Records)
+	for i := range records {
+		records[i].ProducerID = a.Producer.ID
+	}
+	l.Append(records, done)
+}
+
+// endLast ends the last append, before those that came before it.
+func (l *fakeLog) endLast(err error) {
+	l.mu.Lock()
+	last := len(l.pending) - 1
+	fn := l.pending[last]
+	l.pending = l.pending[:last]
+	l.mu.Unlock()
+	fn(err)
+	synctest.Wait()
 }
 
 func (l *fakeLog) end(n int, err error) {
@@ -195,6 +240,52 @@ func start(t *testing.T, l *fakeLog, opt Options) *calls {
 
 func test(t *testing.T, name string, fn func(t *testing.T)) {
 	t.Run(name, func(t *testing.T) { synctest.Test(t, fn) })
+}
+
+func TestShardOfTransactions(t *testing.T) {
+	test(t, "a producer's records count from the marker on, after a load as well", func(t *testing.T) {
+		l := &fakeLog{}
+		c := start(t, l, Options{})
+		c.call("give 5")
+		c.call("add 1")
+		l.end(2, nil)
+		c.call("mark")
+		l.end(1, nil)
+		c.expect(t, "give 5: 0", "add 1: 1", "mark: 6")
+		c = start(t, l, Options{})
+		c.call("sum")
+		c.call("offsets")
+		c.expect(t, "sum: 6", "offsets: [1 2]")
+	})
+	test(t, "a refusal is answered at once and ends nothing", func(t *testing.T) {
+		l := &fakeLog{}
+		c := start(t, l, Options{})
+		c.call("add 1")
+		c.call("give 5")
+		l.endLast(&Refusal{kerr.InvalidTxnState})
+		c.expect(t, "give 5: refused INVALID_TXN_STATE")
+		l.end(1, nil)
+		c.expect(t, "add 1: 1")
+		if l.loads != 1 {
+			t.Fatal("loaded anew")
+		}
+	})
+	test(t, "an append that fails at once, while others are under way, ends the incarnation", func(t *testing.T) {
+		l := &fakeLog{}
+		c := start(t, l, Options{ReloadDelayMin: time.Millisecond})
+		c.call("add 1")
+		c.call("add 2")
+		l.endLast(errors.New("the partition is being moved"))
+		c.expect(t, "add 1: NOT_COORDINATOR", "add 2: NOT_COORDINATOR")
+		if l.loads != 1 {
+			t.Fatal("loaded before all appends had ended")
+		}
+		l.end(1, nil)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		c.call("sum")
+		c.expect(t, "sum: 1")
+	})
 }
 
 func TestShard(t *testing.T) {

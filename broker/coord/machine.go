@@ -4,6 +4,8 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/broker/partition"
+	"sluice/wire/kerr"
 )
 
 // Record is one record of a coordinator's partition.
@@ -16,6 +18,8 @@ type Record struct {
 	Key        []byte
 	// Value is nil for a tombstone.
 	Value []byte
+	// Marker is set for a marker, which has no key and value. A Log replays those too; machines get them by [TxnMachine.ReplayMarker] alone.
+	Marker *Marker
 }
 
 // Ticket stands for a caller that waits for an answer. Tickets are not reused within an incarnation; 0 is nobody.
@@ -43,6 +47,36 @@ type Machine interface {
 	Next() (time.Time, bool)
 }
 
+// TxnMachine is implemented by machines whose log has records of transactions: records that transactional producers have handed in, and markers
+// that end the transactions.
+type TxnMachine interface {
+	Machine
+	// ReplayMarker applies a durable marker. It comes in its place among the records.
+	ReplayMarker(m Marker) error
+	// Refused says that the partition has refused an append of a producer's records or of a marker, and that nothing of it was written. It takes the
+	// place of Applied.
+	Refused(now time.Time, t Token, code kerr.Code, fx *Effects)
+}
+
+// Producer is the transactional producer that records are appended for.
+type Producer struct {
+	ID    int64
+	Epoch int16
+	// Guard shows that the transaction's coordinator was asked; see partition.Verify.
+	Guard partition.Guard
+}
+
+// Marker ends a producer's transaction.
+type Marker struct {
+	ProducerID       int64
+	Epoch            int16
+	CoordinatorEpoch int32
+	Commit           bool
+	// TransactionVersion is the version of transactions under which the marker was sent; it is not known of a marker that is replayed.
+	TransactionVersion int8
+	Offset             base.Offset // set on markers that are replayed
+}
+
 // Writer is implemented by commands that append something every time. When too much is under way ([Options.PendingBytesMax]) they
 // are refused; others, such as heartbeats, go on.
 type Writer interface{ Writes() }
@@ -53,10 +87,14 @@ type Reply struct {
 	Response any
 }
 
-// Append asks for records to be appended, all of them in one batch if they fit.
+// Append asks for records to be appended, all of them in one batch if they fit; or for a marker.
 type Append struct {
 	Token   Token
 	Records []Record
+	// Producer is whom the records are appended for, nil for the coordinator itself. They are part of its transaction.
+	Producer *Producer
+	// Marker is set, and Records is empty, for a marker.
+	Marker *Marker
 }
 
 // Note is something an operator wants to read in the log, at level info.
@@ -92,8 +130,26 @@ func (fx *Effects) Append(records ...Record) Token {
 	if len(records) == 0 {
 		panic("BUG: append without records")
 	}
+	return fx.add(Append{Records: records})
+}
+
+// AppendFor appends records to a producer's transaction. It may be refused; see [TxnMachine].
+func (fx *Effects) AppendFor(p Producer, records ...Record) Token {
+	if len(records) == 0 {
+		panic("BUG: append without records")
+	}
+	return fx.add(Append{Records: records, Producer: &p})
+}
+
+// AppendMarker ends a producer's transaction in this partition. It may be refused; see [TxnMachine].
+func (fx *Effects) AppendMarker(m Marker) Token {
+	return fx.add(Append{Marker: &m})
+}
+
+func (fx *Effects) add(a Append) Token {
 	fx.last++
-	fx.Appends = append(fx.Appends, Append{fx.last, records})
+	a.Token = fx.last
+	fx.Appends = append(fx.Appends, a)
 	return fx.last
 }
 

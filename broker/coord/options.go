@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/wire/kerr"
 )
 
 // Log is what a coordinator needs of its partition.
@@ -14,12 +15,25 @@ type Log interface {
 	// returns the first error, fn's own unchanged. The slices of a record may be kept.
 	Replay(ctx context.Context, fn func(Record) error) error
 	// Append appends the records as one batch. It never blocks; batches are appended in the order of the calls. done is called
-	// exactly once, in that order too: with the offset of the first record when all are durable, or with an error, after which
+	// exactly once, successes in that order too: with the offset of the first record when all are durable, or with an error, after which
 	// they may be in the log or not. done may run on any goroutine and must not block.
 	Append(records []Record, done func(first base.Offset, err error))
 	// BatchBytesMax bounds the keys and values of one Append, in bytes.
 	BatchBytesMax() int
 }
+
+// TxnLog is implemented by logs that take a producer's records and markers; the machine that asks for them works on such a log.
+type TxnLog interface {
+	Log
+	// AppendTxn is Append for the records of a producer, or for a marker. The error is a *Refusal if the partition would not have it: then
+	// nothing was written, done may run before those of earlier appends, and later appends are none the worse for it.
+	AppendTxn(a Append, done func(first base.Offset, err error))
+}
+
+// Refusal is why a partition would not take an append of a transaction. Nothing was written.
+type Refusal struct{ Code kerr.Code }
+
+func (r *Refusal) Error() string { return "refused: " + r.Code.String() }
 
 // Options are the settings and the surroundings of a shard.
 type Options struct {

@@ -9,6 +9,7 @@ import (
 	"sluice/base"
 	"sluice/broker/partition"
 	"sluice/wire/batch"
+	"sluice/wire/kerr"
 )
 
 // Partition is what PartitionLog needs of a *partition.Partition.
@@ -44,8 +45,8 @@ type PartitionLog struct {
 }
 
 type queued struct {
-	batch []byte
-	done  func(base.Offset, error)
+	req  partition.AppendRequest
+	done func(base.Offset, error)
 }
 
 const (
@@ -77,18 +78,50 @@ func (l *PartitionLog) BatchBytesMax() int { return l.opt.BatchBytesMax() - batc
 
 // Append implements Log.
 func (l *PartitionLog) Append(records []Record, done func(base.Offset, error)) {
-	b := batch.NewBuilder(batch.Options{})
+	l.enqueue(queued{l.request(records, batch.Options{}), done})
+}
+
+// AppendTxn implements TxnLog.
+func (l *PartitionLog) AppendTxn(a Append, done func(base.Offset, error)) {
+	var req partition.AppendRequest
+	if m := a.Marker; m != nil {
+		marker := batch.Marker{Commit: m.Commit, CoordinatorEpoch: m.CoordinatorEpoch}
+		req = partition.AppendRequest{
+			Batch:  batch.AppendMarker(nil, marker, m.ProducerID, m.Epoch, l.opt.Now().UnixMilli()),
+			Origin: partition.Coordinator, TransactionVersion: m.TransactionVersion,
+		}
+	} else {
+		req = l.request(a.Records, batch.Options{
+			Idempotent: true, Transactional: true, ProducerID: a.Producer.ID, ProducerEpoch: a.Producer.Epoch, BaseSequence: batch.NoSequence,
+		})
+		req.Guard = a.Producer.Guard
+	}
+	l.enqueue(queued{req, func(first base.Offset, err error) {
+		switch code := kerr.CodeOf(err); code {
+		case kerr.InvalidProducerEpoch, kerr.InvalidTxnState, kerr.TransactionCoordinatorFenced: // only ever said before anything is written
+			err = &Refusal{code}
+		}
+		done(first, err)
+	}})
+}
+
+func (l *PartitionLog) request(records []Record, opt batch.Options) partition.AppendRequest {
+	b := batch.NewBuilder(opt)
 	now := l.opt.Now().UnixMilli()
 	for _, r := range records {
 		b.Add(batch.Record{Timestamp: now, Key: r.Key, Value: r.Value})
 	}
+	return partition.AppendRequest{Batch: b.Bytes(), Origin: partition.Coordinator}
+}
+
+func (l *PartitionLog) enqueue(q queued) {
 	if l.opt.Admit == nil {
-		l.append(queued{b.Bytes(), done})
+		l.append(q)
 		return
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.mu.queue = append(l.mu.queue, queued{b.Bytes(), done})
+	l.mu.queue = append(l.mu.queue, q)
 	if !l.mu.running {
 		l.mu.running = true
 		l.ended.Add(1)
@@ -111,7 +144,7 @@ func (l *PartitionLog) work() {
 		l.mu.queue[0] = queued{}
 		l.mu.queue = l.mu.queue[1:]
 		l.mu.Unlock()
-		if err := l.opt.Admit(l.ctx, len(q.batch)); err != nil {
+		if err := l.opt.Admit(l.ctx, len(q.req.Batch)); err != nil {
 			q.done(0, err)
 			continue
 		}
@@ -120,7 +153,7 @@ func (l *PartitionLog) work() {
 }
 
 func (l *PartitionLog) append(q queued) {
-	l.p.Append(partition.AppendRequest{Batch: q.batch, Origin: partition.Coordinator}, func(r partition.AppendResult) {
+	l.p.Append(q.req, func(r partition.AppendResult) {
 		q.done(r.Base, r.Err)
 	})
 }
@@ -165,7 +198,7 @@ func replayChunk(segments [][]byte, within base.OffsetRange, fn func(Record) err
 // replayBatch replays the records of a batch that are in the range; their bytes are copied, for the batch is borrowed.
 func replayBatch(b batch.Batch, within base.OffsetRange, fn func(Record) error) error {
 	if b.IsControl() {
-		return nil
+		return replayMarker(b, within, fn)
 	}
 	producer := int64(-1)
 	if b.IsTransactional() {
@@ -185,4 +218,16 @@ func replayBatch(b batch.Batch, within base.OffsetRange, fn func(Record) error) 
 		}
 	}
 	return nil
+}
+
+// replayMarker replays a marker. A control batch without one is what a compaction has left.
+func replayMarker(b batch.Batch, within base.OffsetRange, fn func(Record) error) error {
+	m, ok := b.Marker()
+	offset := base.Offset(b.BaseOffset())
+	if !ok || !within.Contains(offset) {
+		return nil
+	}
+	return fn(Record{Offset: offset, Timestamp: b.MaxTimestamp(), ProducerID: b.ProducerID(), Marker: &Marker{
+		ProducerID: b.ProducerID(), Epoch: b.ProducerEpoch(), CoordinatorEpoch: m.CoordinatorEpoch, Commit: m.Commit,
+	}})
 }

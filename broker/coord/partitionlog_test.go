@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 
@@ -32,7 +33,10 @@ func replayed(t *testing.T, l *PartitionLog) (got []string) {
 	t.Helper()
 	err := l.Replay(t.Context(), func(r Record) error {
 		value := "tombstone"
-		if r.Value != nil {
+		switch {
+		case r.Marker != nil:
+			value = fmt.Sprint("marker ", r.Marker.Commit, " ", r.Marker.CoordinatorEpoch)
+		case r.Value != nil:
 			value = string(r.Value)
 		}
 		got = append(got, fmt.Sprintf("%d %s=%s by %d", r.Offset, r.Key, value, r.ProducerID))
@@ -61,7 +65,7 @@ func TestPartitionLog(t *testing.T) {
 		t.Fatalf("got %q", got)
 	}
 	w.Complete(1)
-	// A transaction's record tells its producer; its marker is not a record. Records below the log start are gone.
+	// A transaction's record tells its producer; its marker comes in its place. Records below the log start are gone.
 	txn := batch.NewBuilder(batch.Options{Idempotent: true, ProducerID: 7, Transactional: true, Codec: batch.Zstd})
 	txn.Add(batch.Record{Key: []byte("t"), Value: []byte("2")})
 	marker := batch.NewBuilder(batch.Options{Idempotent: true, ProducerID: 7, Transactional: true, Control: true})
@@ -71,7 +75,7 @@ func TestPartitionLog(t *testing.T) {
 		p.Append(partition.AppendRequest{Batch: b, Origin: partition.Coordinator, Guard: guard}, func(r partition.AppendResult) { done(r.Base, r.Err) })
 	}
 	w.Complete(2)
-	if got, want := replayed(t, l)[2:], []string{"2 a= by -1", "3 t=2 by 7"}; !slices.Equal(got, want) {
+	if got, want := replayed(t, l)[2:], []string{"2 a= by -1", "3 t=2 by 7", "4 =marker true 0 by 7"}; !slices.Equal(got, want) {
 		t.Fatalf("got %q", got)
 	}
 	if err := data.Trim(t.Context(), 1); err != nil {
@@ -85,6 +89,39 @@ func TestPartitionLog(t *testing.T) {
 	w.Complete(1)
 	if len(ends) != 5 || ends[0] != "0 <nil>" || ends[1] != "2 <nil>" || ends[2] != "3 <nil>" || ends[4][:2] != "-1" {
 		t.Fatalf("appends ended %q", ends)
+	}
+}
+
+// What the partition's fences refuse is told as refused, and was not written; what it takes is replayed with its producer.
+func TestPartitionLogOfTransactions(t *testing.T) {
+	w := &memlog.WAL{}
+	p := openPartition(t, w.New(0), w.New(0))
+	l := NewPartitionLog(p, PartitionLogOptions{})
+	var ends []string
+	add := func(a Append) {
+		l.AppendTxn(a, func(first base.Offset, err error) { ends = append(ends, fmt.Sprint(first, " ", err)) })
+	}
+	one := []Record{{Key: []byte("a"), Value: []byte("1")}}
+	add(Append{Records: one, Producer: &Producer{ID: 7, Epoch: 1}})
+	guard, _ := p.Verify(7, 1, -1, true)
+	add(Append{Records: one, Producer: &Producer{ID: 7, Epoch: 1, Guard: guard}})
+	add(Append{Records: one, Producer: &Producer{ID: 7, Epoch: 0}})
+	add(Append{Marker: &Marker{ProducerID: 7, Epoch: 1, CoordinatorEpoch: 3, TransactionVersion: 2}})
+	add(Append{Marker: &Marker{ProducerID: 7, Epoch: 2, CoordinatorEpoch: 3, TransactionVersion: 2, Commit: true}})
+	add(Append{Marker: &Marker{ProducerID: 7, Epoch: 2, CoordinatorEpoch: 2}})
+	w.Complete(9)
+	want := []string{"-1 refused: INVALID_TXN_STATE", "-1 refused: INVALID_PRODUCER_EPOCH", "-1 refused: INVALID_PRODUCER_EPOCH", "-1 refused: TRANSACTION_COORDINATOR_FENCED", "0 <nil>", "1 <nil>"}
+	if !slices.Equal(ends, want) {
+		t.Fatalf("appends ended %q", ends)
+	}
+	if got, want := replayed(t, l), []string{"0 a=1 by 7", "1 =marker true 3 by 7"}; !slices.Equal(got, want) {
+		t.Fatalf("got %q", got)
+	}
+	w.Fail(base.Errorf(base.Failed, "disk"))
+	add(Append{Marker: &Marker{ProducerID: 7, Epoch: 2, CoordinatorEpoch: 3}})
+	w.Complete(1)
+	if strings.Contains(ends[6], "refused") {
+		t.Fatalf("a failed append may have been written: %q", ends[6])
 	}
 }
 

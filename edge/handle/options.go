@@ -21,6 +21,7 @@ type Options struct {
 	Directory Directory
 	Fetcher   *fetch.Fetcher
 	Groups    *group.Coordinator
+	TxnClient TxnVerifier // asks transaction coordinators; nil: transactional batches are refused
 	// Contact says why this node may be out of date; nothing is handed out then that another leader might know better. Nil means never. It must
 	// not block. The Fetcher and the Groups have their own.
 	Contact func() error

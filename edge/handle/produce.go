@@ -3,8 +3,8 @@ package handle
 // Produce (key 0), versions 3-13; 0 to 2 are advertised (see ApiVersions) and refused.
 //
 // acks 1 and all both mean durable in the WAL; with acks 0 there is no answer, and a connection whose batch was refused is closed.
-// A request may wait for room before any of its batches gets an offset, at most for its own timeout. Batches of transactions are
-// refused until there are transactions.
+// A request may wait for room before any of its batches gets an offset, at most for its own timeout. The first batch of a transaction in a
+// partition waits for the transaction's coordinator (produce_txn.go).
 //
 // While a partition is being moved or opened its batches are held for a moment: the connection is not read on, so that their order stays.
 // Then they are appended here, or refused with NOT_LEADER_OR_FOLLOWER and the new leader's name and endpoint (KIP-951, version 10).
@@ -31,6 +31,7 @@ type produceCall struct {
 	call *call
 	acks int16
 	resp msg.ProduceResponse
+	txn  bool         // there are transactional batches
 	left atomic.Int32 // batches that are not completed, and one for the handler itself
 }
 
@@ -65,6 +66,7 @@ func (p *produceCall) prepare(req *msg.ProduceRequest) {
 			o := &out.PartitionResponses[j]
 			o.SetDefaults()
 			o.Index, o.BaseOffset = t.PartitionData[j].Index, -1
+			p.txn = p.txn || isTransactional(t.PartitionData[j].Records)
 		}
 	}
 }
@@ -100,8 +102,10 @@ func (p *produceCall) admit(req *msg.ProduceRequest) kerr.Code {
 	switch {
 	case req.Acks < -1 || req.Acks > 1:
 		return kerr.InvalidRequiredAcks
-	case req.TransactionalId != nil:
+	case p.txn && (req.TransactionalId == nil || p.h.opt.TxnClient == nil):
 		return kerr.TransactionalIDAuthorizationFailed
+	case p.txn && !sameProducer(req):
+		return kerr.InvalidProducerIDMapping
 	}
 	rooms := p.rooms(req)
 	if len(rooms) == 0 {
@@ -129,60 +133,100 @@ func (p *produceCall) refuseAll(code kerr.Code) {
 	}
 }
 
-// heldBatch is a batch whose partition is on its way.
-type heldBatch struct {
+// producedBatch is a batch that has not been appended yet.
+type producedBatch struct {
 	topic *msg.ProduceRequestTopicProduceData
 	at    int // in the topic
 	out   *producedPartition
+	// verified is the partition that gave the guard, if the batch is of a transaction and the coordinator has said yes.
+	verified *partition.Partition
+	guard    partition.Guard
 }
 
-// append appends every batch of the request.
+func (b *producedBatch) records() []byte { return b.topic.PartitionData[b.at].Records }
+
+// append appends every batch of the request: what can be at once, then what the coordinator had to be asked about, then what was held.
 func (p *produceCall) append(req *msg.ProduceRequest) {
-	var held []heldBatch
+	var held, unverified []producedBatch
 	for i := range req.TopicData {
 		t, out := &req.TopicData[i], &p.resp.Responses[i]
 		for j := range t.PartitionData {
-			if b := (heldBatch{t, j, &out.PartitionResponses[j]}); p.appendOne(b, true) {
+			b := producedBatch{topic: t, at: j, out: &out.PartitionResponses[j]}
+			switch p.appendOne(&b, true) {
+			case isHeld:
 				held = append(held, b)
+			case isUnverified:
+				unverified = append(unverified, b)
 			}
 		}
+	}
+	if len(unverified) > 0 {
+		held = append(held, p.appendVerified(req, unverified, true)...)
 	}
 	if len(held) == 0 {
 		return
 	}
 	p.h.hold(p.call.Context(), func() bool {
-		held = slices.DeleteFunc(held, func(b heldBatch) bool { return !p.appendOne(b, true) })
+		held = p.again(req, held, true)
 		return len(held) > 0
 	})
-	for _, b := range held {
-		p.appendOne(b, false)
-	}
+	p.again(req, held, false)
 }
 
-// appendOne appends one batch. With mayHold it returns true, and has done nothing, if the partition is on its way.
-func (p *produceCall) appendOne(b heldBatch, mayHold bool) (held bool) {
+// again tries to append what was held, and returns what still is.
+func (p *produceCall) again(req *msg.ProduceRequest, batches []producedBatch, mayHold bool) (held []producedBatch) {
+	var unverified []producedBatch
+	for _, b := range batches {
+		switch p.appendOne(&b, mayHold) {
+		case isHeld:
+			held = append(held, b)
+		case isUnverified:
+			unverified = append(unverified, b)
+		}
+	}
+	if len(unverified) > 0 {
+		held = append(held, p.appendVerified(req, unverified, mayHold)...)
+	}
+	return held
+}
+
+// appended says what has become of a batch.
+type appended uint8
+
+const (
+	isDone       appended = iota // appended, or refused
+	isHeld                       // its partition is on its way; nothing was done
+	isUnverified                 // the coordinator has to be asked; nothing was done
+)
+
+// appendOne appends one batch.
+func (p *produceCall) appendOne(b *producedBatch, mayHold bool) (outcome appended) {
 	part, err := p.find(b.topic, b.out.Index)
 	if err != nil {
 		if mayHold && kerr.CodeOf(err) == kerr.NotLeaderOrFollower && p.coming(b.topic, b.out.Index) {
-			return true
+			return isHeld
 		}
 		p.fill(b.out, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: err})
-		return false
+		return isDone
 	}
 	if mayHold && part.Paused() {
-		return true
+		return isHeld
+	}
+	if p.txn && b.verified != part && p.unverified(b, part) {
+		return isUnverified
 	}
 	p.left.Add(1)
-	part.Append(partition.AppendRequest{Batch: b.topic.PartitionData[b.at].Records, Version: p.call.Version}, func(r partition.AppendResult) {
+	out := b.out // not b, which would be allocated
+	part.Append(partition.AppendRequest{Batch: b.records(), Version: p.call.Version, Transactional: p.txn, Guard: b.guard}, func(r partition.AppendResult) {
 		if r.Held && mayHold { // before Append has returned
-			held = true
+			outcome = isHeld
 			p.left.Add(-1)
 			return
 		}
-		p.fill(b.out, r)
+		p.fill(out, r)
 		p.completed()
 	})
-	return held
+	return outcome
 }
 
 func (p *produceCall) coming(t *msg.ProduceRequestTopicProduceData, index int32) bool {

@@ -1,0 +1,156 @@
+package handle
+
+import (
+	"context"
+	"time"
+
+	"sluice/broker/partition"
+	"sluice/broker/txn"
+	"sluice/wire/batch"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// Transactional batches (KIP-890). Before the first batch of a transaction is appended to a partition, the transaction's coordinator is
+// asked: whether the partition belongs to the transaction, up to version 11, or to add it, from version 12 on. Meanwhile the connection is not
+// read on, so that a producer's batches stay in order; batches of the request that wait for nobody have been appended by then.
+//
+// What the coordinator cannot say just now is NOT_ENOUGH_REPLICAS, which every client tries again without looking for another leader. Clients
+// below version 11 do not know TRANSACTION_ABORTABLE and get INVALID_TXN_STATE.
+
+// TxnVerifier asks transaction coordinators. *txn.Client implements it.
+type TxnVerifier interface {
+	// AddPartitions calls done exactly once, maybe before it returns, with a code for each partition.
+	AddPartitions(ctx context.Context, r txn.AddPartitions, done func([]kerr.Code))
+}
+
+const (
+	firstTransactionsV2 = 12 // versions of Produce
+	firstAbortable      = 11
+	// While the transaction before is being completed the coordinator is asked again, as in Kafka: so often, and for so long.
+	concurrentPause = 20 * time.Millisecond
+	concurrentMax   = 100 * time.Millisecond
+)
+
+// attributesAt is where a batch has the low byte of its attributes, of which a bit says that it is transactional.
+const (
+	attributesAt     = 22
+	transactionalBit = 0x10
+)
+
+// isTransactional looks whether a batch claims to be part of a transaction. What else is wrong with it the partition finds out.
+func isTransactional(records []byte) bool {
+	return len(records) >= batch.HeaderBytes && records[attributesAt]&transactionalBit != 0
+}
+
+// sameProducer reports whether all transactional batches are of one producer.
+func sameProducer(req *msg.ProduceRequest) bool {
+	var first batch.Batch
+	found := false
+	for i := range req.TopicData {
+		for j := range req.TopicData[i].PartitionData {
+			b, ok := transactional(req.TopicData[i].PartitionData[j].Records)
+			if !ok {
+				continue
+			}
+			if found && (b.ProducerID() != first.ProducerID() || b.ProducerEpoch() != first.ProducerEpoch()) {
+				return false
+			}
+			first, found = b, true
+		}
+	}
+	return true
+}
+
+// transactional returns the header of a transactional batch with a producer.
+func transactional(records []byte) (batch.Batch, bool) {
+	if !isTransactional(records) {
+		return batch.Batch{}, false
+	}
+	b, _, err := batch.Parse(records)
+	return b, err == nil && b.ProducerID() >= 0
+}
+
+// unverified reports whether the coordinator has to be asked before a batch is appended to a partition. If so, the batch has its guard.
+func (p *produceCall) unverified(b *producedBatch, part *partition.Partition) bool {
+	view, ok := transactional(b.records())
+	if !ok {
+		return false
+	}
+	guard, needed := part.Verify(view.ProducerID(), view.ProducerEpoch(), view.BaseSequence(), p.call.Version >= firstTransactionsV2)
+	if needed {
+		b.verified, b.guard = part, guard
+	}
+	return needed
+}
+
+// appendVerified asks the coordinator about batches of which it has to be asked, and appends those to which it says yes. It returns those
+// that are held.
+func (p *produceCall) appendVerified(req *msg.ProduceRequest, batches []producedBatch, mayHold bool) (held []producedBatch) {
+	codes := p.verify(req, batches)
+	for i := range batches {
+		b := &batches[i]
+		if codes[i] != kerr.None {
+			p.fill(b.out, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: p.verificationError(codes[i])})
+			continue
+		}
+		switch p.appendOne(b, mayHold) {
+		case isHeld:
+			held = append(held, *b)
+		case isUnverified: // the partition was opened anew meanwhile, and knows nothing of the guard
+			p.fill(b.out, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: kerr.NotEnoughReplicas.Err()})
+		}
+	}
+	return held
+}
+
+// verify asks the coordinator, and waits.
+func (p *produceCall) verify(req *msg.ProduceRequest, batches []producedBatch) []kerr.Code {
+	view, _ := transactional(batches[0].records())
+	q := txn.AddPartitions{TransactionalID: *req.TransactionalId, ProducerID: view.ProducerID(), Epoch: view.ProducerEpoch(), VerifyOnly: p.call.Version < firstTransactionsV2}
+	for _, b := range batches {
+		_, name, index := b.verified.ID()
+		q.Partitions = append(q.Partitions, txn.TopicPartition{Topic: name, Index: index})
+	}
+	began := time.Now()
+	for {
+		codes := p.ask(q)
+		if q.VerifyOnly || codes[0] != kerr.ConcurrentTransactions || time.Since(began) >= concurrentMax {
+			return codes
+		}
+		select {
+		case <-time.After(concurrentPause):
+		case <-p.call.Context().Done():
+			return codes
+		}
+	}
+}
+
+func (p *produceCall) ask(q txn.AddPartitions) []kerr.Code {
+	answered := make(chan []kerr.Code, 1)
+	p.h.opt.TxnClient.AddPartitions(p.call.Context(), q, func(codes []kerr.Code) { answered <- codes })
+	return <-answered
+}
+
+// verificationError is how a producer is told what the coordinator has said.
+func (p *produceCall) verificationError(code kerr.Code) error {
+	switch code {
+	case kerr.InvalidTxnState:
+		return kerr.Errorf(code, "the partition was not added to the transaction")
+	case kerr.TransactionAbortable:
+		if p.call.Version < firstAbortable {
+			return kerr.InvalidTxnState.Err()
+		}
+	case kerr.ConcurrentTransactions:
+		if p.call.Version < firstTransactionsV2 {
+			return unable(code)
+		}
+	case kerr.NetworkException, kerr.CoordinatorLoadInProgress, kerr.CoordinatorNotAvailable, kerr.NotCoordinator:
+		return unable(code)
+	}
+	return code.Err()
+}
+
+func unable(code kerr.Code) error {
+	return kerr.Errorf(kerr.NotEnoughReplicas, "the transaction's coordinator cannot say whether the partition is part of it: %v", code)
+}
