@@ -24,6 +24,7 @@ import (
 	"sluice/broker/group"
 	"sluice/broker/lead"
 	"sluice/broker/load"
+	"sluice/broker/marker"
 	"sluice/broker/partition"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -291,6 +292,7 @@ func (n *Node) serve(ctx context.Context) error {
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Config: c,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
+		Markers: marker.New(directory, n.groups),
 		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, LogLevel: n.opt.LogLevel, Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{

@@ -112,7 +112,7 @@ func (c *Coordinator) OffsetFetch(info CallInfo, req *msg.OffsetFetchRequest, re
 					makeSlice(&o.Partitions, len(offsets))
 					for k, f := range offsets {
 						p := &o.Partitions[k]
-						p.PartitionIndex, p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata = f.partition.index, f.offset, f.epoch, &f.metadata
+						p.PartitionIndex, p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata, p.ErrorCode = f.partition.index, f.offset, f.epoch, &f.metadata, int16(f.code)
 					}
 				})
 				all.done()
@@ -123,7 +123,7 @@ func (c *Coordinator) OffsetFetch(info CallInfo, req *msg.OffsetFetchRequest, re
 				for k := range out.Topics[t].Partitions {
 					p := &out.Topics[t].Partitions[k]
 					if f := &r.offsets[i]; p.ErrorCode == 0 {
-						p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata = f.offset, f.epoch, &f.metadata
+						p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata, p.ErrorCode = f.offset, f.epoch, &f.metadata, int16(f.code)
 					}
 					i++
 				}
@@ -172,7 +172,7 @@ func (c *Coordinator) fetchOne(info CallInfo, req *msg.OffsetFetchRequest, reply
 			makeSlice(&o.Partitions, len(offsets))
 			for k, f := range offsets {
 				p := &o.Partitions[k]
-				p.PartitionIndex, p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata = f.partition.index, f.offset, f.epoch, &f.metadata
+				p.PartitionIndex, p.CommittedOffset, p.CommittedLeaderEpoch, p.Metadata, p.ErrorCode = f.partition.index, f.offset, f.epoch, &f.metadata, int16(f.code)
 				if info.Version < 2 {
 					p.ErrorCode = int16(code) // there is no other place for it yet
 				}

@@ -120,7 +120,7 @@ func (m *machine) dropConsumers(g *classic) {
 	if g.state != dead {
 		g.state = empty
 	}
-	if g.state == dead || !m.loaded && len(g.offsets) == 0 {
+	if g.state == dead || !m.loaded && len(g.offsets) == 0 && !m.pending.isOpen(g.id) {
 		m.forgetGroup(g)
 	}
 }
@@ -202,7 +202,7 @@ func (m *machine) replayConsumer(k consumerKey, r coord.Record) error {
 func (m *machine) replayGroupTombstone(g *classic) {
 	switch {
 	case g == nil || g.consumers != nil:
-	case g.state == dead || !m.loaded && len(g.offsets) == 0:
+	case g.state == dead || !m.loaded && len(g.offsets) == 0 && !m.pending.isOpen(g.id):
 		m.forgetGroup(g)
 	case !m.loaded:
 		g.clearMembers()

@@ -25,7 +25,10 @@
 //     OffsetFetch that requires stable offsets waits for commits to the group that were under way when it came.
 //  7. A group is deleted only when it is Empty and no commit to it is under way; between that decision and the replay of the
 //     tombstones it is Dead and every request to it is refused with a retriable error.
-//  8. The machine's state after a run equals that of a machine that loads the run's log, volatile state aside.
+//  8. Offsets that are committed in a transaction are pending from the replay of their records to that of the transaction's marker, through any number of
+//     loads, and never expire meanwhile; the marker makes them the group's or drops them. Of two commits of one partition the one further
+//     on in the log counts, for that is the one that a compaction of the log keeps.
+//  9. The machine's state after a run equals that of a machine that loads the run's log, volatile state aside.
 //
 // Timers: session (heartbeat) per member, id reservation per pending member, join phase and sync phase per group, expiry of offsets
 // per partition. All are deadlines inside the machine; see deadlines.

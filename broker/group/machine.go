@@ -28,9 +28,10 @@ type rules struct {
 // machine is one partition's groups. See the package's invariants; coord.Machine says how it is called.
 type machine struct {
 	rules
-	groups map[string]*classic
-	timers deadlines
-	expiry deadline
+	groups  map[string]*classic
+	pending pending
+	timers  deadlines
+	expiry  deadline
 
 	loaded bool
 	writes []write        // appends under way, oldest first
@@ -39,12 +40,15 @@ type machine struct {
 
 // write is an append under way and what happens once it is replayed.
 type write struct {
-	token coord.Token
-	then  []func(now time.Time)
+	token   coord.Token
+	done    func(now time.Time)
+	refused func(code kerr.Code) // of a transaction: in place of done
+	then    []func(now time.Time)
+	ended   bool
 }
 
 func newMachine(r rules) *machine {
-	return &machine{rules: r, groups: map[string]*classic{}}
+	return &machine{rules: r, groups: map[string]*classic{}, pending: newPending()}
 }
 
 // Loaded starts a session for every member that was loaded, and the expiry of offsets.
@@ -85,6 +89,8 @@ func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Eff
 		m.leave(now, t, c)
 	case *commitCommand:
 		m.commit(now, t, c)
+	case *endTxnCommand:
+		m.endTxn(t, c)
 	case *fetchCommand:
 		m.fetch(t, c)
 	case *deleteOffsetsCommand:
@@ -108,12 +114,8 @@ func (m *machine) Applied(now time.Time, t coord.Token, fx *coord.Effects) {
 	if len(m.writes) == 0 || m.writes[0].token != t {
 		panic("BUG: appends applied out of order")
 	}
-	w := m.writes[0]
-	m.writes[0] = write{}
-	m.writes = m.writes[1:]
-	for _, then := range w.then {
-		then(now)
-	}
+	m.writes[0].ended = true
+	m.popEnded(now)
 }
 
 // Tick fires deadlines.
@@ -136,21 +138,23 @@ func (m *machine) with(fx *coord.Effects) func() {
 // write appends records, in batches that fit, and calls then (which may be nil) once the last of them is replayed. If the records
 // are of one group that lives on, g is that group.
 func (m *machine) write(records []coord.Record, g *classic, then func(now time.Time)) {
+	m.appendBatches(records, g, func(batch []coord.Record) write { return write{token: m.fx.Append(batch...)} })
+	m.writes[len(m.writes)-1].done = then
+}
+
+// appendBatches cuts records into batches that fit.
+func (m *machine) appendBatches(records []coord.Record, g *classic, add func(batch []coord.Record) write) {
 	for len(records) > 0 {
 		n, bytes := 0, 0
 		for n < len(records) && (n == 0 || bytes+recordBytes(records[n]) <= m.batchBytesMax) {
 			bytes += recordBytes(records[n])
 			n++
 		}
-		m.writes = append(m.writes, write{token: m.fx.Append(records[:n:n]...)})
+		m.writes = append(m.writes, add(records[:n:n]))
 		records = records[n:]
 	}
-	last := &m.writes[len(m.writes)-1]
-	if then != nil {
-		last.then = append(last.then, then)
-	}
 	if g != nil {
-		g.lastWrite = last.token
+		g.lastWrite = m.writes[len(m.writes)-1].token
 	}
 }
 
@@ -197,7 +201,7 @@ func (m *machine) adopt(g *classic) {
 
 // dropIfVoid forgets a group that exists in memory only and that nobody is in.
 func (m *machine) dropIfVoid(g *classic) {
-	if g.state == empty && !g.durable && len(g.members)+len(g.pendingJoin)+len(g.offsets) == 0 && !m.writing(g) {
+	if g.state == empty && !g.durable && len(g.members)+len(g.pendingJoin)+len(g.offsets) == 0 && !m.writing(g) && !m.pending.isOpen(g.id) {
 		delete(m.groups, g.id)
 	}
 }
@@ -269,7 +273,7 @@ func (m *machine) deleteGroup(now time.Time, t coord.Ticket, c *deleteGroupComma
 // bury writes the tombstones of a dead group. Replaying the last of them removes it.
 func (m *machine) bury(g *classic, then func(now time.Time)) {
 	records := make([]coord.Record, 0, len(g.offsets)+1)
-	for _, k := range g.sortedOffsets() {
+	for _, k := range m.withPending(g) {
 		records = append(records, offsetTombstone(g.id, k))
 	}
 	m.write(append(records, g.tombstones()...), nil, then)
@@ -277,9 +281,6 @@ func (m *machine) bury(g *classic, then func(now time.Time)) {
 
 // Replay applies a durable record, while loading and afterwards.
 func (m *machine) Replay(r coord.Record) error {
-	if r.ProducerID >= 0 {
-		return nil // offsets of a transaction; they come with transactions
-	}
 	key, err := decodeKey(r.Key)
 	if err != nil {
 		return base.Errorf(base.Corrupt, "record at offset %d: key: %w", r.Offset, err)

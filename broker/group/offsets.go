@@ -19,6 +19,7 @@ type committed struct {
 	commitMS int64
 	expireMS int64 // -1: by the broker's retention
 	topicID  base.UUID
+	at       base.Offset // of the record
 }
 
 // otherTopic reports whether an offset was committed for a topic of the same name that is not the one meant.
@@ -40,9 +41,21 @@ func (g *classic) sortedOffsets() []partitionKey {
 	return keys
 }
 
+// withPending are the partitions of which an offset is committed or pending, ascending.
+func (m *machine) withPending(g *classic) []partitionKey {
+	keys := g.sortedOffsets()
+	for _, k := range m.pending.keys(g.id) {
+		if _, ok := g.offsets[k]; !ok {
+			keys = append(keys, k)
+		}
+	}
+	return keys
+}
+
 func (m *machine) replayOffset(k offsetKey, r coord.Record) error {
 	g := m.groups[k.group]
 	if r.Value == nil {
+		m.pending.forget(k.group, k.partition)
 		if g != nil {
 			delete(g.offsets, k.partition)
 			m.dropIfVoid(g)
@@ -58,6 +71,10 @@ func (m *machine) replayOffset(k offsetKey, r coord.Record) error {
 		g.since = v.commitMS
 		m.adopt(g)
 	}
+	if v.at = r.Offset; r.ProducerID >= 0 {
+		m.pending.put(r.ProducerID, k.group, k.partition, v)
+		return nil
+	}
 	g.offsets[k.partition] = v
 	return nil
 }
@@ -65,13 +82,17 @@ func (m *machine) replayOffset(k offsetKey, r coord.Record) error {
 // commit makes offsets durable. Commits to one group may be under way in any number: each carries its whole outcome, and they
 // replay in the order of their appends.
 func (m *machine) commit(now time.Time, t coord.Ticket, c *commitCommand) {
-	g, code := m.mayCommit(now, c)
+	may := m.mayCommit
+	if c.producer != nil {
+		may = m.mayCommitTxn
+	}
+	g, code := may(now, c)
 	if code != kerr.None {
 		m.fx.Reply(t, commitResult{repeat(code, len(c.offsets))})
 		return
 	}
 	defer m.dropIfVoid(g)
-	if mb := g.byID[c.identity.member]; mb != nil && (g.state == stable || g.state == preparing) {
+	if mb := g.byID[c.identity.member]; mb != nil && c.producer == nil && (g.state == stable || g.state == preparing) {
 		m.extendSession(now, mb)
 	}
 	codes := make([]kerr.Code, len(c.offsets))
@@ -83,7 +104,7 @@ func (m *machine) commit(now time.Time, t coord.Ticket, c *commitCommand) {
 		case utf16Len(o.metadata) > m.metadataBytesMax:
 			codes[i] = kerr.OffsetMetadataTooLarge
 		default:
-			v := committed{o.offset, o.epoch, o.metadata, now.UnixMilli(), -1, o.topicID}
+			v := committed{offset: o.offset, epoch: o.epoch, metadata: o.metadata, commitMS: now.UnixMilli(), expireMS: -1, topicID: o.topicID}
 			if c.retentionMS >= 0 {
 				v.expireMS = v.commitMS + c.retentionMS
 			}
@@ -94,7 +115,14 @@ func (m *machine) commit(now time.Time, t coord.Ticket, c *commitCommand) {
 		m.fx.Reply(t, commitResult{codes})
 		return
 	}
-	m.write(records, g, func(time.Time) { m.fx.Reply(t, commitResult{codes}) })
+	done := func(time.Time) { m.fx.Reply(t, commitResult{codes}) }
+	if c.producer == nil {
+		m.write(records, g, done)
+		return
+	}
+	m.writeFor(*c.producer, records, g, done, func(code kerr.Code) {
+		m.fx.Reply(t, commitResult{repeat(code, len(c.offsets))})
+	})
 }
 
 // mayCommit finds the group, made if need be, and checks that the committer may commit to it.
@@ -166,14 +194,23 @@ func (m *machine) fetched(c *fetchCommand) fetchResult {
 		g = &classic{}
 	}
 	var r fetchResult
+	unstable := func(k partitionKey) bool { return c.requireStable && m.pending.has(c.group, k) }
 	if c.all {
 		for _, k := range g.sortedOffsets() {
+			if unstable(k) {
+				r.offsets = append(r.offsets, unstableOffset(k))
+				continue
+			}
 			r.offsets = append(r.offsets, fetchedOne(k, g.offsets[k]))
 		}
 		return r
 	}
 	r.offsets = make([]fetchedOffset, 0, len(c.partitions))
 	for _, p := range c.partitions {
+		if unstable(p.partition) {
+			r.offsets = append(r.offsets, unstableOffset(p.partition))
+			continue
+		}
 		v, ok := g.offsets[p.partition]
 		if !ok || v.otherTopic(p.topicID) {
 			v = committed{offset: -1, epoch: -1}
@@ -185,6 +222,10 @@ func (m *machine) fetched(c *fetchCommand) fetchResult {
 
 func fetchedOne(k partitionKey, v committed) fetchedOffset {
 	return fetchedOffset{partition: k, topicID: v.topicID, offset: v.offset, epoch: v.epoch, metadata: v.metadata}
+}
+
+func unstableOffset(k partitionKey) fetchedOffset {
+	return fetchedOffset{partition: k, offset: -1, epoch: -1, code: kerr.UnstableOffsetCommit}
 }
 
 // deleteOffsets forgets offsets of partitions that no member subscribes to.
@@ -203,7 +244,7 @@ func (m *machine) deleteOffsets(t coord.Ticket, c *deleteOffsetsCommand) {
 	for i, k := range c.partitions {
 		if g.subscribes(k.topic) {
 			codes[i] = kerr.GroupSubscribedToTopic
-		} else if _, ok := g.offsets[k]; ok {
+		} else if _, ok := g.offsets[k]; ok || m.pending.has(g.id, k) {
 			records = append(records, offsetTombstone(g.id, k))
 		}
 	}
@@ -219,7 +260,7 @@ func (m *machine) deleteOffsets(t coord.Ticket, c *deleteOffsetsCommand) {
 func (m *machine) topicDeleted(t coord.Ticket, c *topicDeletedCommand) {
 	var records []coord.Record
 	for _, g := range m.sorted() {
-		for _, k := range g.sortedOffsets() {
+		for _, k := range m.withPending(g) {
 			if k.topic == c.name && !g.offsets[k].otherTopic(c.id) {
 				records = append(records, offsetTombstone(g.id, k))
 			}
@@ -247,7 +288,7 @@ func (m *machine) expireOffsets(now time.Time) {
 			}
 		}
 		switch {
-		case len(expired) == len(g.offsets) && g.state == empty && len(g.pendingJoin) == 0:
+		case len(expired) == len(g.offsets) && g.state == empty && len(g.pendingJoin) == 0 && !m.pending.isOpen(g.id):
 			m.fx.Note("group expires", "group", g.id, "offsets", len(expired))
 			g.transition(now, dead)
 			m.bury(g, nil)
@@ -264,6 +305,8 @@ func (m *machine) expired(now time.Time, g *classic, k partitionKey) bool {
 	v := g.offsets[k]
 	since := v.commitMS
 	switch {
+	case m.pending.has(g.id, k):
+		return false
 	case g.subscribes(k.topic):
 		return false
 	case g.protocolType == "":

@@ -56,6 +56,8 @@ type Options struct {
 	Config  Config
 	// GroupConfig returns what is set for a group (the config resource of kind GROUP); nil: nothing ever is. It must not block.
 	GroupConfig func(group string) map[string]string
+	// Txns asks transaction coordinators; nil means that there are none, and offsets are committed in no transaction.
+	Txns TxnClient
 	// Gate reports whether this node may still answer as a coordinator; nil means always. It must not block.
 	Gate       func() bool
 	Logger     *slog.Logger          // nil: none

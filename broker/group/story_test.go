@@ -281,7 +281,7 @@ func (w *world) set(arg string) {
 	w.m.rules = w.rules
 }
 
-// checkReplay is invariant 8: loading the log gives the durable state the machine has.
+// checkReplay is invariant 9: loading the log gives the durable state the machine has.
 func (w *world) checkReplay() {
 	w.held = false
 	w.durable(1 << 30)

@@ -2,6 +2,7 @@ package group
 
 import (
 	"sluice/base"
+	"sluice/broker/coord"
 	"sluice/wire/kerr"
 )
 
@@ -98,8 +99,9 @@ type commitCommand struct {
 	generation  int32
 	retentionMS int64 // -1: the broker's
 	offsets     []commitOffset
-	rigid       bool      // of a version that knows no member epochs
-	missing     kerr.Code // what a generation of a group that does not exist is answered with
+	rigid       bool            // of a version that knows no member epochs
+	producer    *coord.Producer // set: the commit is part of its transaction
+	missing     kerr.Code       // what a generation of a group that does not exist is answered with
 }
 
 type commitOffset struct {
@@ -110,6 +112,9 @@ type commitOffset struct {
 	metadata  string
 	code      kerr.Code // not None: refused already, not to be committed
 }
+
+// endTxnCommand ends a producer's transaction.
+type endTxnCommand struct{ marker coord.Marker }
 
 type commitResult struct{ codes []kerr.Code } // one for each offset
 
@@ -139,6 +144,7 @@ type fetchedOffset struct {
 	offset    int64
 	epoch     int32
 	metadata  string
+	code      kerr.Code // None, or why there is no offset
 }
 
 type deleteOffsetsCommand struct {
@@ -187,6 +193,7 @@ type listedGroup struct {
 
 // Commands that append whatever they find; see coord.Writer.
 func (*commitCommand) Writes()        {}
+func (*endTxnCommand) Writes()        {}
 func (*deleteOffsetsCommand) Writes() {}
 func (*deleteGroupCommand) Writes()   {}
 

@@ -8,6 +8,7 @@ import (
 	"sluice/base/config"
 	"sluice/broker/fetch"
 	"sluice/broker/group"
+	"sluice/broker/marker"
 	"sluice/broker/partition"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -21,6 +22,7 @@ type Options struct {
 	Directory Directory
 	Fetcher   *fetch.Fetcher
 	Groups    *group.Coordinator
+	Markers   *marker.Writer
 	TxnClient TxnVerifier // asks transaction coordinators; nil: transactional batches are refused
 	// Contact says why this node may be out of date; nothing is handed out then that another leader might know better. Nil means never. It must
 	// not block. The Fetcher and the Groups have their own.
