@@ -24,7 +24,6 @@ import (
 	"sluice/broker/group"
 	"sluice/broker/lead"
 	"sluice/broker/load"
-	"sluice/broker/marker"
 	"sluice/broker/partition"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -61,6 +60,8 @@ type Node struct {
 	meter   atomic.Pointer[load.Meter]
 	lead    *lead.Leader
 	groups  *group.Coordinator
+	txns    *transactions
+	serving atomic.Pointer[transactions] // txns, when markers can be written
 	cleaner *clean.Cleaner
 	compact atomic.Pointer[compact.Worker] // nil: not running
 	rate    *compact.Bandwidth             // of compaction; nil: no limit
@@ -274,25 +275,30 @@ func (n *Node) walOptions() wal.Options {
 // serve opens the partitions and then accepts connections.
 func (n *Node) serve(ctx context.Context) error {
 	c, reg := n.opt.Config, n.opt.Registry
+	ids := control.NewProducerIDs(n.member, n.self)
+	n.txns = n.newTransactions(ids)
 	n.groups = group.New(group.Options{
+		Txns:    n.txns.client,
 		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Logger: n.log, Registerer: reg,
 		Gate:        func() bool { return n.member.Contact() == nil },
 		GroupConfig: func(group string) map[string]string { return n.member.Image().Configs(meta.GroupConfig, group) },
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.watchVolumes()
+	onServing, onClosed := n.leading()
 	n.lead = lead.Start(lead.Options{
 		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.volumes.set), Logger: n.log, Registerer: reg,
-		OnServing: n.groups.OnServing, OnClosed: n.groups.OnClosed,
+		OnServing: onServing, OnClosed: onClosed,
 	})
 	directory := n.lead.Directory() // n.lead goes before the heartbeats do
+	n.serveTransactions(directory)
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
 	n.startCleaning(c)
 	n.limits = startLimits(n.member, n.self.ID, c, reg)
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Config: c,
+		Txns: n.txns.coordinator, TxnClient: n.txns.client, Markers: n.txns.markers, ProducerIDs: ids,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
-		Markers: marker.New(directory, n.groups),
 		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, LogLevel: n.opt.LogLevel, Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{

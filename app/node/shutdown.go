@@ -34,6 +34,7 @@ func (n *Node) stop(ctx context.Context) error {
 	n.unwatch = nil
 	n.stopCleaning()
 	n.groups.Close()
+	n.txns.close()
 	answered := make(chan error, 1)
 	go func() { answered <- n.server.Shutdown(ctx) }()
 	var errs []error
@@ -46,7 +47,7 @@ func (n *Node) stop(ctx context.Context) error {
 	if err := n.volumes.set.Close(ctx); err != nil {
 		errs = append(errs, fmt.Errorf("upload: %w", err))
 	}
-	n.groups, n.lead = nil, nil
+	n.groups, n.txns, n.lead = nil, nil, nil
 	if len(errs) == 0 {
 		n.retire(ctx)
 	}
@@ -158,6 +159,9 @@ func (n *Node) abandon() {
 	n.stopCleaning()
 	if n.groups != nil {
 		n.groups.Close()
+	}
+	if n.txns != nil {
+		n.txns.close()
 	}
 	if n.lead != nil {
 		n.lead.CloseAll(over)

@@ -99,6 +99,10 @@ type Config struct {
 	OffsetsPartitions  int
 	OffsetMetadataMax  int
 	ProducerExpiration time.Duration
+	TxnMaxTimeout      time.Duration
+	TxnPartitions      int
+	TxnIDExpiration    time.Duration
+	TxnIDCheck         time.Duration
 
 	// Limits of clients.
 	QuotaWindows           int
@@ -334,6 +338,18 @@ var settings = []Setting{
 	{Name: "producer.id.expiration.ms", Group: kafka, Kind: Millis, Default: "86400000", Min: "1",
 		Doc:   "An idempotent producer that has not written for so long is forgotten.",
 		field: func(c *Config) any { return &c.ProducerExpiration }},
+	{Name: "transaction.max.timeout.ms", Group: kafka, Kind: Millis, Default: "900000", Min: "1", Max: "2147483647",
+		Doc:   "The longest transaction.timeout.ms a producer may ask for. A transaction that is open for longer than its timeout is aborted.",
+		field: func(c *Config) any { return &c.TxnMaxTimeout }},
+	{Name: "transaction.state.log.num.partitions", Group: kafka, Kind: Int, Default: "50", Min: "1", Max: "10000",
+		Doc:   "Partitions of __transaction_state when it is created; it must not change afterwards.",
+		field: func(c *Config) any { return &c.TxnPartitions }},
+	{Name: "transactional.id.expiration.ms", Group: kafka, Kind: Millis, Default: "604800000", Min: "1",
+		Doc:   "A transactional id that nobody has used for so long is forgotten.",
+		field: func(c *Config) any { return &c.TxnIDExpiration }},
+	{Name: "transaction.remove.expired.transaction.cleanup.interval.ms", Group: kafka, Kind: Millis, Default: "3600000", Min: "1",
+		Doc:   "How often transactional ids to forget are looked for.",
+		field: func(c *Config) any { return &c.TxnIDCheck }},
 
 	{Name: "quota.window.num", Group: quotas, Kind: Int, Default: "11", Min: "1", Max: "1000",
 		Doc:   "Windows over which bytes, CPU time and connections are counted for client quotas.",

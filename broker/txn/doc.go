@@ -34,4 +34,25 @@
 //     what a deposed coordinator still sends has no effect once its successor has reached that leader.
 //  6. An Ongoing transaction is aborted when its timeout is over, counted from its first partition, by whichever coordinator is there then.
 //  7. The machine's state after a run equals that of a machine that loads the run's log, volatile state aside.
+//
+// Non-obvious:
+//
+//   - A partition that the image does not have is dropped from a transaction that ends. That is safe because the image of a coordinator is at least as new
+//     as the record that made it one, and its predecessor looked the partition up before that.
+//   - INVALID_PRODUCER_EPOCH in answer to a marker counts as written: a leader hears of a higher epoch only after the transaction was complete, or
+//     from an administrator who ended it by hand.
+//   - To one node one request with markers is under way at a time, across machines that succeed each other in one process. Under version 0 of the
+//     protocol the epoch stays, and a marker of the transaction before would end the next one if it came late.
+//   - The record of PrepareCommit already has the raised epoch (Kafka's too): from its replay on the old one is refused, and the new one told to wait.
+//   - A request that may need another producer id and has none is answered so, and made once more with one: the machine does not wait.
+//   - A transaction without partitions is prepared and complete in one batch.
+//
+// Where it differs from Kafka 4.3, beside what broker/coord does: InitProducerId by a producer whose epoch is over does not abort the transaction of the one
+// that took its place, it is refused at once. A commit that lost the race against an abort by timeout is PRODUCER_FENCED under version 2, too, as from
+// Kafka 4.4 on (KAFKA-20785), not INVALID_TXN_STATE. A transaction that times out at the last epoch goes on under another producer id
+// (KAFKA-20090). A transaction of so many partitions that its record would not fit is refused as INVALID_REQUEST. Timeouts are exact, so there
+// is no setting of how often they are looked for.
+//
+// Goroutines: those of coord; one for each node that has markers to get, while it has; one for each parcel that waits to be tried again; one for each
+// search of a producer id; and in the client, up to eight for each node that is asked, while it is.
 package txn

@@ -5,7 +5,7 @@ package handle
 // Heartbeat (12), 0-4; LeaveGroup (13), 0-5; SyncGroup (14), 0-5; DescribeGroups (15), 0-6; ListGroups (16), 0-5;
 // DeleteGroups (42), 0-2; OffsetDelete (47), 0; ConsumerGroupHeartbeat (68), 0-1; ConsumerGroupDescribe (69), 0-1.
 //
-// FindCoordinator knows coordinators of groups; for transactions and share groups it answers with an error that says so.
+// FindCoordinator knows coordinators of groups and of transactions; for share groups it answers with an error that says so.
 
 import (
 	"net"
@@ -31,7 +31,14 @@ func (h *Handler) offsetFetch(c *call, req *msg.OffsetFetchRequest) {
 	h.opt.Groups.OffsetFetch(c.caller(), req, func(r *msg.OffsetFetchResponse) { c.reply(r) })
 }
 
+// keyTypeTransaction is the type of a transaction's coordinator in FindCoordinator.
+const keyTypeTransaction int8 = 1
+
 func (h *Handler) findCoordinator(c *call, req *msg.FindCoordinatorRequest) {
+	if req.KeyType == keyTypeTransaction {
+		h.opt.Txns.FindCoordinator(c.Version, c.Listener(), req, func(r *msg.FindCoordinatorResponse) { c.reply(r) })
+		return
+	}
 	h.opt.Groups.FindCoordinator(c.caller(), req, func(r *msg.FindCoordinatorResponse) { c.reply(r) })
 }
 

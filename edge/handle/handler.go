@@ -33,9 +33,13 @@ var apis = map[int16]serve{
 	msg.KeyCreateTopics:                sync((*Handler).createTopics),
 	msg.KeyDeleteTopics:                sync((*Handler).deleteTopics),
 	msg.KeyDeleteRecords:               sync((*Handler).deleteRecords),
-	msg.KeyInitProducerId:              sync((*Handler).initProducerID),
+	msg.KeyInitProducerId:              async((*Handler).initProducerID),
 	msg.KeyOffsetForLeaderEpoch:        sync((*Handler).offsetForLeaderEpoch),
+	msg.KeyAddPartitionsToTxn:          async((*Handler).addPartitionsToTxn),
+	msg.KeyAddOffsetsToTxn:             async((*Handler).addOffsetsToTxn),
+	msg.KeyEndTxn:                      async((*Handler).endTxn),
 	msg.KeyWriteTxnMarkers:             async((*Handler).writeTxnMarkers),
+	msg.KeyTxnOffsetCommit:             async((*Handler).txnOffsetCommit),
 	msg.KeyDescribeConfigs:             sync((*Handler).describeConfigs),
 	msg.KeyAlterConfigs:                sync((*Handler).alterConfigs),
 	msg.KeyDescribeLogDirs:             sync((*Handler).describeLogDirs),
@@ -55,6 +59,8 @@ var apis = map[int16]serve{
 	msg.KeyDescribeCluster:             sync((*Handler).describeCluster),
 	msg.KeyDescribeProducers:           sync((*Handler).describeProducers),
 	msg.KeyUnregisterBroker:            sync((*Handler).unregisterBroker),
+	msg.KeyDescribeTransactions:        async((*Handler).describeTransactions),
+	msg.KeyListTransactions:            async((*Handler).listTransactions),
 	msg.KeyListConfigResources:         sync((*Handler).listConfigResources),
 	msg.KeyDescribeTopicPartitions:     sync((*Handler).describeTopicPartitions),
 }
@@ -124,7 +130,6 @@ func (c *call) responseHeader(dst []byte) []byte {
 // Handler serves requests. It implements kafka.Handler.
 type Handler struct {
 	opt Options
-	ids producerIDs
 	log *slog.Logger
 }
 

@@ -10,6 +10,7 @@ import (
 	"sluice/broker/group"
 	"sluice/broker/marker"
 	"sluice/broker/partition"
+	"sluice/broker/txn"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
 	"sluice/edge/quota"
@@ -24,6 +25,9 @@ type Options struct {
 	Groups    *group.Coordinator
 	Markers   *marker.Writer
 	TxnClient TxnVerifier // asks transaction coordinators; nil: transactional batches are refused
+	Txns      *txn.Coordinator
+	// ProducerIDs are for idempotent producers; those of transactions come from the same.
+	ProducerIDs *control.ProducerIDs
 	// Contact says why this node may be out of date; nothing is handed out then that another leader might know better. Nil means never. It must
 	// not block. The Fetcher and the Groups have their own.
 	Contact func() error
