@@ -83,7 +83,7 @@ func (n *names) int(field string, v int64) string {
 		if v != 0 {
 			return "<session>"
 		}
-	case "LogAppendTimeMs", "Timestamp", "LastFetchTimestamp", "LastCaughtUpTimestamp":
+	case "LogAppendTimeMs", "TransactionStartTimeMs", "Timestamp", "LastFetchTimestamp", "LastCaughtUpTimestamp":
 		return n.time(v)
 	case "TotalBytes", "UsableBytes", "PartitionSize", "FinalizedFeaturesEpoch":
 		return sign(v)
@@ -114,7 +114,7 @@ func (n *names) string(field, v string) string {
 }
 
 // keyFields tell what an element of an array is about, the first of them that says something.
-var keyFields = []string{"Name", "EntityName", "ResourceName", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
+var keyFields = []string{"Name", "EntityName", "ResourceName", "TransactionalId", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
 	"NodeId", "ReplicaId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
 
 // render flattens a message to lines.
