@@ -31,6 +31,7 @@ import (
 	"sluice/edge/admin"
 	"sluice/edge/handle"
 	"sluice/edge/kafka"
+	"sluice/edge/telemetry"
 	"sluice/storage/compact"
 	"sluice/storage/objstore"
 	"sluice/storage/objstore/ledger"
@@ -69,6 +70,9 @@ type Node struct {
 	served  sync.WaitGroup
 	unwatch func() // of the image
 	limits  *limits
+
+	telemetry   *telemetry.Receiver // nil: off
+	unsubscribe func()              // it from the image
 
 	compactor *clean.Compactor // of keys; nil: log.cleaner.enable is off
 
@@ -295,11 +299,12 @@ func (n *Node) serve(ctx context.Context) error {
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
 	n.startCleaning(c)
 	n.limits = startLimits(n.member, n.self.ID, c, reg)
+	n.startTelemetry(c)
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Config: c,
 		Txns: n.txns.coordinator, TxnClient: n.txns.client, Markers: n.txns.markers, ProducerIDs: ids,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
-		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, LogLevel: n.opt.LogLevel, Logger: n.log,
+		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, Telemetry: n.telemetry, LogLevel: n.opt.LogLevel, Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{
 		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,

@@ -150,6 +150,10 @@ func (n *Node) abandon() {
 	} else if n.kafkaLn != nil {
 		n.kafkaLn.Close()
 	}
+	if n.telemetry != nil {
+		n.unsubscribe()
+		n.telemetry.Close()
+	}
 	if n.limits != nil {
 		n.limits.close()
 	}

@@ -122,6 +122,8 @@ type Config struct {
 	BalanceDryRun        bool
 
 	// Operation.
+	Telemetry       string // "off", "metrics" or a URL
+	TelemetryBytes  Bytes
 	LogLevel        string
 	LogFormat       string
 	SweepInterval   time.Duration
@@ -392,6 +394,12 @@ var settings = []Setting{
 		Doc:   "What balancing would do is logged, with the reasons, and not done.",
 		field: func(c *Config) any { return &c.BalanceDryRun }},
 
+	{Name: "telemetry", Group: operator, Kind: URL, Default: "off", Form: "off, metrics, or http://HOST:PORT/v1/metrics", Choices: []string{"off", "metrics"}, schemes: []string{"http", "https"},
+		Doc:   "What becomes of the metrics that clients push (KIP-714): clients are not asked for any (off), they are shown in /metrics, or they are sent on to an OpenTelemetry collector (OTLP, protobuf). Which metrics clients push is said with kafka-client-metrics.sh.",
+		field: func(c *Config) any { return &c.Telemetry }},
+	{Name: "telemetry.max.bytes", Group: operator, Kind: Size, Default: "1MiB", Min: "1",
+		Doc:   "The largest push of metrics, compressed.",
+		field: func(c *Config) any { return &c.TelemetryBytes }},
 	{Name: "log-level", Group: operator, Kind: Choice, Default: "info", Choices: []string{"debug", "info", "warn", "error"},
 		Doc:   "The least important messages that are logged.",
 		field: func(c *Config) any { return &c.LogLevel }},

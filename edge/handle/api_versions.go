@@ -36,7 +36,13 @@ func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVers
 		resp.ErrorCode = int16(kerr.InvalidRequest)
 		return resp
 	}
+	if c.Version >= 3 {
+		c.SetSoftware(req.ClientSoftwareName, req.ClientSoftwareVersion)
+	}
 	for _, a := range msg.APIs {
+		if !h.offers(a.Key) {
+			continue
+		}
 		k := add(&resp.ApiKeys)
 		k.ApiKey, k.MinVersion, k.MaxVersion = a.Key, a.Min, a.Max
 		if a.Key == msg.KeyProduce {
@@ -57,6 +63,11 @@ func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVers
 	}
 	resp.FinalizedFeaturesEpoch = int64(h.opt.Control.Image().Pos())
 	return resp
+}
+
+// offers reports whether this broker serves an API: clients push metrics only where somebody takes them.
+func (h *Handler) offers(key int16) bool {
+	return h.opt.Telemetry != nil || key != msg.KeyGetTelemetrySubscriptions && key != msg.KeyPushTelemetry
 }
 
 // unknownApiVersions answers a version that is not offered, so that any client can go on with one that is.

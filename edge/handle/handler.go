@@ -42,6 +42,7 @@ var apis = map[int16]serve{
 	msg.KeyTxnOffsetCommit:             async((*Handler).txnOffsetCommit),
 	msg.KeyDescribeConfigs:             sync((*Handler).describeConfigs),
 	msg.KeyAlterConfigs:                sync((*Handler).alterConfigs),
+	msg.KeyAlterReplicaLogDirs:         sync((*Handler).alterReplicaLogDirs),
 	msg.KeyDescribeLogDirs:             sync((*Handler).describeLogDirs),
 	msg.KeyCreatePartitions:            sync((*Handler).createPartitions),
 	msg.KeyDeleteGroups:                async((*Handler).deleteGroups),
@@ -61,6 +62,8 @@ var apis = map[int16]serve{
 	msg.KeyUnregisterBroker:            sync((*Handler).unregisterBroker),
 	msg.KeyDescribeTransactions:        async((*Handler).describeTransactions),
 	msg.KeyListTransactions:            async((*Handler).listTransactions),
+	msg.KeyGetTelemetrySubscriptions:   sync((*Handler).getTelemetrySubscriptions),
+	msg.KeyPushTelemetry:               sync((*Handler).pushTelemetry),
 	msg.KeyListConfigResources:         sync((*Handler).listConfigResources),
 	msg.KeyDescribeTopicPartitions:     sync((*Handler).describeTopicPartitions),
 }
@@ -155,7 +158,7 @@ func (h *Handler) Handle(r *kafka.Request) {
 	serve, known := apis[r.Key]
 	row, offered := msg.Lookup(r.Key)
 	switch {
-	case !known || !offered:
+	case !known || !offered || !h.offers(r.Key):
 		r.Abort(fmt.Sprintf("API key %d is not offered", r.Key))
 		return
 	case r.Version < row.Min || r.Version > row.Max:

@@ -14,6 +14,7 @@ import (
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
 	"sluice/edge/quota"
+	"sluice/edge/telemetry"
 )
 
 // Options are what a Handler works with. All are required but Logger and what says so.
@@ -34,6 +35,8 @@ type Options struct {
 	Config  *config.Config
 	// Follower says how far another node has followed the metadata, as far as it is known here; nil: nothing is known.
 	Follower func(base.NodeID) (Follower, bool)
+	// Telemetry takes in clients' metrics; nil: it is not offered.
+	Telemetry *telemetry.Receiver
 	// Quotas limits what clients do; nil: nothing does.
 	Quotas *quota.Manager
 	// LogLevel is the level of this process's logger, for kafka-configs.sh --entity-type broker-loggers; nil: it cannot be changed.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -34,7 +35,8 @@ type conn struct {
 	in       *bufio.Reader
 	ctx      context.Context
 	cancel   context.CancelFunc
-	deadline time.Time // of reading, as it was last set; the reader's
+	deadline time.Time                 // of reading, as it was last set; the reader's
+	software atomic.Pointer[[2]string] // name and version
 
 	mu struct {
 		sync.Mutex

@@ -67,6 +67,17 @@ func (r *Request) Listener() string { return r.conn.listener }
 // ConnID numbers the connections of a server.
 func (r *Request) ConnID() uint64 { return r.conn.id }
 
+// SetSoftware keeps what the client says of itself, for the later requests of its connection.
+func (r *Request) SetSoftware(name, version string) { r.conn.software.Store(&[2]string{name, version}) }
+
+// Software is what the client said of itself; empty if it did not.
+func (r *Request) Software() (name, version string) {
+	if s := r.conn.software.Load(); s != nil {
+		return s[0], s[1]
+	}
+	return "", ""
+}
+
 // Reply finishes the request with a response, which is written when its turn comes. It does not block.
 func (r *Request) Reply(reply Reply) {
 	binary.BigEndian.PutUint32(r.prefix[:], uint32(4+reply.size()))

@@ -89,3 +89,36 @@ func (s *script) describeConfigs(step string, kind int8, name string, set bool) 
 		})
 	})
 }
+
+var _ = add(map[string]func(*script){
+	"logdirs": logDirs,
+})
+
+func logDirs(s *script) {
+	topic := s.create("t", 2)
+	type dir = msg.AlterReplicaLogDirsRequestAlterReplicaLogDir
+	type dirTopic = msg.AlterReplicaLogDirsRequestAlterReplicaLogDirTopic
+	described := s.tell(4, &msg.DescribeLogDirsRequest{}).(*msg.DescribeLogDirsResponse)
+	here := described.Results[0].LogDir
+	s.versions(msg.KeyAlterReplicaLogDirs, func(v int16) {
+		move := func(step, path, name string, partitions ...int32) {
+			s.ask(step, v, &msg.AlterReplicaLogDirsRequest{Dirs: []dir{{Path: path, Topics: []dirTopic{{Name: name, Partitions: partitions}}}}})
+		}
+		move("to where it is", here, topic, 0, 1)
+		move("to nowhere", "/no/such/dir", topic, 0)
+		move("an unknown partition", here, topic, 2)
+		move("an unknown topic", here, s.topic("unknown"), 0)
+		move("an unknown topic to nowhere", "/no/such/dir", s.topic("unknown"), 0)
+		move("a bad name", here, "bad name!", 0)
+		s.ask("nothing", v, &msg.AlterReplicaLogDirsRequest{})
+	})
+	s.versions(msg.KeyDescribeLogDirs, func(v int16) {
+		ask := func(step string, topics []msg.DescribeLogDirsRequestDescribableLogDirTopic) {
+			s.ask(step, v, &msg.DescribeLogDirsRequest{Topics: topics})
+		}
+		ask("a topic", []msg.DescribeLogDirsRequestDescribableLogDirTopic{{Topic: topic, Partitions: []int32{0, 1}}})
+		ask("one partition", []msg.DescribeLogDirsRequestDescribableLogDirTopic{{Topic: topic, Partitions: []int32{1}}})
+		ask("an unknown topic", []msg.DescribeLogDirsRequestDescribableLogDirTopic{{Topic: s.topic("unknown"), Partitions: []int32{0}}})
+		ask("no topics", []msg.DescribeLogDirsRequestDescribableLogDirTopic{})
+	})
+}

@@ -72,6 +72,25 @@ func tooLarge(limit int) error {
 	return base.Errorf(base.Invalid, "record batch: decompresses to more than %d bytes", limit)
 }
 
+// Decompress appends to dst what src holds, compressed with a codec as Kafka's clients do it outside of batches too. It gives up beyond limit bytes.
+func Decompress(dst, src []byte, codec Codec, limit int) ([]byte, error) {
+	if codec == None {
+		if len(src) > limit {
+			return nil, tooLarge(limit)
+		}
+		return append(dst, src...), nil
+	}
+	return decompress(dst, src, codec, limit)
+}
+
+// Compress appends src to dst, compressed with a codec at its usual level.
+func Compress(dst, src []byte, codec Codec) []byte {
+	if codec == None {
+		return append(dst, src...)
+	}
+	return compress(dst, src, codec, 0)
+}
+
 // decompress appends to dst, which is empty, at most limit bytes. Its memory grows as bytes come out of the decoder, not by what
 // the input claims.
 func decompress(dst, src []byte, codec Codec, limit int) ([]byte, error) {

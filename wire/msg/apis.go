@@ -35,6 +35,7 @@ var APIs = []API{
 	{KeyTxnOffsetCommit, 0, 5},
 	{KeyDescribeConfigs, 1, 4},
 	{KeyAlterConfigs, 0, 2},
+	{KeyAlterReplicaLogDirs, 1, 2},
 	{KeyDescribeLogDirs, 1, 5},
 	{KeyCreatePartitions, 0, 3},
 	{KeyDeleteGroups, 0, 2},
@@ -54,6 +55,8 @@ var APIs = []API{
 	{KeyListTransactions, 0, 2},
 	{KeyConsumerGroupHeartbeat, 0, 1},
 	{KeyConsumerGroupDescribe, 0, 1},
+	{KeyGetTelemetrySubscriptions, 0, 0},
+	{KeyPushTelemetry, 0, 0},
 	{KeyListConfigResources, 0, 1},
 	{KeyDescribeTopicPartitions, 0, 0},
 }

@@ -1,0 +1,50 @@
+package handle
+
+// AlterReplicaLogDirs (key 34), versions 1-2. The bucket is the one log directory, and everything is in it already: a partition of this broker may be
+// "moved" there, which changes nothing; any other directory does not exist.
+
+import (
+	"slices"
+
+	"sluice/cluster/meta"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+type movedTopic = msg.AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult
+
+func (h *Handler) alterReplicaLogDirs(_ *call, req *msg.AlterReplicaLogDirsRequest) *msg.AlterReplicaLogDirsResponse {
+	img := h.opt.Control.Image()
+	resp := new(msg.AlterReplicaLogDirsResponse)
+	resp.SetDefaults()
+	for _, dir := range req.Dirs {
+		for _, t := range dir.Topics {
+			at := slices.IndexFunc(resp.Results, func(r movedTopic) bool { return r.TopicName == t.Name })
+			if at < 0 {
+				at = len(resp.Results)
+				add(&resp.Results).TopicName = t.Name
+			}
+			for _, p := range t.Partitions {
+				out := add(&resp.Results[at].Partitions)
+				out.PartitionIndex, out.ErrorCode = p, int16(h.moveLogDir(img, dir.Path, t.Name, p))
+			}
+		}
+	}
+	return resp
+}
+
+func (h *Handler) moveLogDir(img *meta.Image, dir, topic string, index int32) kerr.Code {
+	if dir != h.opt.LogDir {
+		return kerr.LogDirNotFound
+	}
+	t, ok := img.TopicByName(topic)
+	if !ok {
+		return kerr.UnknownTopicOrPartition
+	}
+	for p := range img.PartitionsOf(t.ID) {
+		if p.Index == index && p.Leader == h.opt.Node.ID {
+			return kerr.None
+		}
+	}
+	return kerr.UnknownTopicOrPartition
+}
