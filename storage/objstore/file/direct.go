@@ -24,7 +24,7 @@ func (s *Store) writeDirect(ctx context.Context, f *os.File, body [][]byte) erro
 	flush := func() error {
 		padded := (filled + slab.Align - 1) &^ (slab.Align - 1)
 		clear(buf[filled:padded])
-		_, err := f.WriteAt(buf[:padded], off)
+		_, err := directWriteAt(f, buf[:padded], off)
 		off += int64(filled)
 		filled = 0
 		return err
@@ -57,7 +57,7 @@ func (s *Store) readDirect(f *os.File, dst []byte, off int64) error {
 	for len(dst) > 0 {
 		skip := int(off & (slab.Align - 1))
 		want := min(stagingSize, (skip+len(dst)+slab.Align-1)&^(slab.Align-1))
-		n, err := f.ReadAt(staging.B[:want], off-int64(skip)) // short at the end of the file
+		n, err := directReadAt(f, staging.B[:want], off-int64(skip)) // short at the end of the file
 		if n <= skip {
 			if err == nil {
 				err = base.Errorf(base.Unavailable, "nothing read at %d", off)

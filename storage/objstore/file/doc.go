@@ -12,5 +12,7 @@
 //  4. List orders by key, not by directory: within a directory, a subdirectory counts as its name and a slash.
 //  5. Directories are never removed, so no put races with a removal.
 //
-// A key that is a directory of another key cannot be stored (Invalid). The package starts no goroutine.
+// A key that is a directory of another key cannot be stored (Invalid).
+//
+// The package has one goroutine for the process, while direct I/O is under way (async_linux.go).
 package file
