@@ -5,7 +5,7 @@ const (
 	maxAutoMemory = 256 << 20
 )
 
-// Memory is how the process divides the memory it may use. The shares leave a fifth for everything that is not counted:
+// Memory is how the process divides the memory it may use. The shares leave an eighth for everything that is not counted:
 // metadata, groups, goroutines, and what the garbage collector has not collected yet.
 type Memory struct {
 	Total    Bytes // also Go's memory limit
@@ -33,7 +33,7 @@ func (c *Config) Divide(machine int64) Memory {
 	m.Upload = either(c.UploadBytes, min(m.WALCache/3, 500<<20))
 	m.Spare = m.Total / 16
 	m.Keys = min(m.Total/16, c.CleanerBuffer)
-	m.Compact = min(m.Total/16, 96<<20)
+	m.Compact = min(m.Total/10, 512<<20)
 	return m
 }
 

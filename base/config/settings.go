@@ -253,10 +253,10 @@ var settings = []Setting{
 		Doc:   "Bytes per second that compaction, of objects and of keys, reads and writes together. While producers or readers wait for the bucket it takes an eighth of it.",
 		field: func(c *Config) any { return &c.CompactRate }},
 	{Name: "compaction-force-split", Group: objects, Kind: Duration, Default: "2h", Min: "1s",
-		Doc:   "In objects older than this, a partition with 1 MiB or more gets an object of its own.",
+		Doc:   "In objects older than this, a partition with 8 MiB or more gets an object of its own, unless the object holds 8 MiB or more of each partition on average.",
 		field: func(c *Config) any { return &c.CompactSplitAge }},
-	{Name: "compaction-object-bytes", Group: objects, Kind: Size, Default: "32MiB", Min: "1MiB",
-		Doc:   "The largest object that compaction makes, if its memory (a sixteenth of the whole, at most 96 MiB) has room for that and half as much again. Above 128 MiB S3 takes several requests for it.",
+	{Name: "compaction-object-bytes", Group: objects, Kind: Size, Default: "128MiB", Min: "1MiB",
+		Doc:   "The largest object that compaction makes; at most half of its memory, which is a tenth of the whole and at most 512 MiB. Above 128 MiB S3 takes several requests for it.",
 		field: func(c *Config) any { return &c.CompactObject }},
 
 	{Name: "auto.create.topics.enable", Group: kafka, Kind: Bool, Default: "true",

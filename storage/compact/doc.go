@@ -16,7 +16,7 @@
 //  6. Every rewrite pays: it takes bytes out of stream-set objects for good, or leaves a quarter of the ranges or fewer, or makes one of eight objects,
 //     or halves an object; so a byte is written a few times in its life. [TestScenarios]
 //  7. Memory is one object that is written, the windows on those that are read, one long stretch of a stream and their indexes; requests depend on bytes, not on streams. With nothing to do
-//     there are none. [TestFewGETs, TestRequestsDependOnBytes, TestReadersSeeNoChange]
+//     there are none. [TestFewGETs, TestIndexesAreReadOnce, TestRequestsDependOnBytes, TestPriceOfRewriting, TestReadersSeeNoChange]
 //  8. A job that fails is given up and the next one goes on; a damaged object holds up nothing but itself. [TestDamage]
 //  9. Close ends a request under way at once. [TestStopsAtOnce]
 //
@@ -24,6 +24,8 @@
 //
 // [Plan] looks at what the metadata has and applies these in order; an object that a rule takes is out of reach of those behind it until the next plan.
 //
+//	        Stream-set objects of at least a quarter of MaxObject that hold Enough bytes per range are left alone by all rules but dead: as many requests read
+//	        them as would read stream objects.
 //	split   Parts of a stream in stream-set objects older than SplitAge become stream objects if they have SplitBytes. Neighbouring stream
 //	        objects, with what lies between them in old stream-set objects, become one of MaxObject at most, if that is four times the
 //	        largest of them or if they are sixteen.
@@ -31,7 +33,7 @@
 //	merge   Eight stream-set objects of a size tier (each tier is eight times the one below, up to a quarter of MaxObject
 //	        or 12,500 ranges) become one.
 //	dense   Larger ones with about as many bytes per range become such with a quarter of the ranges, where neighbouring ranges of streams allow it.
-//	gather  Thirty-two neighbouring ranges of a stream in stream-set objects become one.
+//	gather  Thirty-two neighbouring ranges of a stream in stream-set objects become one, unless they have Enough bytes each.
 //
 // Whatever is rewritten, a part of a stream with SOBytes gets stream objects of its own.
 //
@@ -39,7 +41,8 @@
 //
 // Of what one node looks after, B bytes, when everything is old and no rule applies any more: at most 7 small stream-set objects per
 // tier, of which there are log8(MaxObject/16 KiB); 4 B/MaxObject larger ones, and one more for every 12,500 ranges; and of each stream with b bytes at most 16 (b/MaxObject + 1) stream
-// objects between two parts that somebody else looks after, with at most 31 ranges of stream-set objects between two of those.
+// objects between two parts that somebody else looks after, with at most 31 ranges of stream-set objects, and one more for each Enough bytes, between two of
+// those.
 //
 // Why it ends: order states by bytes in stream-set objects, then ranges, then dead bytes, then objects. Every job makes the first of these that it changes smaller.
 //

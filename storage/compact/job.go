@@ -32,11 +32,13 @@ type execution struct {
 	out    *Output
 	window int64
 	long   int64
-	open   int // sources that are open at a time at most
+	open   int // sources that have a window at a time at most
 
 	wanted  map[base.ObjectID][]Piece
 	left    map[base.ObjectID]int // pieces that are still to be read
-	sources []*Source             // open ones, the one used last at the end
+	sources []*Source             // those with a window, the one used last at the end
+	resting []*Source             // others of which the index is kept: each has to be read again otherwise
+	indexes int64                 // memory of the indexes of all of these
 
 	next     int // the first of the job's runs that is not handed to commit yet
 	items    int // ranges that the runs from there on replace and make
@@ -79,7 +81,10 @@ func (x *execution) close() {
 	for _, s := range x.sources {
 		s.Close()
 	}
-	x.sources = nil
+	for _, s := range x.resting {
+		s.Close()
+	}
+	x.sources, x.resting = nil, nil
 	x.out.Close()
 }
 
@@ -145,34 +150,56 @@ func (x *execution) add(ctx context.Context, from base.ObjectID, rec *object.Rec
 	return err
 }
 
-// source returns an open source, closing the one that was not used for longest when there are too many.
+// restingBytes bounds the memory of the indexes of sources that a job will come back to.
+const restingBytes = 4 << 20
+
+// source returns an open source. When there are too many, the one that was not used for longest gives up its window, and its index if those take too much.
 func (x *execution) source(ctx context.Context, o *Object) (*Source, error) {
-	for i, s := range x.sources {
-		if s.id == o.ID {
-			copy(x.sources[i:], x.sources[i+1:])
-			x.sources[len(x.sources)-1] = s
-			return s, nil
-		}
+	if i := at(x.sources, o.ID); i >= 0 {
+		s := x.sources[i]
+		x.sources = append(append(x.sources[:i], x.sources[i+1:]...), s)
+		return s, nil
 	}
 	if len(x.sources) >= x.open {
-		x.closeSource(x.sources[0].id)
+		s := x.sources[0]
+		x.sources = x.sources[1:]
+		if s.drop(); x.indexes <= restingBytes {
+			x.resting = append(x.resting, s)
+		} else {
+			x.indexes -= s.index.MemoryBytes()
+		}
 	}
-	s, err := x.env.Open(ctx, o.ID, o.Size, x.window, x.wanted[o.ID]...)
-	if err != nil {
-		return nil, err
+	var s *Source
+	if i := at(x.resting, o.ID); i >= 0 {
+		s = x.resting[i]
+		x.resting = append(x.resting[:i], x.resting[i+1:]...)
+	} else {
+		var err error
+		if s, err = x.env.Open(ctx, o.ID, o.Size, x.window, x.wanted[o.ID]...); err != nil {
+			return nil, err
+		}
+		x.indexes += s.index.MemoryBytes()
 	}
 	s.long = x.long
 	x.sources = append(x.sources, s)
 	return s, nil
 }
 
-func (x *execution) closeSource(id base.ObjectID) {
-	for i, s := range x.sources {
+// at returns where the source of an object is, -1 if it is not there.
+func at(sources []*Source, id base.ObjectID) int {
+	for i, s := range sources {
 		if s.id == id {
-			s.Close()
-			x.sources = append(x.sources[:i], x.sources[i+1:]...)
-			return
+			return i
 		}
+	}
+	return -1
+}
+
+func (x *execution) closeSource(id base.ObjectID) {
+	if i := at(x.sources, id); i >= 0 {
+		x.indexes -= x.sources[i].index.MemoryBytes()
+		x.sources[i].Close()
+		x.sources = append(x.sources[:i], x.sources[i+1:]...)
 	}
 }
 

@@ -16,6 +16,7 @@ type Limits struct {
 	SOBytes    int64 // a contiguous part of a stream with so much gets stream objects; at most half of MaxObject is useful
 	SplitBytes int64 // the same in stream-set objects older than SplitAgeMS, and never less than this
 	SplitAgeMS int64 // milliseconds
+	Enough     int64 // bytes per range, on average, from which on a larger stream-set object is as good as stream objects and is left alone; 0: none is
 	JobBytes   int64 // bytes that a job reads, unless one run has more
 	Sources    int   // stream-set objects that a job reads side by side, at least fanIn,
 	IndexBytes int64 // and memory of their indexes, unless they are fanIn or fewer
@@ -40,7 +41,7 @@ const (
 	entryMemory = 72 // bytes of an index entry in memory
 	windowMin   = 128 << 10
 	windowMax   = 8 << 20
-	windowWorth = 1 << 20 // a job reads fewer objects side by side rather than have smaller windows on them: each GET costs the same
+	windowWorth = 4 << 20 // a job reads fewer objects side by side rather than have smaller windows on them: each GET costs the same
 )
 
 // Reason says which rule made a job.
@@ -179,7 +180,16 @@ func newRun(kind stream.ObjectKind, pieces []segPiece) JobRun {
 }
 
 func (p *planner) free(o *Object) bool { return !p.used[o.ID] }
-func (p *planner) old(o *Object) bool  { return p.nowMS-o.PreparedMS >= p.lim.SplitAgeMS }
+
+// old reports whether parts of streams are to be taken out of a stream-set object.
+func (p *planner) old(o *Object) bool {
+	return p.nowMS-o.PreparedMS >= p.lim.SplitAgeMS && !p.settled(o)
+}
+
+// settled reports whether little would be won by putting what is in a stream-set object together with more of the same streams.
+func (p *planner) settled(o *Object) bool {
+	return p.lim.Enough > 0 && !p.small(o) && o.live() >= p.lim.Enough*int64(len(o.Ranges))
+}
 
 // add adds a run to the job that is being collected, beginning another one if it would become too large. A run alone may be: its pieces are
 // read one after the other. It does nothing when one of the run's objects is read by another job.
@@ -419,7 +429,7 @@ func (p *planner) dense(objects []*Object) {
 	tiers := map[int][]*Object{}
 	top := 0
 	for _, o := range objects {
-		if o.Kind == stream.SSO && p.free(o) && !p.small(o) {
+		if o.Kind == stream.SSO && p.free(o) && !p.small(o) && !p.settled(o) {
 			t := tier(o.live()/int64(len(o.Ranges))/densityUnit, 2)
 			tiers[t] = append(tiers[t], o)
 			top = max(top, t)
@@ -466,12 +476,14 @@ func (p *planner) gather() {
 	sets := func(s *segPiece) bool { return s.Object.Kind == stream.SSO }
 	segments(p.pieces, sets, func(seg []segPiece) {
 		for len(seg) >= crowdedSSOs {
-			n := min(len(seg), p.lim.Sources)
-			kind := stream.SSO
-			if bytesOf(seg[:n]) >= p.lim.SOBytes {
+			n, kind := min(len(seg), p.lim.Sources), stream.SSO
+			bytes := bytesOf(seg[:n])
+			if bytes >= p.lim.SOBytes {
 				kind = stream.SO
 			}
-			p.add(Gather, newRun(kind, seg[:n]))
+			if p.lim.Enough == 0 || bytes < p.lim.Enough*int64(n) {
+				p.add(Gather, newRun(kind, seg[:n]))
+			}
 			seg = seg[n:]
 		}
 	})

@@ -240,15 +240,20 @@ func (w *world) bounds(t fataler) {
 
 // streamBounds: so many stream objects for so many bytes, so many ranges of stream-set objects between two of those.
 func (w *world) streamBounds(t fataler, id base.StreamID, l []modelRange) {
-	sos, sets, bytes := 0, 0, int64(0)
+	sos, sets, bytes, inSets := 0, 0, int64(0), int64(0)
 	for _, r := range l {
 		bytes += r.Bytes
 		if w.objects[r.object].Kind == stream.SO {
-			sos, sets = sos+1, 0
+			sos, sets, inSets = sos+1, 0, 0
 			continue
 		}
-		if sets++; sets >= min(crowdedSSOs, max(w.lim.Sources, fanIn)*4) {
-			t.Fatal(fmt.Sprintf("stream %d has %d neighbouring ranges in stream-set objects", id, sets))
+		inSets += r.Bytes // ranges that are large enough count by their bytes
+		most := int64(min(crowdedSSOs, max(w.lim.Sources, fanIn)*4))
+		if w.lim.Enough > 0 {
+			most += inSets / w.lim.Enough
+		}
+		if sets++; int64(sets) >= most {
+			t.Fatal(fmt.Sprintf("stream %d has %d neighbouring ranges in stream-set objects, with %d bytes", id, sets, inSets))
 		}
 	}
 	if most := crowdedSOs * (bytes/w.lim.MaxObject + 1); int64(sos) > most {
@@ -260,7 +265,7 @@ func drawLimits(t *rapid.T) Limits {
 	object := rapid.Int64Range(1<<14, 1<<20).Draw(t, "largest object")
 	return Limits{
 		MaxObject: object, SOBytes: rapid.Int64Range(object/64, object/2).Draw(t, "SO bytes"), SplitBytes: rapid.Int64Range(object/128, object/64).Draw(t, "split bytes"),
-		SplitAgeMS: 1000, JobBytes: rapid.Int64Range(16*object, 256*object).Draw(t, "job bytes"), Sources: rapid.IntRange(1, 64).Draw(t, "sources"), IndexBytes: rapid.Int64Range(0, 1<<14).Draw(t, "index bytes"),
+		Enough: rapid.SampledFrom([]int64{0, object / 64, object / 8, object / 2}).Draw(t, "enough"), SplitAgeMS: 1000, JobBytes: rapid.Int64Range(16*object, 256*object).Draw(t, "job bytes"), Sources: rapid.IntRange(1, 64).Draw(t, "sources"), IndexBytes: rapid.Int64Range(0, 1<<14).Draw(t, "index bytes"),
 	}
 }
 

@@ -22,11 +22,11 @@ type Options struct {
 
 	Interval    time.Duration // between rounds; 5 min; negative: only when asked
 	SplitAge    time.Duration // older stream-set objects are split; 2 h
-	SplitBytes  int64         // parts of a stream with so much are taken out of those; 1 MiB
-	SOBytes     int64         // parts with so much get an object of their own whenever they are rewritten; 8 MiB
-	ObjectBytes int64         // largest object that is made; 32 MiB, and at most two thirds of MemoryBytes
+	SplitBytes  int64         // parts of a stream with so much are taken out of those; 8 MiB
+	SOBytes     int64         // parts with so much get an object of their own whenever they are rewritten; half of ObjectBytes
+	ObjectBytes int64         // largest object that is made; 128 MiB, and at most half of MemoryBytes
 	MemoryBytes int64         // for one object that is written and the windows on those that are read; 64 MiB
-	JobBytes    int64         // bytes that one job reads; 8 GiB
+	JobBytes    int64         // bytes that one job reads; 16 GiB
 	Bandwidth   *Bandwidth    // nil: no limit
 
 	Logger     *slog.Logger
@@ -37,6 +37,7 @@ type Options struct {
 const (
 	corruptPause = time.Hour // a source that cannot be read is left alone for this long
 	failuresMax  = 3         // so many jobs that fail one after the other end a round: it is not they
+	enough       = 8 << 20   // see Limits.Enough
 	passesMax    = 32        // plans of a round at most; each changes something, or it is the last
 )
 
@@ -46,12 +47,12 @@ func (o Options) withDefaults() Options {
 			*v = d
 		}
 	}
-	set(&o.SplitBytes, 1<<20)
-	set(&o.SOBytes, 8<<20)
 	set(&o.ObjectBytes, driver.WholeMax)
 	set(&o.MemoryBytes, 64<<20)
-	set(&o.JobBytes, 8<<30)
-	o.ObjectBytes = min(o.ObjectBytes, o.MemoryBytes*2/3)
+	set(&o.JobBytes, 16<<30)
+	o.ObjectBytes = min(o.ObjectBytes, o.MemoryBytes/2)
+	set(&o.SOBytes, o.ObjectBytes/2)
+	set(&o.SplitBytes, 8<<20)
 	if o.Interval == 0 {
 		o.Interval = 5 * time.Minute
 	}
@@ -77,6 +78,6 @@ func (o *Options) limits() Limits {
 	object := o.ObjectBytes - o.ObjectBytes/16 // framing: what is above driver.WholeMax by a little costs seven requests
 	return Limits{
 		MaxObject: object, SOBytes: min(o.SOBytes, object/2), SplitBytes: min(o.SplitBytes, object/2),
-		SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/windowWorth, fanIn), maxSources)),
+		Enough: min(enough, object/2), SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/windowWorth, fanIn), maxSources)),
 	}
 }

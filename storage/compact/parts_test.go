@@ -288,3 +288,48 @@ func TestFinalObjectsAreCold(t *testing.T) {
 		}
 	}
 }
+
+// commitCatalog takes every commit.
+type commitCatalog struct{ idCatalog }
+
+func (c *commitCatalog) CommitCompaction(_ context.Context, commit Commit) ([]Verdict, error) {
+	return make([]Verdict, len(commit.Replacements)), nil
+}
+
+// TestIndexesAreReadOnce: a job whose streams lie in more objects than it has windows on reads the index of each of them once, and each part of a stream in one GET.
+func TestIndexesAreReadOnce(t *testing.T) {
+	env, ctx := testEnv(), t.Context()
+	catalog := &commitCatalog{}
+	env.Catalog = catalog
+	const sources, streams, size = 12, 6, 300_000
+	job := Job{Reason: Split}
+	for k := range sources {
+		o := env.NewOutput(64 << 20)
+		source := &Object{Kind: stream.SSO}
+		for id := base.StreamID(1); id <= streams; id++ {
+			at := base.Offset(k)
+			rec := record(id, 0, at, 1, size)
+			check(t, o.Begin(ctx, stream.SSO, id, base.OffsetRange{Start: at, End: at + 1}, size))
+			check(t, o.Add(ctx, &rec))
+			check(t, o.End())
+			source.Ranges = append(source.Ranges, LiveRange{Stream: id, OffsetRange: base.OffsetRange{Start: at, End: at + 1}, Bytes: size})
+		}
+		check(t, o.Flush(ctx))
+		objects, _ := o.Take()
+		source.ID, source.Size = objects[0].ID, objects[0].Size
+		job.Sources = append(job.Sources, source)
+	}
+	for _, s := range piecesOf(job.Sources) {
+		if n := len(job.Runs); n == 0 || job.Runs[n-1].Stream != s.stream {
+			job.Runs = append(job.Runs, JobRun{Stream: s.stream, Range: base.OffsetRange{End: sources}, Kind: stream.SO})
+		}
+		r := &job.Runs[len(job.Runs)-1]
+		r.Pieces, r.Bytes = append(r.Pieces, s.JobPiece), r.Bytes+s.Bytes
+	}
+	before := env.Traffic.Gets.Load()
+	lim := Limits{MaxObject: 16 << 20, Sources: 8}
+	check(t, newExecution(env, &job, lim, 4<<20).run(ctx))
+	if gets := env.Traffic.Gets.Load() - before; gets != sources+sources*streams {
+		t.Errorf("%d GETs for %d indexes and %d parts of streams", gets, sources, sources*streams)
+	}
+}

@@ -1,0 +1,77 @@
+package compact
+
+import (
+	"fmt"
+	"testing"
+
+	"sluice/storage/stream"
+)
+
+// requests is what executions would ask of the store.
+type requests struct{ gets, puts, commits int64 }
+
+// carryOut counts one job. A long stretch of a stream is read by itself, everything else by windows.
+func (q *requests) carryOut(j *Job, lim Limits, cursorBytes int64) {
+	x := newExecution(&Env{}, j, lim, cursorBytes)
+	windowed, shared, total := int64(0), int64(0), int64(0)
+	for _, r := range j.Runs {
+		for _, p := range r.Pieces {
+			if p.Bytes > x.window {
+				q.gets += (p.Bytes + x.long - 1) / x.long
+			} else {
+				windowed += p.Bytes
+			}
+		}
+		if r.Kind == stream.SO {
+			q.puts += 1 + r.Bytes/lim.MaxObject
+		} else {
+			shared += r.Bytes
+		}
+		total += r.Bytes
+	}
+	q.gets += int64(len(j.Sources)) + windowed/x.window
+	q.puts += (shared + lim.MaxObject - 1) / lim.MaxObject
+	q.commits += 1 + total/(commitObjects*lim.MaxObject)
+}
+
+// TestPriceOfRewriting: what compaction asks for at 50 MB/s in real sizes, by list prices of S3 ($5 for a million puts, $0.4 for a million GETs), with the memory that a broker of
+// so much gives it (package config): a round every five minutes, objects old after ten. Where uploads hold 8 MiB of every stream there is nothing to do.
+func TestPriceOfRewriting(t *testing.T) {
+	const minute, rate = 60_000, 50e6
+	for _, c := range []struct {
+		memory  int64 // MiB of the broker
+		streams int
+		most    float64 // dollars per GiB that comes in
+	}{{1024, 10, 0}, {1024, 1000, 0.0007}, {4096, 10, 0}, {4096, 1000, 0.00022}} {
+		t.Run(fmt.Sprint(c.memory, "MiB ", c.streams), func(t *testing.T) {
+			opt := Options{MemoryBytes: min(c.memory<<20/10, 512<<20)}.withDefaults()
+			lim := opt.limits()
+			lim.SplitAgeMS = 10 * minute
+			w, q := newWorld(lim), requests{}
+			upload := c.memory << 20 / 10
+			for due, m := 0.0, 1; m <= 20; m++ {
+				w.nowMS += minute
+				for due += 60; due >= float64(upload)/rate; due -= float64(upload) / rate {
+					w.upload(uniform(c.streams, upload/int64(c.streams))(0), 64<<20)
+				}
+				for again := m%5 == 0; again; {
+					jobs := Plan(w.view(), lim, w.nowMS, w.fresh)
+					for i := range jobs {
+						q.carryOut(&jobs[i], lim, opt.cursorBytes())
+						w.execute(t, jobs[i])
+					}
+					w.finishObjects()
+					again = len(jobs) > 0
+				}
+			}
+			gib := float64(w.ingested) / (1 << 30)
+			price := (float64(q.gets)*0.4e-6 + float64(q.puts+q.commits)*5e-6) / gib
+			result := fmt.Sprintf("$%.6f per GiB: %.0f GETs, %.0f puts, %.0f commits; every byte written %.2f times", price, float64(q.gets)/gib, float64(q.puts)/gib,
+				float64(q.commits)/gib, float64(w.written)/float64(w.ingested))
+			t.Log(result)
+			if price > c.most {
+				t.Error(result)
+			}
+		})
+	}
+}
