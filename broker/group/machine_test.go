@@ -28,6 +28,10 @@ func TestRandomRuns(t *testing.T) {
 			"fetch":     w.fetch,
 			"leave":     w.leave,
 			"delete":    w.deleteGroup,
+			"transact":  w.transact,
+			"end":       w.endTxn,
+			"refuse":    w.refuse,
+			"compact":   w.compact,
 			"durable":   w.makeDurable,
 			"wait":      w.wait,
 			"crash":     w.crash,
@@ -60,10 +64,13 @@ type randomWorld struct {
 	deletions map[string]int   // group → how many deletions were asked for or answered
 	committed int64
 	settling  bool
+	end       base.Offset       // of the log
+	open      map[int64][]int64 // offsets that producers have in their transactions
+	aborted   map[int64]bool    // offsets of aborted transactions
 }
 
 func newRandomWorld(rt *rapid.T) *randomWorld {
-	w := &randomWorld{rt: rt, rules: testRules(), now: time.UnixMilli(1_000_000), waiting: map[coord.Ticket]func(any){}, acked: map[string]int64{}, deletions: map[string]int{}}
+	w := &randomWorld{rt: rt, rules: testRules(), now: time.UnixMilli(1_000_000), waiting: map[coord.Ticket]func(any){}, acked: map[string]int64{}, deletions: map[string]int{}, open: map[int64][]int64{}, aborted: map[int64]bool{}}
 	w.rules.groupSizeMax = rapid.IntRange(1, 4).Draw(rt, "size")
 	w.rules.batchBytesMax = rapid.SampledFrom([]int{120, 1 << 20}).Draw(rt, "batch")
 	w.rules.initialRebalanceDelay = rapid.SampledFrom([]time.Duration{0, 3 * time.Second}).Draw(rt, "delay")
@@ -83,7 +90,7 @@ func (w *randomWorld) load() {
 	w.fx, w.pending = coord.Effects{}, nil
 	clear(w.waiting)
 	for _, r := range w.log {
-		if err := w.m.Replay(r); err != nil {
+		if err := replay(w.m, r); err != nil {
 			w.rt.Fatal(err)
 		}
 	}
@@ -221,10 +228,101 @@ func (w *randomWorld) fetch(*rapid.T) {
 	}
 	cmd := &fetchCommand{group: group, partitions: []fetchPartition{{partition: partitionKey{"t", 0}}}, requireStable: rapid.Bool().Draw(w.rt, "stable")}
 	w.step(cmd, func(response any) {
-		if got := response.(fetchResult).offsets[0].offset; got < acked {
-			w.rt.Fatalf("group %s: offset %d was acknowledged, %d is read", group, acked, got)
+		r := response.(fetchResult).offsets[0]
+		if r.code == kerr.UnstableOffsetCommit && cmd.requireStable {
+			return
+		}
+		if r.offset < acked {
+			w.rt.Fatalf("group %s: offset %d was acknowledged, %d is read", group, acked, r.offset)
+		}
+		if w.aborted[r.offset] {
+			w.rt.Fatalf("group %s: offset %d is of an aborted transaction", group, r.offset)
+		}
+		for producer, offsets := range w.open {
+			if slices.Contains(offsets, r.offset) {
+				w.rt.Fatalf("group %s: offset %d is of the open transaction of producer %d", group, r.offset, producer)
+			}
 		}
 	})
+}
+
+// transact commits offsets in the transaction of a producer.
+func (w *randomWorld) transact(*rapid.T) {
+	w.committed++
+	cmd := &commitCommand{group: rapid.SampledFrom([]string{"g", "s"}).Draw(w.rt, "group"), generation: -1, retentionMS: -1}
+	cmd.producer = &coord.Producer{ID: rapid.Int64Range(7, 8).Draw(w.rt, "producer")}
+	for i := range rapid.IntRange(1, 3).Draw(w.rt, "partitions") {
+		cmd.offsets = append(cmd.offsets, commitOffset{partition: partitionKey{"t", int32(i)}, offset: w.committed, epoch: -1})
+	}
+	w.step(cmd, func(any) {})
+}
+
+func (w *randomWorld) endTxn(*rapid.T) {
+	m := coord.Marker{ProducerID: rapid.Int64Range(7, 8).Draw(w.rt, "producer"), Commit: rapid.Bool().Draw(w.rt, "commit")}
+	w.step(&endTxnCommand{m}, func(any) {})
+}
+
+// follow notes whose transaction has which offsets, from what the log says.
+func (w *randomWorld) follow(r coord.Record) {
+	switch {
+	case r.Marker != nil:
+		for _, offset := range w.open[r.Marker.ProducerID] {
+			w.aborted[offset] = !r.Marker.Commit
+		}
+		delete(w.open, r.Marker.ProducerID)
+	case r.ProducerID >= 0:
+		v, err := decodeOffsetValue(r.Value)
+		if err != nil {
+			w.rt.Fatal(err)
+		}
+		w.open[r.ProducerID] = append(w.open[r.ProducerID], v.offset)
+	}
+}
+
+// refuse has the partition's fences refuse an append of a transaction that is under way.
+func (w *randomWorld) refuse(*rapid.T) {
+	i := slices.IndexFunc(w.pending, func(a coord.Append) bool { return a.Producer != nil || a.Marker != nil })
+	if i < 0 {
+		return
+	}
+	a := w.pending[i]
+	w.pending = slices.Delete(slices.Clone(w.pending), i, i+1)
+	w.m.Refused(w.now, a.Token, kerr.InvalidTxnState, &w.fx)
+	w.perform()
+}
+
+// compact removes from the log what a compaction by key does: below the oldest open transaction, records of aborted ones, those that a newer one
+// of their key has replaced, and markers.
+func (w *randomWorld) compact(*rapid.T) {
+	clean := w.end
+	verdict := make([]*coord.Marker, len(w.log))
+	next := map[int64]*coord.Marker{}
+	for i := len(w.log) - 1; i >= 0; i-- {
+		r := w.log[i]
+		if r.Marker != nil {
+			next[r.Marker.ProducerID] = r.Marker
+		}
+		if r.ProducerID >= 0 {
+			if verdict[i] = next[r.ProducerID]; verdict[i] == nil {
+				clean = r.Offset
+			}
+		}
+	}
+	newest := map[string]base.Offset{}
+	for i, r := range w.log {
+		if r.Offset < clean && r.Marker == nil && (verdict[i] == nil || verdict[i].Commit) {
+			newest[string(r.Key)] = r.Offset
+		}
+	}
+	var left []coord.Record
+	for _, r := range w.log {
+		if r.Offset >= clean || r.Marker != nil || newest[string(r.Key)] == r.Offset {
+			left = append(left, r)
+		}
+	}
+	if w.log = left; len(w.pending) == 0 {
+		w.compareReplay()
+	}
 }
 
 func (w *randomWorld) leave(*rapid.T) {
@@ -255,11 +353,13 @@ func (w *randomWorld) makeDurable(*rapid.T) {
 }
 
 func (w *randomWorld) apply(a coord.Append, live bool) {
-	for _, r := range a.Records {
-		r.Offset, r.ProducerID = base.Offset(len(w.log)), -1
+	for _, r := range recordsOf(a) {
+		r.Offset = w.end
+		w.end++
 		w.log = append(w.log, r)
+		w.follow(r)
 		if live {
-			if err := w.m.Replay(r); err != nil {
+			if err := replay(w.m, r); err != nil {
 				w.rt.Fatal(err)
 			}
 		}
@@ -368,7 +468,7 @@ func (w *randomWorld) settle() {
 func (w *randomWorld) compareReplay() {
 	loaded := newMachine(w.rules)
 	for _, r := range w.log {
-		if err := loaded.Replay(r); err != nil {
+		if err := replay(loaded, r); err != nil {
 			w.rt.Fatal(err)
 		}
 	}

@@ -3,8 +3,10 @@ package group
 import (
 	"flag"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -19,8 +21,9 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the stories' outcomes in test
 
 // TestStories plays the transcripts of testdata: prose, then what clients send, then after "----" all that the machine does about it.
 //
-//	NAME: join|sync|heartbeat|leave|commit|fetch|delete-offsets|delete-group|describe|list|topic-deleted GROUP key=value …
+//	NAME: join|sync|heartbeat|leave|commit|end|fetch|delete-offsets|delete-group|describe|list|topic-deleted GROUP key=value …
 //	wait DURATION          time passes, deadlines fire
+//	refuse CODE            the partition's fences refuse the oldest append
 //	hold                   appends stay under way …
 //	durable [N]            … until they become durable, the N oldest or all; "release" also ends holding
 //	heartbeats DURATION GROUP MEMBER GENERATION
@@ -130,7 +133,7 @@ func (w *world) start() {
 	w.fx, w.pending = coord.Effects{}, nil
 	for i, r := range w.log {
 		r.Offset = base.Offset(i)
-		if err := w.m.Replay(r); err != nil {
+		if err := replay(w.m, r); err != nil {
 			w.t.Fatal(err)
 		}
 	}
@@ -147,7 +150,7 @@ func (w *world) perform() {
 		w.printf(")\n")
 	}
 	for _, a := range w.fx.Appends {
-		for _, r := range a.Records {
+		for _, r := range recordsOf(a) {
 			w.printf("      append %s\n", recordText(r))
 		}
 		w.pending = append(w.pending, a)
@@ -170,10 +173,10 @@ func (w *world) durable(n int) {
 	for ; n > 0 && len(w.pending) > 0; n-- {
 		a := w.pending[0]
 		w.pending = w.pending[1:]
-		for _, r := range a.Records {
-			r.Offset, r.ProducerID = base.Offset(len(w.log)), -1
+		for _, r := range recordsOf(a) {
+			r.Offset = base.Offset(len(w.log))
 			w.log = append(w.log, r)
-			if err := w.m.Replay(r); err != nil {
+			if err := replay(w.m, r); err != nil {
 				w.t.Fatal(err)
 			}
 		}
@@ -256,6 +259,11 @@ func (w *world) do(line string) {
 		w.durable(1 << 30)
 	case "durable":
 		w.durable(number(w.t, arg, 1<<30))
+	case "refuse":
+		a := w.pending[0]
+		w.pending = w.pending[1:]
+		w.m.Refused(w.now, a.Token, codeNamed(w.t, arg), &w.fx)
+		w.perform()
 	case "crash":
 		clear(w.names)
 		w.start()
@@ -287,13 +295,34 @@ func (w *world) checkReplay() {
 	w.durable(1 << 30)
 	loaded := newMachine(w.rules)
 	for _, r := range w.log {
-		if err := loaded.Replay(r); err != nil {
+		if err := replay(loaded, r); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	if live, again := durableState(w.m, w.m), durableState(loaded, w.m); live != again {
 		w.t.Fatalf("replay differs from the run\nrun:\n%s\nreplay:\n%s", live, again)
 	}
+}
+
+// recordsOf are the records that an append puts into the log.
+func recordsOf(a coord.Append) []coord.Record {
+	if a.Marker != nil {
+		return []coord.Record{{ProducerID: a.Marker.ProducerID, Marker: a.Marker}}
+	}
+	out := slices.Clone(a.Records)
+	for i := range out {
+		if out[i].ProducerID = -1; a.Producer != nil {
+			out[i].ProducerID = a.Producer.ID
+		}
+	}
+	return out
+}
+
+func replay(m *machine, r coord.Record) error {
+	if r.Marker != nil {
+		return m.ReplayMarker(*r.Marker)
+	}
+	return m.Replay(r)
 }
 
 // durableState prints what must be equal in a machine that ran and one that loaded its log: offsets always, and the generation,
@@ -315,11 +344,28 @@ func durableState(m, ran *machine) string {
 			}
 			b.WriteString("\n")
 		}
+		for _, k := range m.pending.keys(g.id) {
+			fmt.Fprintf(&b, "%s pending", g.id)
+			for _, producer := range slices.Sorted(maps.Keys(m.pending.offsets)) {
+				fmt.Fprintf(&b, " %s-%d of %d=%v", k.topic, k.index, producer, m.pending.offsets[producer][g.id][k])
+			}
+			b.WriteString("\n")
+		}
 	}
 	return b.String()
 }
 
 func recordText(r coord.Record) string {
+	switch {
+	case r.Marker != nil && r.Marker.Commit:
+		return fmt.Sprintf("marker of producer %d: committed", r.ProducerID)
+	case r.Marker != nil:
+		return fmt.Sprintf("marker of producer %d: aborted", r.ProducerID)
+	case r.ProducerID >= 0:
+		id := r.ProducerID
+		r.ProducerID = -1
+		return fmt.Sprintf("for producer %d: %s", id, recordText(r))
+	}
 	key, err := decodeKey(r.Key)
 	if err != nil {
 		return err.Error()
@@ -384,6 +430,16 @@ func codeText(c kerr.Code) string {
 	return c.String()
 }
 
+func codeNamed(t *testing.T, name string) kerr.Code {
+	for c := range kerr.Code(200) {
+		if c.String() == name {
+			return c
+		}
+	}
+	t.Fatalf("no code is called %q", name)
+	return 0
+}
+
 func codesText(codes []kerr.Code) string {
 	texts := make([]string, 0, len(codes))
 	for _, c := range codes {
@@ -413,6 +469,10 @@ func responseText(response any) string {
 	case fetchResult:
 		s := "offsets:"
 		for _, o := range r.offsets {
+			if o.code != kerr.None {
+				s += fmt.Sprintf(" %s-%d %v", o.partition.topic, o.partition.index, o.code)
+				continue
+			}
 			s += fmt.Sprintf(" %s-%d=%d", o.partition.topic, o.partition.index, o.offset)
 			s += extra(committed{epoch: o.epoch, metadata: o.metadata, expireMS: -1, topicID: o.topicID})
 		}
@@ -520,10 +580,15 @@ func parseCommand(t *testing.T, line string) any {
 		if has("retention") {
 			c.retentionMS = duration(t, a["retention"]).Milliseconds()
 		}
+		if has("producer") {
+			c.producer = &coord.Producer{ID: int64(number(t, a["producer"], 0))}
+		}
 		for _, p := range plain {
 			c.offsets = append(c.offsets, parseOffset(t, p, a))
 		}
 		return c
+	case "end":
+		return &endTxnCommand{coord.Marker{ProducerID: int64(number(t, a["producer"], 0)), Commit: has("commit")}}
 	case "fetch":
 		c := &fetchCommand{group: group, all: has("all"), requireStable: has("stable")}
 		for _, p := range plain {
