@@ -58,15 +58,32 @@ func (c *Coordinator) TxnOffsetCommit(ctx context.Context, info CallInfo, req *m
 		reply(res)
 	}
 	fail := func(code kerr.Code) { fill(func(int) kerr.Code { return code }) }
-	c.verified(ctx, req, info.Version, func(guard partition.Guard) {
-		cmd.producer.Guard = guard
-		submit(c, cmd.group, cmd, func(r commitResult) { fill(func(i int) kerr.Code { return r.codes[i] }) }, fail)
+	question := txn.AddPartitions{TransactionalID: req.TransactionalId, ProducerID: req.ProducerId, Epoch: req.ProducerEpoch, VerifyOnly: info.Version < txnCommitV2}
+	c.commitVerified(ctx, question, cmd, guardsMax, func(r commitResult) { fill(func(i int) kerr.Code { return r.codes[i] }) }, fail)
+}
+
+// guardsMax bounds how often the coordinator is asked for one commit. A marker of the transaction before takes the guard away that the question
+// was asked with; then it is asked again.
+const guardsMax = 4
+
+func (c *Coordinator) commitVerified(ctx context.Context, q txn.AddPartitions, cmd *commitCommand, guards int, reply func(commitResult), fail func(kerr.Code)) {
+	c.verified(ctx, q, cmd.group, func(guard partition.Guard) {
+		guarded, producer := *cmd, *cmd.producer
+		producer.Guard = guard
+		guarded.producer = &producer
+		submit(c, cmd.group, &guarded, func(r commitResult) {
+			if guards > 1 && len(r.codes) > 0 && r.codes[0] == kerr.InvalidTxnState {
+				c.commitVerified(ctx, q, cmd, guards-1, reply, fail)
+				return
+			}
+			reply(r)
+		}, fail)
 	}, fail)
 }
 
 // verified asks the transaction's coordinator, if need be, and calls one of then and fail.
-func (c *Coordinator) verified(ctx context.Context, req *msg.TxnOffsetCommitRequest, version int16, then func(partition.Guard), fail func(kerr.Code)) {
-	s := c.shardFor(req.GroupId)
+func (c *Coordinator) verified(ctx context.Context, q txn.AddPartitions, group string, then func(partition.Guard), fail func(kerr.Code)) {
+	s := c.shardFor(group)
 	switch {
 	case s == nil:
 		fail(kerr.NotCoordinator)
@@ -75,16 +92,13 @@ func (c *Coordinator) verified(ctx context.Context, req *msg.TxnOffsetCommitRequ
 		fail(kerr.CoordinatorNotAvailable)
 		return
 	}
-	guard, needed := s.of.Verify(req.ProducerId, req.ProducerEpoch, batch.NoSequence, version >= txnCommitV2)
+	guard, needed := s.of.Verify(q.ProducerID, q.Epoch, batch.NoSequence, !q.VerifyOnly)
 	if !needed {
 		then(0)
 		return
 	}
 	_, topic, index := s.of.ID()
-	q := txn.AddPartitions{
-		TransactionalID: req.TransactionalId, ProducerID: req.ProducerId, Epoch: req.ProducerEpoch, VerifyOnly: version < txnCommitV2,
-		Partitions: []txn.TopicPartition{{Topic: topic, Index: index}},
-	}
+	q.Partitions = []txn.TopicPartition{{Topic: topic, Index: index}}
 	c.opt.Txns.AddPartitions(ctx, q, func(codes []kerr.Code) {
 		if codes[0] != kerr.None {
 			fail(codes[0])

@@ -141,6 +141,7 @@ type producedBatch struct {
 	// verified is the partition that gave the guard, if the batch is of a transaction and the coordinator has said yes.
 	verified *partition.Partition
 	guard    partition.Guard
+	stale    int // how often a marker took the guard away
 }
 
 func (b *producedBatch) records() []byte { return b.topic.PartitionData[b.at].Records }
@@ -151,13 +152,7 @@ func (p *produceCall) append(req *msg.ProduceRequest) {
 	for i := range req.TopicData {
 		t, out := &req.TopicData[i], &p.resp.Responses[i]
 		for j := range t.PartitionData {
-			b := producedBatch{topic: t, at: j, out: &out.PartitionResponses[j]}
-			switch p.appendOne(&b, true) {
-			case isHeld:
-				held = append(held, b)
-			case isUnverified:
-				unverified = append(unverified, b)
-			}
+			held, unverified = p.sort(producedBatch{topic: t, at: j, out: &out.PartitionResponses[j]}, true, held, unverified)
 		}
 	}
 	if len(unverified) > 0 {
@@ -177,12 +172,7 @@ func (p *produceCall) append(req *msg.ProduceRequest) {
 func (p *produceCall) again(req *msg.ProduceRequest, batches []producedBatch, mayHold bool) (held []producedBatch) {
 	var unverified []producedBatch
 	for _, b := range batches {
-		switch p.appendOne(&b, mayHold) {
-		case isHeld:
-			held = append(held, b)
-		case isUnverified:
-			unverified = append(unverified, b)
-		}
+		held, unverified = p.sort(b, mayHold, held, unverified)
 	}
 	if len(unverified) > 0 {
 		held = append(held, p.appendVerified(req, unverified, mayHold)...)
@@ -217,15 +207,25 @@ func (p *produceCall) appendOne(b *producedBatch, mayHold bool) (outcome appende
 	}
 	p.left.Add(1)
 	out := b.out // not b, which would be allocated
+	mayAsk := p.txn && b.stale < staleMax && isTransactional(b.records())
 	part.Append(partition.AppendRequest{Batch: b.records(), Version: p.call.Version, Transactional: p.txn, Guard: b.guard}, func(r partition.AppendResult) {
-		if r.Held && mayHold { // before Append has returned
+		switch { // these two are before Append has returned
+		case r.Held && mayHold:
 			outcome = isHeld
+			p.left.Add(-1)
+			return
+		case mayAsk && kerr.CodeOf(r.Err) == kerr.InvalidTxnState:
+			outcome = isUnverified
 			p.left.Add(-1)
 			return
 		}
 		p.fill(out, r)
 		p.completed()
 	})
+	if outcome == isUnverified {
+		b.stale++
+		b.verified = nil
+	}
 	return outcome
 }
 

@@ -30,6 +30,8 @@ const (
 	// While the transaction before is being completed the coordinator is asked again, as in Kafka: so often, and for so long.
 	concurrentPause = 20 * time.Millisecond
 	concurrentMax   = 100 * time.Millisecond
+	// staleMax bounds how often the guard of one batch may be taken away: each time a transaction has ended here.
+	staleMax = 4
 )
 
 // attributesAt is where a batch has the low byte of its attributes, of which a bit says that it is transactional.
@@ -73,6 +75,7 @@ func transactional(records []byte) (batch.Batch, bool) {
 
 // unverified reports whether the coordinator has to be asked before a batch is appended to a partition. If so, the batch has its guard.
 func (p *produceCall) unverified(b *producedBatch, part *partition.Partition) bool {
+	b.guard, b.verified = 0, nil
 	view, ok := transactional(b.records())
 	if !ok {
 		return false
@@ -86,50 +89,79 @@ func (p *produceCall) unverified(b *producedBatch, part *partition.Partition) bo
 
 // appendVerified asks the coordinator about batches of which it has to be asked, and appends those to which it says yes. It returns those
 // that are held.
+//
+// A producer may begin a transaction while the markers of the one before are still on their way. Then the coordinator says so, and is asked again; or a
+// marker takes the guard of a batch away that the coordinator has said yes to, and it is asked again with a new guard.
 func (p *produceCall) appendVerified(req *msg.ProduceRequest, batches []producedBatch, mayHold bool) (held []producedBatch) {
-	codes := p.verify(req, batches)
-	for i := range batches {
-		b := &batches[i]
-		if codes[i] != kerr.None {
-			p.fill(b.out, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: p.verificationError(codes[i])})
-			continue
+	for began := time.Now(); len(batches) > 0; {
+		mayAsk := p.call.Version >= firstTransactionsV2 && time.Since(began) < concurrentMax
+		codes := p.verify(req, batches)
+		var again []producedBatch
+		pause := false
+		for i, b := range batches {
+			switch {
+			case b.verified == nil: // a marker took its guard away before anybody was asked
+				again = append(again, b)
+			case codes[i] == kerr.ConcurrentTransactions && mayAsk:
+				b.verified, pause = nil, true
+				again = append(again, b)
+			case codes[i] != kerr.None:
+				p.fill(b.out, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: p.verificationError(codes[i])})
+			default:
+				held, again = p.sort(b, mayHold, held, again)
+			}
 		}
-		switch p.appendOne(b, mayHold) {
-		case isHeld:
-			held = append(held, *b)
-		case isUnverified: // the partition was opened anew meanwhile, and knows nothing of the guard
-			p.fill(b.out, partition.AppendResult{Base: -1, LogAppendTime: -1, LogStart: -1, Err: kerr.NotEnoughReplicas.Err()})
+		if pause {
+			p.pause()
+		}
+		batches = nil
+		for _, b := range again {
+			held, batches = p.sort(b, mayHold, held, batches)
 		}
 	}
 	return held
 }
 
-// verify asks the coordinator, and waits.
-func (p *produceCall) verify(req *msg.ProduceRequest, batches []producedBatch) []kerr.Code {
-	view, _ := transactional(batches[0].records())
-	q := txn.AddPartitions{TransactionalID: *req.TransactionalId, ProducerID: view.ProducerID(), Epoch: view.ProducerEpoch(), VerifyOnly: p.call.Version < firstTransactionsV2}
-	for _, b := range batches {
-		_, name, index := b.verified.ID()
-		q.Partitions = append(q.Partitions, txn.TopicPartition{Topic: name, Index: index})
+// sort tries to append a batch and puts it where it belongs if that has to wait.
+func (p *produceCall) sort(b producedBatch, mayHold bool, held, unverified []producedBatch) (_, _ []producedBatch) {
+	switch p.appendOne(&b, mayHold) {
+	case isHeld:
+		held = append(held, b)
+	case isUnverified:
+		unverified = append(unverified, b)
 	}
-	began := time.Now()
-	for {
-		codes := p.ask(q)
-		if q.VerifyOnly || codes[0] != kerr.ConcurrentTransactions || time.Since(began) >= concurrentMax {
-			return codes
-		}
-		select {
-		case <-time.After(concurrentPause):
-		case <-p.call.Context().Done():
-			return codes
-		}
+	return held, unverified
+}
+
+func (p *produceCall) pause() {
+	select {
+	case <-time.After(concurrentPause):
+	case <-p.call.Context().Done():
 	}
 }
 
-func (p *produceCall) ask(q txn.AddPartitions) []kerr.Code {
+// verify asks the coordinator about those batches that have a guard, and waits. It returns a code for each batch.
+func (p *produceCall) verify(req *msg.ProduceRequest, batches []producedBatch) []kerr.Code {
+	view, _ := transactional(batches[0].records())
+	q := txn.AddPartitions{TransactionalID: *req.TransactionalId, ProducerID: view.ProducerID(), Epoch: view.ProducerEpoch(), VerifyOnly: p.call.Version < firstTransactionsV2}
+	codes := make([]kerr.Code, len(batches))
+	var asked []int
+	for i, b := range batches {
+		if b.verified != nil {
+			_, name, index := b.verified.ID()
+			q.Partitions = append(q.Partitions, txn.TopicPartition{Topic: name, Index: index})
+			asked = append(asked, i)
+		}
+	}
+	if len(asked) == 0 {
+		return codes
+	}
 	answered := make(chan []kerr.Code, 1)
 	p.h.opt.TxnClient.AddPartitions(p.call.Context(), q, func(codes []kerr.Code) { answered <- codes })
-	return <-answered
+	for i, code := range <-answered {
+		codes[asked[i]] = code
+	}
+	return codes
 }
 
 // verificationError is how a producer is told what the coordinator has said.
