@@ -144,6 +144,12 @@ func (n *Node) abandon() {
 	over, stop := context.WithCancel(context.Background())
 	stop()
 	n.stopCompaction()
+	if n.groups != nil {
+		n.groups.Close() // first, for connections end when those who wait are answered
+	}
+	if n.txns != nil {
+		n.txns.close()
+	}
 	if n.server != nil {
 		n.server.Shutdown(over)
 		n.served.Wait()
@@ -161,12 +167,6 @@ func (n *Node) abandon() {
 		n.unwatch()
 	}
 	n.stopCleaning()
-	if n.groups != nil {
-		n.groups.Close()
-	}
-	if n.txns != nil {
-		n.txns.close()
-	}
 	if n.lead != nil {
 		n.lead.CloseAll(over)
 	}

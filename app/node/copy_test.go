@@ -1,0 +1,116 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"sluice/cluster/meta"
+)
+
+// copier moves what is in topic in to topic out, exactly once, until all of it is there.
+func copier(ctx context.Context, seeds []string, id string, opts ...kgo.Opt) error {
+	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
+		kgo.SeedBrokers(seeds...), kgo.TransactionalID(id), kgo.ConsumerGroup("copy"), kgo.ConsumeTopics("in"), kgo.RequireStableFetchOffsets(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DefaultProduceTopic("out"),
+		kgo.MetadataMinAge(20 * time.Millisecond), kgo.FetchMaxWait(50 * time.Millisecond), kgo.MaxConcurrentFetches(1), kgo.FetchMaxPartitionBytes(2000),
+	}, opts...)...)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for ctx.Err() == nil {
+		fs := s.PollFetches(ctx)
+		if ctx.Err() != nil {
+			break
+		}
+		if err := s.Begin(); err != nil {
+			return err
+		}
+		aborted := kgo.AbortingFirstErrPromise(s.Client())
+		fs.EachRecord(func(r *kgo.Record) {
+			s.Produce(ctx, &kgo.Record{Key: r.Key, Value: r.Value}, aborted.Promise())
+		})
+		produced := aborted.Err() == nil
+		ended, err := s.End(ctx, kgo.TransactionEndTry(produced))
+		if err != nil && ctx.Err() == nil {
+			return fmt.Errorf("end: %w", err)
+		}
+		_ = ended // what was not committed is read again
+	}
+	return nil
+}
+
+// copied reads topic out until it has every value once, and nothing twice.
+func (c *cluster) copied(n *Node, want int) {
+	c.t.Helper()
+	cl := c.at(n, kgo.ConsumeTopics("out"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), readCommitted())
+	ctx, cancel := context.WithTimeout(c.ctx(), 60*time.Second)
+	defer cancel()
+	seen := map[string]int{}
+	total := 0
+	for total < want && ctx.Err() == nil {
+		cl.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			total++
+			if seen[string(r.Value)]++; seen[string(r.Value)] > 1 {
+				c.t.Errorf("%s was copied twice", r.Value)
+			}
+		})
+	}
+	if len(seen) != want {
+		c.t.Fatalf("%d of %d were copied", len(seen), want)
+	}
+}
+
+// Transactions span nodes: coordinators, leaders and group coordinators of three, one of which dies while two others copy.
+func TestTransactionsAcrossNodes(t *testing.T) {
+	for name, opts := range protocols {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			c := newCluster(t, append(clusterSettings(t, "s3"), "transaction.state.log.num.partitions=6")...)
+			a := c.start()
+			b, d := c.another(), c.another()
+			c.createTopic("in", 6)
+			c.createTopic("out", 6)
+			spread := func() {
+				until(t, a, "partitions on all nodes", func(img *meta.Image) bool {
+					for _, n := range []*Node{a, b, d} {
+						if img.Led(n.self.ID) == 0 {
+							return false
+						}
+					}
+					return true
+				})
+			}
+			spread()
+			const records = 600
+			plain := c.at(a, kgo.DefaultProduceTopic("in"))
+			for i := range records {
+				plain.Produce(c.ctx(), &kgo.Record{Key: fmt.Append(nil, i), Value: fmt.Append(nil, i)}, nil)
+			}
+			if err := plain.Flush(c.ctx()); err != nil {
+				t.Fatal(err)
+			}
+			ctx, cancel := context.WithCancel(c.ctx())
+			defer cancel()
+			seeds := []string{a.Info().Kafka, b.Info().Kafka}
+			done := make(chan error, 2)
+			for i := range 2 {
+				go func() { done <- copier(ctx, seeds, fmt.Sprint("copier-", i), opts...) }()
+			}
+			time.Sleep(500 * time.Millisecond)
+			crash(d)
+			c.copied(a, records)
+			cancel()
+			for range 2 {
+				if err := <-done; err != nil && !errors.Is(err, context.Canceled) {
+					t.Errorf("copier: %v", err)
+				}
+			}
+		})
+	}
+}
