@@ -289,7 +289,7 @@ var settings = []Setting{
 	{Name: "group.initial.rebalance.delay.ms", Group: kafka, Kind: Millis, Default: "3000", Min: "0",
 		Doc:   "How long an empty consumer group waits for more members after the first one has joined.",
 		field: func(c *Config) any { return &c.GroupInitialDelay }},
-	{Name: "group.min.session.timeout.ms", Group: kafka, Kind: Millis, Default: "6000", Min: "1",
+	{Name: "group.min.session.timeout.ms", Group: kafka, Kind: Millis, Default: "6000", Min: "0",
 		Doc:   "The shortest session timeout a group member may ask for.",
 		field: func(c *Config) any { return &c.GroupMinSession }},
 	{Name: "group.max.session.timeout.ms", Group: kafka, Kind: Millis, Default: "1800000", Min: "1",

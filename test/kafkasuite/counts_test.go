@@ -70,6 +70,8 @@ func tables(seen []result, expected list) string {
 		g := "command-line tools (kafka-tools)"
 		if strings.HasPrefix(r.class, "org.apache.kafka.clients.") || strings.HasPrefix(r.class, "org.apache.kafka.server.") {
 			g = "clients (kafka-clients-integration-tests)"
+		} else if strings.HasPrefix(r.class, "org.apache.kafka.streams.") {
+			g = "Kafka Streams (kafka-streams-integration-tests)"
 		}
 		groups[g] = append(groups[g], r)
 	}

@@ -77,7 +77,7 @@ func firstLine(t *trouble) string {
 }
 
 // jars hold the tests.
-var jars = []string{"kafka-clients-integration-tests", "kafka-tools"}
+var jars = []string{"kafka-clients-integration-tests", "kafka-tools", "kafka-streams-integration-tests"}
 
 // classesOf returns the names of the classes of tests in a jar below dir, sorted.
 func classesOf(dir, jar string) ([]string, error) {

@@ -9,11 +9,11 @@ import java.util.SortedSet;
 import java.util.function.Supplier;
 
 /** A map whose keys can be looked at and whose values cannot: they would be objects of a broker that is a JVM. */
-class Refused<V> extends AbstractMap<Integer, V> {
+public class Refused<V> extends AbstractMap<Integer, V> {
     private final SortedSet<Integer> keys;
     private final Supplier<? extends Error> refuse;
 
-    Refused(SortedSet<Integer> keys, Supplier<? extends Error> refuse) {
+    public Refused(SortedSet<Integer> keys, Supplier<? extends Error> refuse) {
         this.keys = keys;
         this.refuse = refuse;
     }

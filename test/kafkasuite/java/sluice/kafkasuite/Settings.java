@@ -12,7 +12,7 @@ import org.apache.kafka.server.config.AbstractKafkaConfig;
  * such a thing). Left away is what has no meaning here and does not change what a client sees, what Kafka does not know either, and what is Kafka's
  * default. Everything else is tried as a dynamic configuration of the cluster, and if that is refused the test is left out.
  */
-class Settings {
+public class Settings {
     private static final Set<String> OWN = Set.of(System.getProperty("sluice.settings", "").split(","));
 
     /** Of no meaning: the store keeps the copies, there are no local logs, no controller processes, no JVM. */
@@ -36,7 +36,7 @@ class Settings {
     /** For IncrementalAlterConfigs once the cluster runs. */
     final Map<String, String> dynamic = new TreeMap<>();
 
-    Settings(Map<String, String> kafka) {
+    public Settings(Map<String, String> kafka) {
         kafka.forEach((name, value) -> {
             String own = RENAMED.getOrDefault(name, name);
             if (OWN.contains(own)) {

@@ -1,24 +1,15 @@
 package sluice.kafkasuite;
 
-import java.io.IOException;
-import java.io.UncheckedIOException;
-import java.nio.file.Files;
-import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.Collection;
-import java.util.Comparator;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
-import java.util.SortedMap;
-import java.util.TreeMap;
-import java.util.TreeSet;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.stream.Collectors;
-import java.util.stream.Stream;
 import kafka.server.ControllerServer;
 import kafka.server.KafkaBroker;
 import org.apache.kafka.clients.admin.Admin;
@@ -48,8 +39,7 @@ import org.apache.kafka.server.fault.FaultHandlerException;
  */
 public class SluiceCluster implements ClusterInstance {
     private final ClusterConfig config;
-    private final SortedMap<Integer, Broker> brokers = new TreeMap<>();
-    private Path dir;
+    private final Processes processes = new Processes();
     private boolean started;
     private boolean stopped;
     private volatile String refusal;
@@ -79,7 +69,7 @@ public class SluiceCluster implements ClusterInstance {
 
     /** The ends of the logs of the brokers. */
     String logs() {
-        return brokers.entrySet().stream().map(e -> "log of broker " + e.getKey() + ":\n" + e.getValue().tail()).collect(Collectors.joining("\n"));
+        return processes.logs();
     }
 
     private Refusal inside() {
@@ -115,27 +105,18 @@ public class SluiceCluster implements ClusterInstance {
         }
         check();
         started = true;
-        try {
-            dir = Files.createTempDirectory("kafkasuite");
-        } catch (IOException e) {
-            throw new UncheckedIOException(e);
-        }
-        Settings common = null;
+        List<Settings> settings = new ArrayList<>();
         for (int i = 0; i < config.numBrokers(); i++) {
             Map<String, String> properties = new HashMap<>(config.serverProperties());
             properties.putAll(config.perServerOverrideProperties().getOrDefault(i, Map.of()));
-            common = new Settings(properties);
-            Broker broker = new Broker(dir, i, config.numBrokers() == 1, common.start);
-            brokers.put(i, broker);
-            try {
-                broker.start(); // one after the other: the first one makes the cluster
-            } catch (Broker.WrongSetting e) {
-                throw refuse(e.getMessage());
-            }
+            settings.add(new Settings(properties));
         }
         try {
-            configure(common);
+            processes.start(settings);
+            configure(settings.get(0));
             waitForReadyBrokers();
+        } catch (Broker.WrongSetting e) {
+            throw refuse(e.getMessage());
         } catch (InterruptedException e) {
             Thread.currentThread().interrupt();
             throw new IllegalStateException(e);
@@ -184,17 +165,9 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public void stop() {
-        if (stopped) {
-            return;
-        }
-        stopped = true;
-        brokers.values().forEach(Broker::kill);
-        if (dir != null) {
-            try (Stream<Path> files = Files.walk(dir)) {
-                files.sorted(Comparator.reverseOrder()).forEach(p -> p.toFile().delete());
-            } catch (IOException e) {
-                throw new UncheckedIOException(e);
-            }
+        if (!stopped) {
+            stopped = true;
+            processes.stop();
         }
     }
 
@@ -210,20 +183,12 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public void shutdownBroker(int id) {
-        broker(id).shutdown();
+        processes.broker(id).shutdown();
     }
 
     @Override
     public void startBroker(int id) {
-        broker(id).start();
-    }
-
-    private Broker broker(int id) {
-        Broker broker = brokers.get(id);
-        if (broker == null) {
-            throw new IllegalArgumentException("there is no broker " + id);
-        }
-        return broker;
+        processes.broker(id).start();
     }
 
     @Override
@@ -238,24 +203,22 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public Map<Integer, KafkaBroker> brokers() {
-        return new Refused<>(new TreeSet<>(brokers.keySet()), this::inside);
+        return new Refused<>(processes.ids(), this::inside);
     }
 
     @Override
     public Map<Integer, KafkaBroker> aliveBrokers() {
-        TreeSet<Integer> alive = brokers.entrySet().stream().filter(e -> e.getValue().alive()).map(Map.Entry::getKey)
-                .collect(Collectors.toCollection(TreeSet::new));
-        return new Refused<>(alive, this::inside);
+        return new Refused<>(processes.alive(), this::inside);
     }
 
     @Override
     public Set<Integer> brokerIds() {
-        return new TreeSet<>(brokers.keySet());
+        return processes.ids();
     }
 
     @Override
     public List<Integer> brokerBoundPorts() {
-        return brokers.values().stream().map(b -> b.port).collect(Collectors.toList());
+        return processes.ids().stream().map(id -> processes.broker(id).port).collect(Collectors.toList());
     }
 
     @Override
@@ -285,7 +248,7 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public String bootstrapServers() {
-        return brokers.values().stream().map(b -> "localhost:" + b.port).collect(Collectors.joining(","));
+        return processes.bootstrapServers();
     }
 
     @Override
@@ -329,7 +292,7 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public void ensureConsistentMetadata() throws InterruptedException {
-        int alive = aliveBrokers().size();
+        int alive = processes.alive().size();
         onEach("brokers in the metadata of each", admin -> admin.describeCluster().nodes().get().size() == alive);
     }
 
@@ -374,9 +337,8 @@ public class SluiceCluster implements ClusterInstance {
 
     /** Waits until the answer of each broker that runs is yes. */
     private void onEach(String what, Question<Boolean> q) throws InterruptedException {
-        List<Integer> ports = new ArrayList<>();
-        brokers.values().stream().filter(Broker::alive).forEach(b -> ports.add(b.port));
-        for (int port : ports) {
+        for (int id : processes.alive()) {
+            int port = processes.broker(id).port;
             try (Admin admin = admin(Map.of("bootstrap.servers", "localhost:" + port))) {
                 await(what + " on port " + port, () -> q.ask(admin));
             }

@@ -1,0 +1,86 @@
+package org.apache.kafka.common.test;
+
+import java.util.ArrayList;
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+import kafka.server.BrokerServer;
+import org.opentest4j.TestAbortedException;
+import sluice.kafkasuite.Processes;
+import sluice.kafkasuite.Refused;
+import sluice.kafkasuite.Settings;
+
+/**
+ * Takes the place of Kafka's class of this name, from which the integration tests of Kafka Streams and Kafka Connect get their brokers: these are
+ * processes of Sluice. What it has no setting for is left away: those tests use a cluster, they do not test it.
+ */
+public class KafkaClusterTestKit implements AutoCloseable {
+    private final Map<String, String> properties;
+    private final TestKitNodes nodes;
+    private final MockFaultHandler faults = new MockFaultHandler("nonFatalFaultHandler");
+    private final Processes processes = new Processes();
+
+    /** Kafka's builder, as far as it is used. */
+    public static class Builder {
+        private final Map<String, String> properties = new HashMap<>();
+        private final TestKitNodes nodes;
+
+        public Builder(TestKitNodes nodes) {
+            this.nodes = nodes;
+        }
+
+        public Builder setConfigProp(String key, Object value) {
+            properties.put(key, String.valueOf(value));
+            return this;
+        }
+
+        public KafkaClusterTestKit build() {
+            return new KafkaClusterTestKit(properties, nodes);
+        }
+    }
+
+    private KafkaClusterTestKit(Map<String, String> properties, TestKitNodes nodes) {
+        this.properties = properties;
+        this.nodes = nodes;
+    }
+
+    public void format() {
+    }
+
+    public void startup() {
+        for (String name : properties.keySet()) {
+            if (name.contains("ssl.") || name.contains("sasl.") || name.startsWith("authorizer.") || name.startsWith("listener.")) {
+                throw new TestAbortedException("asks for " + name + ": no security yet");
+            }
+        }
+        List<Settings> settings = new ArrayList<>();
+        nodes.brokerNodes().forEach((id, node) -> {
+            Map<String, String> all = new HashMap<>(properties);
+            all.putAll(node.propertyOverrides());
+            settings.add(new Settings(all));
+        });
+        processes.start(settings);
+    }
+
+    public void waitForReadyBrokers() {
+    }
+
+    public String bootstrapServers() {
+        return processes.bootstrapServers();
+    }
+
+    public Map<Integer, BrokerServer> brokers() {
+        return new Refused<>(processes.ids(), () -> {
+            throw new TestAbortedException("looks inside a JVM broker");
+        });
+    }
+
+    public MockFaultHandler nonFatalFaultHandler() {
+        return faults;
+    }
+
+    @Override
+    public void close() {
+        processes.stop();
+    }
+}

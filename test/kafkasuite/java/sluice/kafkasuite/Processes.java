@@ -1,0 +1,72 @@
+package sluice.kafkasuite;
+
+import java.io.IOException;
+import java.io.UncheckedIOException;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.Comparator;
+import java.util.List;
+import java.util.Map;
+import java.util.SortedMap;
+import java.util.SortedSet;
+import java.util.TreeMap;
+import java.util.TreeSet;
+import java.util.stream.Collectors;
+import java.util.stream.Stream;
+
+/** The brokers of one cluster, with a directory for its bucket, its WALs and its logs that goes away with it. */
+public class Processes {
+    private final SortedMap<Integer, Broker> brokers = new TreeMap<>();
+    private Path dir;
+
+    /** Starts a broker for each of the settings, with ids from 0 on, one after the other: the first one makes the cluster. */
+    public void start(List<Settings> settings) {
+        try {
+            dir = Files.createTempDirectory("kafkasuite");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
+        for (int id = 0; id < settings.size(); id++) {
+            Broker broker = new Broker(dir, id, settings.size() == 1, settings.get(id).start);
+            brokers.put(id, broker);
+            broker.start();
+        }
+    }
+
+    /** Kills what runs and removes the directory. */
+    public void stop() {
+        brokers.values().forEach(Broker::kill);
+        if (dir != null) {
+            try (Stream<Path> files = Files.walk(dir)) {
+                files.sorted(Comparator.reverseOrder()).forEach(p -> p.toFile().delete());
+            } catch (IOException e) {
+                throw new UncheckedIOException(e);
+            }
+        }
+    }
+
+    Broker broker(int id) {
+        Broker broker = brokers.get(id);
+        if (broker == null) {
+            throw new IllegalArgumentException("there is no broker " + id);
+        }
+        return broker;
+    }
+
+    public SortedSet<Integer> ids() {
+        return new TreeSet<>(brokers.keySet());
+    }
+
+    SortedSet<Integer> alive() {
+        return brokers.entrySet().stream().filter(e -> e.getValue().alive()).map(Map.Entry::getKey).collect(Collectors.toCollection(TreeSet::new));
+    }
+
+    public String bootstrapServers() {
+        return brokers.values().stream().map(b -> "localhost:" + b.port).collect(Collectors.joining(","));
+    }
+
+    /** The ends of the logs of the brokers. */
+    String logs() {
+        return brokers.entrySet().stream().map(e -> "log of broker " + e.getKey() + ":\n" + e.getValue().tail()).collect(Collectors.joining("\n"));
+    }
+}
