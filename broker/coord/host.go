@@ -182,8 +182,8 @@ func (h *Host) Shards() []*Shard {
 	return all
 }
 
-// ensureTopic calls then when the topic exists, at once if it does.
-func (h *Host) ensureTopic(then func(error)) {
+// EnsureTopic calls then when the topic exists, at once if it does.
+func (h *Host) EnsureTopic(then func(error)) {
 	if h.opt.Cluster.Partitions(h.opt.Topic.Name) > 0 {
 		then(nil)
 		return
@@ -232,7 +232,7 @@ func (h *Host) FindCoordinator(version int16, listener string, req *msg.FindCoor
 	if version < 4 {
 		keys = []string{req.Key}
 	}
-	h.ensureTopic(func(created error) {
+	h.EnsureTopic(func(created error) {
 		res := &msg.FindCoordinatorResponse{}
 		res.SetDefaults()
 		res.Coordinators = make([]msg.FindCoordinatorResponseCoordinator, len(keys))
@@ -242,10 +242,6 @@ func (h *Host) FindCoordinator(version int16, listener string, req *msg.FindCoor
 		if version < 4 {
 			f := res.Coordinators[0]
 			res.ErrorCode, res.ErrorMessage, res.NodeId, res.Host, res.Port = f.ErrorCode, f.ErrorMessage, f.NodeId, f.Host, f.Port
-			if f.ErrorCode == 0 {
-				none := kerr.None.String() // as Kafka has it
-				res.ErrorMessage = &none
-			}
 		}
 		reply(res)
 	})
@@ -260,7 +256,7 @@ func (h *Host) find(key, listener string, created error) msg.FindCoordinatorResp
 	}
 	if node, ok := h.Leader(key); ok {
 		if host, port, ok := h.opt.Cluster.Endpoint(node, listener); ok {
-			found.ErrorCode, found.ErrorMessage, found.NodeId, found.Host, found.Port = 0, new(string), int32(node), host, port
+			found.ErrorCode, found.NodeId, found.Host, found.Port = 0, int32(node), host, port
 		}
 	}
 	return found

@@ -1,0 +1,150 @@
+package share
+
+import (
+	"context"
+
+	"sluice/base"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// wireBatch is a batch of acknowledgements as both requests have it.
+type wireBatch msg.ShareAcknowledgeRequestAcknowledgementBatch
+
+// ackRequests are the acknowledgements of a request.
+type ackRequests struct {
+	renew bool // locks may be renewed
+	of    []ackRequest
+}
+
+type ackRequest struct {
+	place
+	batches []ackBatch
+	code    kerr.Code // not None: refused already
+}
+
+// add checks the acknowledgements of a partition.
+func (a *ackRequests) add(p place, batches []wireBatch) {
+	if len(batches) == 0 {
+		return
+	}
+	out := ackRequest{place: p}
+	next := int64(0)
+	for _, b := range batches {
+		if b.FirstOffset < next || b.LastOffset < b.FirstOffset || len(b.AcknowledgeTypes) == 0 ||
+			len(b.AcknowledgeTypes) > 1 && int64(len(b.AcknowledgeTypes)) != b.LastOffset-b.FirstOffset+1 {
+			out.code = kerr.InvalidRequest
+			break
+		}
+		next = b.LastOffset + 1
+		types := make([]AckType, len(b.AcknowledgeTypes))
+		for i, t := range b.AcknowledgeTypes {
+			types[i] = AckType(t)
+			if t < int8(AckGap) || t > int8(AckRenew) || types[i] == AckRenew && !a.renew {
+				out.code = kerr.InvalidRequest
+			}
+		}
+		out.batches = append(out.batches, ackBatch{base.Offset(b.FirstOffset), base.Offset(b.LastOffset), types})
+	}
+	a.of = append(a.of, out)
+}
+
+// acknowledge hands acknowledgements to their share partitions. Every one is reported when it is durable or refused.
+func (m *Manager) acknowledge(k sessionKey, acks ackRequests, results *ackResults) {
+	for _, a := range acks.of {
+		results.expect(a.place)
+	}
+	for _, a := range acks.of {
+		if a.code != kerr.None {
+			results.report(a.place, a.code)
+			continue
+		}
+		sp, err := m.part(Key{k.group, a.topic, a.index}, false)
+		if err != nil {
+			results.report(a.place, err.Code)
+			continue
+		}
+		sp.acknowledge(k.member, a.batches, func(code kerr.Code) {
+			if code == kerr.None {
+				m.count(a.batches)
+			}
+			results.report(a.place, code)
+		})
+	}
+}
+
+func (m *Manager) count(batches []ackBatch) {
+	for _, b := range batches {
+		n := float64(b.last-b.first+1) / float64(len(b.types))
+		for _, t := range b.types {
+			m.metrics.acknowledged.WithLabelValues(ackNames[t]).Add(n)
+		}
+	}
+}
+
+// Acknowledge serves ShareAcknowledge, versions 1 and 2. deliver is called exactly once. req is not used any more when it has returned.
+func (m *Manager) Acknowledge(_ context.Context, version int16, req *msg.ShareAcknowledgeRequest, deliver func(*msg.ShareAcknowledgeResponse)) {
+	k := sessionKey{text(req.GroupId), text(req.MemberId)}
+	g := m.opt.Group(k.group)
+	res := &msg.ShareAcknowledgeResponse{AcquisitionLockTimeoutMs: int32(g.LockDuration.Milliseconds())}
+	s, err := m.beginAcknowledge(k, req, g)
+	if err != nil {
+		res.ErrorCode, res.ErrorMessage = int16(err.Code), pointer(err.Message)
+		deliver(res)
+		return
+	}
+	acks := ackRequests{renew: req.IsRenewAck && version >= 2}
+	for i := range req.Topics {
+		t := &req.Topics[i]
+		for j := range t.Partitions {
+			p := &t.Partitions[j]
+			batches := make([]wireBatch, len(p.AcknowledgementBatches))
+			for k, b := range p.AcknowledgementBatches {
+				batches[k] = wireBatch(b)
+			}
+			acks.add(place{t.TopicId, p.PartitionIndex}, batches)
+		}
+	}
+	results := &ackResults{}
+	m.acknowledge(k, acks, results)
+	results.then(func(codes map[place]kerr.Code, order []place) {
+		if req.ShareSessionEpoch == epochFinal {
+			m.close(s)
+		}
+		for _, p := range order {
+			addAcknowledged(res, p, codes[p])
+		}
+		deliver(res)
+	})
+}
+
+func (m *Manager) beginAcknowledge(k sessionKey, req *msg.ShareAcknowledgeRequest, g GroupConfig) (*session, *kerr.Error) {
+	if err := k.check(); err != nil {
+		return nil, err
+	}
+	switch {
+	case req.IsRenewAck && g.RenewDisabled:
+		return nil, kerr.Errorf(kerr.InvalidRequest, "renewing is disabled for the group")
+	case req.ShareSessionEpoch == epochInitial:
+		return nil, kerr.Errorf(kerr.InvalidShareSessionEpoch, "a share session begins with a fetch")
+	}
+	return m.find(k, req.ShareSessionEpoch)
+}
+
+func addAcknowledged(res *msg.ShareAcknowledgeResponse, p place, code kerr.Code) {
+	i := 0
+	for i < len(res.Responses) && res.Responses[i].TopicId != p.topic {
+		i++
+	}
+	if i == len(res.Responses) {
+		res.Responses = append(res.Responses, msg.ShareAcknowledgeResponseShareAcknowledgeTopicResponse{TopicId: p.topic})
+	}
+	t := &res.Responses[i]
+	t.Partitions = append(t.Partitions, msg.ShareAcknowledgeResponsePartitionData{})
+	out := &t.Partitions[len(t.Partitions)-1]
+	out.SetDefaults()
+	out.PartitionIndex, out.ErrorCode = p.index, int16(code)
+	if code != kerr.None {
+		out.ErrorMessage = pointer(code.String())
+	}
+}
