@@ -2,7 +2,6 @@ package group
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 
 	"sluice/wire/kerr"
@@ -16,8 +15,7 @@ func (c *Coordinator) ConsumerGroupHeartbeat(info CallInfo, req *msg.ConsumerGro
 		rebalanceMS: req.RebalanceTimeoutMs, regex: req.SubscribedTopicRegex, assignor: req.ServerAssignor, idRequired: info.Version >= 1,
 	}
 	if req.SubscribedTopicNames != nil {
-		topics := slices.Clone(req.SubscribedTopicNames)
-		cmd.topics = &topics
+		cmd.topics = &req.SubscribedTopicNames
 	}
 	if req.TopicPartitions != nil {
 		owned := []partitionID{}

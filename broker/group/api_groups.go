@@ -114,7 +114,9 @@ func (c *Coordinator) DeleteGroups(_ CallInfo, req *msg.DeleteGroupsRequest, rep
 			out.ErrorCode = int16(code)
 			all.done()
 		}
-		submit(c, name, &deleteGroupCommand{name}, func(r codeResult) { answer(r.code) }, answer)
+		c.endShare(name, answer, func() {
+			submit(c, name, &deleteGroupCommand{name}, func(r codeResult) { answer(r.code) }, answer)
+		})
 	}
 	all.done()
 }

@@ -36,7 +36,7 @@ type offsetKey struct {
 
 type groupKey struct{ group string }
 
-// decodeKey returns an offsetKey, a groupKey, a consumerKey, or nil for a record of another protocol.
+// decodeKey returns an offsetKey, a groupKey, a consumerKey, a shareKey, or nil for a record of another protocol.
 func decodeKey(b []byte) (any, error) {
 	r := kbin.NewReader(b)
 	var key any
@@ -45,6 +45,8 @@ func decodeKey(b []byte) (any, error) {
 		key = offsetKey{r.String(false), partitionKey{r.String(false), r.Int32()}}
 	case keyGroup:
 		key = groupKey{r.String(false)}
+	case keyShareMember, keyShareGroup, keyShareTargetEpoch, keyShareTarget, keyShareState, keyShareTopics:
+		key = decodeShareKey(typ, &r)
 	default:
 		key = decodeConsumerKey(typ, &r)
 	}

@@ -37,7 +37,9 @@ type Coordinator struct {
 	log     *slog.Logger
 	metrics *coord.Metrics
 
-	creating sync.WaitGroup
+	creating sync.WaitGroup  // and what is asked of the state of share groups
+	ctx      context.Context // ends with Close
+	cancel   context.CancelFunc
 
 	mu struct {
 		sync.RWMutex
@@ -61,6 +63,7 @@ func New(opt Options) *Coordinator {
 		c.log = slog.New(slog.DiscardHandler)
 	}
 	c.mu.shards = map[int32]*shard{}
+	c.ctx, c.cancel = context.WithCancel(context.Background())
 	return c
 }
 
@@ -89,7 +92,9 @@ func (c *Coordinator) OnServing(p *partition.Partition) {
 	c.mu.shards[index] = &shard{log: log, of: p, Shard: coord.Start(coord.Options{
 		Name: fmt.Sprintf("%s-%d", Topic, index), Log: log, Gate: c.opt.Gate, Logger: c.log, Metrics: c.metrics,
 		NewMachine: func() coord.Machine {
-			return newMachine(c.config.rules(log.BatchBytesMax(), c.opt.Cluster.Topics, c.opt.GroupConfig))
+			r := c.config.rules(log.BatchBytesMax(), c.opt.Cluster.Topics, c.opt.GroupConfig)
+			r.shareRules = c.shareRules()
+			return newMachine(r)
 		},
 	})}
 }
@@ -117,6 +122,7 @@ func (s *shard) stop() {
 func (c *Coordinator) Close() {
 	c.mu.Lock()
 	c.mu.closed = true
+	c.cancel()
 	shards := c.mu.shards
 	c.mu.shards = map[int32]*shard{}
 	if c.mu.creation != nil {

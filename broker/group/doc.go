@@ -36,5 +36,7 @@
 // Records have Kafka's formats (OffsetCommitKey/Value, GroupMetadataKey/Value), so Kafka's tools can read the topic. Record types of
 // newer protocols are skipped on replay.
 //
+// Share groups (KIP-932) are a kind of their own beside these, see shareGroup; what their members have read is kept by package share.
+//
 // Goroutines: none of its own but one per creation of the internal topic and those of coord.
 package group

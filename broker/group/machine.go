@@ -23,12 +23,14 @@ type rules struct {
 	batchBytesMax                        int
 	newID                                func() string // the random part of member ids
 	consumerRules
+	shareRules
 }
 
 // machine is one partition's groups. See the package's invariants; coord.Machine says how it is called.
 type machine struct {
 	rules
 	groups  map[string]*classic
+	shares  map[string]*shareGroup // none has the name of one of the groups
 	pending pending
 	timers  deadlines
 	expiry  deadline
@@ -48,7 +50,7 @@ type write struct {
 }
 
 func newMachine(r rules) *machine {
-	return &machine{rules: r, groups: map[string]*classic{}, pending: newPending()}
+	return &machine{rules: r, groups: map[string]*classic{}, shares: map[string]*shareGroup{}, pending: newPending()}
 }
 
 // Loaded starts a session for every member that was loaded, and the expiry of offsets.
@@ -57,6 +59,7 @@ func (m *machine) Loaded(now time.Time, fx *coord.Effects) {
 	m.loaded = true
 	m.expiry.fire = (*machine).expireOffsets
 	m.timers.set(&m.expiry, now.Add(m.offsetsCheckInterval))
+	m.loadedShares(now)
 	for _, g := range m.sorted() {
 		if g.consumers != nil {
 			m.loadedConsumers(now, g)
@@ -74,6 +77,9 @@ func (m *machine) Loaded(now time.Time, fx *coord.Effects) {
 // Step takes in a command.
 func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Effects) {
 	defer m.with(fx)()
+	if m.refuseOther(t, command) {
+		return
+	}
 	switch c := command.(type) {
 	case *joinCommand:
 		m.join(now, t, c)
@@ -84,10 +90,6 @@ func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Eff
 	case *syncCommand:
 		m.sync(now, t, c)
 	case *heartbeatCommand:
-		if g := m.find(c.group); g != nil && g.consumers != nil && g.state != dead {
-			m.heartbeatConsumers(now, t, c, g)
-			return
-		}
 		fx.Reply(t, codeResult{m.heartbeat(now, c)})
 	case *leaveCommand:
 		m.leave(now, t, c)
@@ -108,7 +110,7 @@ func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Eff
 	case *listCommand:
 		fx.Reply(t, m.list(c))
 	default:
-		panic(fmt.Sprintf("BUG: no such command %T", command))
+		m.stepShare(now, t, command)
 	}
 }
 
@@ -255,6 +257,7 @@ func (m *machine) list(c *listCommand) listResult {
 			r.groups = append(r.groups, l)
 		}
 	}
+	m.listShares(c, &r)
 	return r
 }
 
@@ -296,6 +299,8 @@ func (m *machine) Replay(r coord.Record) error {
 		err = m.replayGroup(k, r)
 	case consumerKey:
 		err = m.replayConsumer(k, r)
+	case shareKey:
+		err = m.replayShare(k, r)
 	}
 	if err != nil {
 		return base.Errorf(base.Corrupt, "record at offset %d: %w", r.Offset, err)

@@ -48,6 +48,8 @@ type Config struct {
 	ConsumerMaxSize                                            int           // group.consumer.max.size; unlimited
 	ConsumerAssignors                                          []string      // group.consumer.assignors; uniform, range
 	ConsumerMigration                                          string        // group.consumer.migration.policy; bidirectional
+
+	ShareMaxSize int // group.share.max.size; 200
 }
 
 // Options are what a Coordinator works with. Cluster is required.
@@ -58,6 +60,10 @@ type Options struct {
 	GroupConfig func(group string) map[string]string
 	// Txns asks transaction coordinators; nil means that there are none, and offsets are committed in no transaction.
 	Txns TxnClient
+	// Shares keeps the state of share groups; nil: there are none.
+	Shares ShareStates
+	// ShareMS returns a setting of a share group that is a time in milliseconds; nil: the default. It must not block.
+	ShareMS func(group, name string) int64
 	// Gate reports whether this node may still answer as a coordinator; nil means always. It must not block.
 	Gate       func() bool
 	Logger     *slog.Logger          // nil: none
@@ -81,6 +87,7 @@ func (c Config) withDefaults() Config {
 	c.ConsumerInterval = or(c.ConsumerInterval, 5*time.Second)
 	c.ConsumerIntervalMin = or(c.ConsumerIntervalMin, min(5*time.Second, c.ConsumerInterval))
 	c.ConsumerIntervalMax = or(c.ConsumerIntervalMax, max(15*time.Second, c.ConsumerInterval))
+	c.ShareMaxSize = or(c.ShareMaxSize, 200)
 	c.ConsumerMaxSize = or(c.ConsumerMaxSize, 1<<31-1)
 	c.ConsumerMigration = or(c.ConsumerMigration, "bidirectional")
 	if c.ConsumerAssignors == nil {

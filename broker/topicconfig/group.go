@@ -4,6 +4,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"time"
 
 	"sluice/base"
 )
@@ -117,6 +118,27 @@ func checkReset(v string) string {
 		return ""
 	}
 	return "want latest, earliest, or by_duration: and a duration as in PnDTnHnMn.nS"
+}
+
+// ResetDuration returns the duration of a share.auto.offset.reset that is right, 0 if it has none.
+func ResetDuration(v string) (d time.Duration) {
+	v, by := strings.CutPrefix(v, "by_duration:")
+	if !by {
+		return 0
+	}
+	v = strings.ReplaceAll(strings.ToUpper(v), ",", ".")
+	digits := ""
+	for _, c := range v {
+		unit := map[rune]time.Duration{'D': 24 * time.Hour, 'H': time.Hour, 'M': time.Minute, 'S': time.Second}[c]
+		switch {
+		case c >= '0' && c <= '9' || c == '.':
+			digits += string(c)
+		case unit != 0:
+			n, _ := strconv.ParseFloat(digits, 64)
+			d, digits = d+time.Duration(n*float64(unit)), ""
+		}
+	}
+	return d
 }
 
 // clientMatches are what a telemetry subscription can choose clients by.
