@@ -67,7 +67,7 @@ func (n *Node) join(ctx context.Context) error {
 	n.member, err = control.Join(ctx, control.MemberOptions{
 		Controller: control.Options{Store: n.store, Meta: n.meta, Who: n.name(), Now: n.opt.Now, SweepEvery: n.opt.Config.SweepInterval, OpenStore: n.walStore, Logger: n.log, Registerer: n.opt.Registry},
 		Former:     was.Node, Session: n.opt.Config.SessionTimeout, Failing: n.failingRescues, OnFenced: n.fail,
-		Load: n.load, Ledger: n.ledgerBody, Services: n.txnServices(), Dial: n.opt.Dial, Balance: even, MovesMax: n.opt.Config.BalanceMoves,
+		Load: n.load, Ledger: n.ledgerBody, Services: n.services(), Dial: n.opt.Dial, Balance: even, MovesMax: n.opt.Config.BalanceMoves,
 	})
 	if err != nil {
 		return err

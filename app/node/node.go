@@ -61,6 +61,7 @@ type Node struct {
 	meter   atomic.Pointer[load.Meter]
 	lead    *lead.Leader
 	groups  *group.Coordinator
+	shares  atomic.Pointer[shares]
 	txns    *transactions
 	serving atomic.Pointer[transactions] // txns, when markers can be written
 	cleaner *clean.Cleaner
@@ -281,11 +282,13 @@ func (n *Node) serve(ctx context.Context) error {
 	c, reg := n.opt.Config, n.opt.Registry
 	ids := control.NewProducerIDs(n.member, n.self)
 	n.txns = n.newTransactions(ids)
+	sharing := n.newShares()
 	n.groups = group.New(group.Options{
 		Txns:    n.txns.client,
 		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Logger: n.log, Registerer: reg,
 		Gate:        func() bool { return n.member.Contact() == nil },
 		GroupConfig: func(group string) map[string]string { return n.member.Image().Configs(meta.GroupConfig, group) },
+		Shares:      states{sharing.client, sharing}, ShareMS: sharing.setting,
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.watchVolumes()
@@ -296,12 +299,13 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	directory := n.lead.Directory() // n.lead goes before the heartbeats do
 	n.serveTransactions(directory)
+	sharing.serve(directory)
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
 	n.startCleaning(c)
 	n.limits = startLimits(n.member, n.self.ID, c, reg)
 	n.startTelemetry(c)
 	h := handle.New(handle.Options{
-		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Config: c,
+		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Shares: sharing.manager.Load(), ShareStates: sharing.coordinator, Config: c,
 		Txns: n.txns.coordinator, TxnClient: n.txns.client, Markers: n.txns.markers, ProducerIDs: ids,
 		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
 		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, Telemetry: n.telemetry, LogLevel: n.opt.LogLevel, Logger: n.log,
@@ -342,7 +346,7 @@ func groupConfig(c *config.Config) group.Config {
 		MaxSize: c.GroupMaxSize, ConsumerMaxSize: c.ConsumerMaxSize, ConsumerAssignors: strings.Split(c.ConsumerAssignors, ","),
 		ConsumerSession: c.ConsumerSession, ConsumerSessionMin: c.ConsumerSessionMin, ConsumerSessionMax: c.ConsumerSessionMax,
 		ConsumerInterval: c.ConsumerBeat, ConsumerIntervalMin: c.ConsumerBeatMin, ConsumerIntervalMax: c.ConsumerBeatMax,
-		ConsumerMigration: c.ConsumerMigration, OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
+		ConsumerMigration: c.ConsumerMigration, ShareMaxSize: c.ShareMaxSize, OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
 		OffsetMetadataMax: c.OffsetMetadataMax, TopicPartitions: int32(c.OffsetsPartitions),
 	}
 }
@@ -352,6 +356,9 @@ func (n *Node) forgetTopics(old, img *meta.Image) {
 	forget := func(t meta.Topic) {
 		if _, still := img.TopicByID(t.ID); !still {
 			n.groups.OnTopicDeleted(t.Name, t.ID)
+			if s := n.shares.Load(); s != nil {
+				s.coordinator.OnTopicDeleted(t.ID)
+			}
 		}
 	}
 	delta := img.DeltaFrom(old)

@@ -35,6 +35,7 @@ func (n *Node) stop(ctx context.Context) error {
 	n.stopCleaning()
 	n.groups.Close()
 	n.txns.close()
+	n.shares.Swap(nil).close()
 	answered := make(chan error, 1)
 	go func() { answered <- n.server.Shutdown(ctx) }()
 	var errs []error
@@ -146,6 +147,9 @@ func (n *Node) abandon() {
 	n.stopCompaction()
 	if n.groups != nil {
 		n.groups.Close() // first, for connections end when those who wait are answered
+	}
+	if s := n.shares.Swap(nil); s != nil {
+		s.close()
 	}
 	if n.txns != nil {
 		n.txns.close()

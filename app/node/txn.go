@@ -105,13 +105,15 @@ func (n *Node) serveTransactions(directory *lead.Directory) {
 
 // leading returns what is told of partitions that this node begins to lead, and gives up.
 func (n *Node) leading() (onServing, onClosed func(*partition.Partition)) {
-	groups, txns := n.groups, n.txns.coordinator
+	groups, txns, shares := n.groups, n.txns.coordinator, n.shares.Load()
 	return func(p *partition.Partition) {
 			groups.OnServing(p)
 			txns.OnServing(p)
+			shares.onServing(p)
 		}, func(p *partition.Partition) {
 			groups.OnClosed(p)
 			txns.OnClosed(p)
+			shares.onClosed(p)
 		}
 }
 

@@ -72,37 +72,40 @@ type Config struct {
 	WALPutsPerSecond  int
 
 	// Kafka behaviour.
-	AutoCreateTopics   bool
-	NumPartitions      int
-	RetentionCheck     time.Duration
-	CleanerEnable      bool
-	CleanerThreads     int
-	CleanerBackoff     time.Duration
-	CleanerBuffer      Bytes
-	FetchMaxBytes      Bytes
-	FetchSessions      int
-	GroupInitialDelay  time.Duration
-	GroupMinSession    time.Duration
-	GroupMaxSession    time.Duration
-	GroupMaxSize       int
-	ConsumerSession    time.Duration
-	ConsumerSessionMin time.Duration
-	ConsumerSessionMax time.Duration
-	ConsumerBeat       time.Duration
-	ConsumerBeatMin    time.Duration
-	ConsumerBeatMax    time.Duration
-	ConsumerMaxSize    int
-	ConsumerAssignors  string // separated by commas
-	ConsumerMigration  string
-	OffsetsRetention   time.Duration
-	OffsetsCheck       time.Duration
-	OffsetsPartitions  int
-	OffsetMetadataMax  int
-	ProducerExpiration time.Duration
-	TxnMaxTimeout      time.Duration
-	TxnPartitions      int
-	TxnIDExpiration    time.Duration
-	TxnIDCheck         time.Duration
+	AutoCreateTopics     bool
+	NumPartitions        int
+	RetentionCheck       time.Duration
+	CleanerEnable        bool
+	CleanerThreads       int
+	CleanerBackoff       time.Duration
+	CleanerBuffer        Bytes
+	FetchMaxBytes        Bytes
+	FetchSessions        int
+	GroupInitialDelay    time.Duration
+	GroupMinSession      time.Duration
+	GroupMaxSession      time.Duration
+	GroupMaxSize         int
+	ConsumerSession      time.Duration
+	ConsumerSessionMin   time.Duration
+	ConsumerSessionMax   time.Duration
+	ConsumerBeat         time.Duration
+	ConsumerBeatMin      time.Duration
+	ConsumerBeatMax      time.Duration
+	ConsumerMaxSize      int
+	ConsumerAssignors    string // separated by commas
+	ConsumerMigration    string
+	ShareMaxSize         int
+	ShareSessions        int
+	ShareStatePartitions int
+	OffsetsRetention     time.Duration
+	OffsetsCheck         time.Duration
+	OffsetsPartitions    int
+	OffsetMetadataMax    int
+	ProducerExpiration   time.Duration
+	TxnMaxTimeout        time.Duration
+	TxnPartitions        int
+	TxnIDExpiration      time.Duration
+	TxnIDCheck           time.Duration
 
 	// Limits of clients.
 	QuotaWindows           int
@@ -325,6 +328,15 @@ var settings = []Setting{
 	{Name: "group.consumer.migration.policy", Group: kafka, Kind: Choice, Default: "bidirectional", Choices: []string{"bidirectional", "upgrade", "downgrade", "disabled"},
 		Doc:   "Whether a live group may change from the classic to the consumer protocol (upgrade) and back (downgrade).",
 		field: func(c *Config) any { return &c.ConsumerMigration }},
+	{Name: "group.share.max.size", Group: kafka, Kind: Int, Default: "200", Min: "1", Max: "1000",
+		Doc:   "Members of one share group.",
+		field: func(c *Config) any { return &c.ShareMaxSize }},
+	{Name: "group.share.max.share.sessions", Group: kafka, Kind: Int, Default: "2000", Min: "1", Max: "2147483647",
+		Doc:   "Share sessions of one broker: one for each member of a share group that reads from it.",
+		field: func(c *Config) any { return &c.ShareSessions }},
+	{Name: "share.coordinator.state.topic.num.partitions", Group: kafka, Kind: Int, Default: "50", Min: "1", Max: "10000",
+		Doc:   "Partitions of __share_group_state, when it is created.",
+		field: func(c *Config) any { return &c.ShareStatePartitions }},
 	{Name: "offsets.retention.minutes", Group: kafka, Kind: Minutes, Default: "10080", Min: "1",
 		Doc:   "Committed offsets of an empty group are dropped after so long.",
 		field: func(c *Config) any { return &c.OffsetsRetention }},

@@ -39,6 +39,10 @@ func (h *Handler) findCoordinator(c *call, req *msg.FindCoordinatorRequest) {
 		h.opt.Txns.FindCoordinator(c.Version, c.Listener(), req, func(r *msg.FindCoordinatorResponse) { c.reply(r) })
 		return
 	}
+	if req.KeyType == keyTypeShare && c.Version >= 6 {
+		h.findShareCoordinator(c, req)
+		return
+	}
 	h.opt.Groups.FindCoordinator(c.caller(), req, func(r *msg.FindCoordinatorResponse) { c.reply(r) })
 }
 

@@ -10,6 +10,7 @@ import (
 	"sluice/broker/group"
 	"sluice/broker/marker"
 	"sluice/broker/partition"
+	"sluice/broker/share"
 	"sluice/broker/txn"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -24,9 +25,12 @@ type Options struct {
 	Directory Directory
 	Fetcher   *fetch.Fetcher
 	Groups    *group.Coordinator
-	Markers   *marker.Writer
-	TxnClient TxnVerifier // asks transaction coordinators; nil: transactional batches are refused
-	Txns      *txn.Coordinator
+	Shares    *share.Manager
+	// ShareStates is where the state of share groups is kept.
+	ShareStates *share.Coordinator
+	Markers     *marker.Writer
+	TxnClient   TxnVerifier // asks transaction coordinators; nil: transactional batches are refused
+	Txns        *txn.Coordinator
 	// ProducerIDs are for idempotent producers; those of transactions come from the same.
 	ProducerIDs *control.ProducerIDs
 	// Contact says why this node may be out of date; nothing is handed out then that another leader might know better. Nil means never. It must

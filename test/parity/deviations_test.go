@@ -21,7 +21,7 @@ type deviation struct {
 const moreTelling = "a text that says what is wrong does no harm where Kafka has none"
 
 var deviations = []deviation{
-	{where: `^ApiVersions .* ApiKeys(\[\d+\])?$`, kafka: `there|\d+ elements`, sluice: `(1|3\d) elements|`, why: "share and streams groups, security and quotas are not there yet"},
+	{where: `^ApiVersions .* ApiKeys(\[\d+\])?$`, kafka: `there|\d+ elements`, sluice: `(1|3\d) elements|`, why: "transactions, KIP-848, share and streams groups, security and quotas are not there yet"},
 	{where: `ErrorMessage$`, kafka: "null", sluice: "<text>", why: moreTelling},
 	{where: `^Produce \d+ a partition twice `, why: "Kafka drops all but the last batch for a partition in silence; all are appended, in order"},
 	{where: `^Produce .* id without epoch `, why: "a producer id without an epoch has no meaning; Kafka takes it for epoch -1"},
@@ -39,7 +39,6 @@ var deviations = []deviation{
 	{where: `^(DescribeTopicPartitions 0|order:) a cursor (at no topic|of -1)`, why: "Kafka refuses a cursor at a topic that was not asked for, and a negative one, with INVALID_REQUEST", owed: true},
 	{where: `^IncrementalAlterConfigs 1 broker no.such.broker.config=1 `, why: "Kafka keeps settings of brokers that nobody knows, for classes that are loaded and may know them; there are none here"},
 	{where: `^DescribeLogDirs .* (TotalBytes|UsableBytes)$`, kafka: "positive", sluice: "negative", why: "nobody knows how much a bucket holds at most"},
-	{where: `^EndTxn 5 (commit after it|CompleteAbort, commit true, epoch -1|a late commit) ErrorCode$`, kafka: "INVALID_TXN_STATE", sluice: "PRODUCER_FENCED", why: "a commit that lost the race against an abort is no fatal error: Kafka says so from 4.4 on (KAFKA-20785)"},
 	{where: `^Fetch [4-9] (read produce-codecs-plain|of a zstd topic) `, kafka: "", why: "zstd is refused to old clients where it is met, Kafka looks only at the topic's compression.type"},
 }
 

@@ -59,6 +59,13 @@ var APIs = []API{
 	{KeyPushTelemetry, 0, 0},
 	{KeyListConfigResources, 0, 1},
 	{KeyDescribeTopicPartitions, 0, 0},
+	{KeyShareGroupHeartbeat, 1, 1},
+	{KeyShareGroupDescribe, 1, 1},
+	{KeyShareFetch, 1, 2},
+	{KeyShareAcknowledge, 1, 2},
+	{KeyDescribeShareGroupOffsets, 0, 1},
+	{KeyAlterShareGroupOffsets, 0, 0},
+	{KeyDeleteShareGroupOffsets, 0, 0},
 }
 
 // Lookup returns the row of a key, false if it is not offered.

@@ -1,0 +1,108 @@
+package handle
+
+// The APIs of share groups (KIP-932). Packages group and share implement them and document each; here they get to know who is asking.
+// ShareGroupHeartbeat (76), 1; ShareGroupDescribe (77), 1; ShareFetch (78), 1-2; ShareAcknowledge (79), 1-2; DescribeShareGroupOffsets (90),
+// 0-1; AlterShareGroupOffsets (91), 0; DeleteShareGroupOffsets (92), 0.
+//
+// With NOT_LEADER the present leader and its endpoint are named (KIP-951). The requests by which brokers keep the state of share groups (83 to
+// 87) are not offered: nodes have a protocol of their own.
+
+import (
+	"sluice/base"
+	"sluice/broker/share"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// keyTypeShare is the type of a share partition's coordinator in FindCoordinator.
+const keyTypeShare int8 = 2
+
+// findShareCoordinator finds the coordinators of share partitions, which are named "group:topic id:partition".
+func (h *Handler) findShareCoordinator(c *call, req *msg.FindCoordinatorRequest) {
+	h.opt.ShareStates.FindCoordinator(c.Version, c.Listener(), req, func(r *msg.FindCoordinatorResponse) {
+		for i := range r.Coordinators {
+			if o := &r.Coordinators[i]; !share.IsKey(o.Key) {
+				text := "the key is not group:topic id:partition"
+				o.ErrorCode, o.ErrorMessage, o.NodeId, o.Host, o.Port = int16(kerr.InvalidRequest), &text, int32(base.NoNode), "", -1
+			}
+		}
+		c.reply(r)
+	})
+}
+
+func (h *Handler) shareGroupHeartbeat(c *call, req *msg.ShareGroupHeartbeatRequest) {
+	h.opt.Groups.ShareGroupHeartbeat(c.caller(), req, func(r *msg.ShareGroupHeartbeatResponse) { c.reply(r) })
+}
+
+func (h *Handler) shareGroupDescribe(c *call, req *msg.ShareGroupDescribeRequest) {
+	h.opt.Groups.ShareGroupDescribe(c.caller(), req, func(r *msg.ShareGroupDescribeResponse) { c.reply(r) })
+}
+
+func (h *Handler) describeShareGroupOffsets(c *call, req *msg.DescribeShareGroupOffsetsRequest) {
+	h.opt.Groups.DescribeShareGroupOffsets(c.caller(), req, func(r *msg.DescribeShareGroupOffsetsResponse) { c.reply(r) })
+}
+
+func (h *Handler) alterShareGroupOffsets(c *call, req *msg.AlterShareGroupOffsetsRequest) {
+	h.opt.Groups.AlterShareGroupOffsets(c.caller(), req, func(r *msg.AlterShareGroupOffsetsResponse) { c.reply(r) })
+}
+
+func (h *Handler) deleteShareGroupOffsets(c *call, req *msg.DeleteShareGroupOffsetsRequest) {
+	h.opt.Groups.DeleteShareGroupOffsets(c.caller(), req, func(r *msg.DeleteShareGroupOffsetsResponse) { c.reply(r) })
+}
+
+func (h *Handler) shareFetch(c *call, req *msg.ShareFetchRequest) {
+	h.opt.Shares.Fetch(c.Context(), c.Version, req, func(resp *msg.ShareFetchResponse) {
+		named := map[base.NodeID]bool{}
+		for i := range resp.Responses {
+			t := &resp.Responses[i]
+			for j := range t.Partitions {
+				p := &t.Partitions[j]
+				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode, p.AcknowledgeErrorCode)
+				if !ok {
+					continue
+				}
+				p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
+				if !named[hint.leader] {
+					named[hint.leader] = true
+					e := add(&resp.NodeEndpoints)
+					e.NodeId, e.Rack, e.Host, e.Port = int32(hint.leader), rack(hint.node), hint.host, hint.port
+				}
+			}
+		}
+		c.reply(resp)
+	})
+}
+
+func (h *Handler) shareAcknowledge(c *call, req *msg.ShareAcknowledgeRequest) {
+	h.opt.Shares.Acknowledge(c.Context(), c.Version, req, func(resp *msg.ShareAcknowledgeResponse) {
+		named := map[base.NodeID]bool{}
+		for i := range resp.Responses {
+			t := &resp.Responses[i]
+			for j := range t.Partitions {
+				p := &t.Partitions[j]
+				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode, 0)
+				if !ok {
+					continue
+				}
+				p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
+				if !named[hint.leader] {
+					named[hint.leader] = true
+					e := add(&resp.NodeEndpoints)
+					e.NodeId, e.Rack, e.Host, e.Port = int32(hint.leader), rack(hint.node), hint.host, hint.port
+				}
+			}
+		}
+		c.reply(resp)
+	})
+}
+
+// shareHint finds the leader of a partition that is answered with NOT_LEADER, unless it is this node.
+func (h *Handler) shareHint(c *call, topic base.UUID, index int32, codes ...int16) (leaderHint, bool) {
+	for _, code := range codes {
+		if code == int16(kerr.NotLeaderOrFollower) || code == int16(kerr.FencedLeaderEpoch) {
+			hint, ok := h.hint(h.opt.Control.Image(), topic, index, c.Listener())
+			return hint, ok && hint.leader != h.opt.Node.ID
+		}
+	}
+	return leaderHint{}, false
+}
