@@ -54,6 +54,30 @@ configs() {
   not t kafka-configs --alter --entity-type topics --entity-name "java-$run" --add-config no.such.config=1
 }
 
+resources() {
+  t kafka-configs --alter --entity-type groups --entity-name "java-$run" --add-config consumer.session.timeout.ms=50000
+  t kafka-configs --describe --entity-type groups --entity-name "java-$run" | has 'consumer.session.timeout.ms=50000 .*DEFAULT_CONFIG:group.consumer.session.timeout.ms=45000'
+  t kafka-configs --alter --entity-type brokers --entity-default --add-config log.cleaner.threads=2
+  # A topic's class of WAL is Sluice's own setting, and goes the same way.
+  t kafka-configs --alter --entity-type topics --entity-name "java-$run" --add-config sluice.wal.class=s3
+  t kafka-configs --describe --entity-type topics --entity-name "java-$run" | has 'sluice.wal.class=s3 '
+}
+
+# A producer may send what all windows hold at once, 200 KB, and then 20 KB a second: with 300 KB it takes at least 4 s, whatever the machine does.
+quotas() {
+  t kafka-configs --alter --entity-type clients --entity-name "java-slow-$run" --add-config producer_byte_rate=20000,request_percentage=200
+  t kafka-configs --describe --entity-type clients --entity-name "java-slow-$run" | has "producer_byte_rate=20000.0"
+  local began=$SECONDS
+  "$kafka" kafka-producer-perf-test --topic "java-perf-$run" --num-records 3000 --record-size 100 --throughput -1 \
+    --producer-props "bootstrap.servers=$broker" "client.id=java-slow-$run" batch.size=4096 | tail -n 1 | has '3000 records sent'
+  [ "$((SECONDS - began))" -ge 4 ]
+}
+
+telemetry() {
+  t kafka-client-metrics --alter --name "java-$run" --metrics org.apache.kafka.producer. --interval 60000 --match "client_id=java-$run.*"
+  t kafka-client-metrics --describe --name "java-$run" | has 'interval.ms=60000'
+}
+
 perf() {
   "$kafka" kafka-producer-perf-test --topic "java-perf-$run" --num-records 200000 --record-size 200 --throughput -1 \
     --producer-props "bootstrap.servers=$broker" acks=all enable.idempotence=true | tail -n 1 | has '200000 records sent'
@@ -86,7 +110,10 @@ check kafka-topics topics
 check 'console producer and consumer' console
 check kafka-consumer-groups groups
 check kafka-configs configs
+check 'kafka-configs of groups, brokers, loggers and sluice.wal.class' resources
 check 'producer and consumer perf-test' perf
+check 'client quotas' quotas
+check kafka-client-metrics telemetry
 check 'get-offsets and delete-records' records
 check 'cluster, log-dirs, groups' cluster
 check 'verifiable producer and consumer' verifiable
