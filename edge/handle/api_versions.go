@@ -23,8 +23,10 @@ type feature struct {
 	min, max int16
 }
 
+const metadataVersion = "metadata.version"
+
 var features = []feature{
-	{"metadata.version", 7, 30},   // 3.3-IV3 to 4.3-IV0: which requests exist and what they carry
+	{metadataVersion, 7, 30},      // 3.3-IV3 to 4.3-IV0: which requests exist and what they carry
 	{"group.version", 0, 1},       // 1: groups of the consumer protocol (KIP-848)
 	{"share.version", 0, 1},       // 1: share groups (KIP-932)
 	{"transaction.version", 0, 2}, // 2: an epoch for every transaction, partitions added by writing to them (KIP-890)
@@ -53,16 +55,19 @@ func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVers
 	if c.Version < 3 {
 		return resp
 	}
+	img := h.opt.Control.Image()
 	for _, f := range features {
 		if f.min == 0 && c.Version < 4 {
 			continue // some clients cannot read a feature whose lowest level is 0 (KAFKA-17492)
 		}
 		s := add(&resp.SupportedFeatures)
 		s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
-		l := add(&resp.FinalizedFeatures)
-		l.Name, l.MinVersionLevel, l.MaxVersionLevel = f.name, f.max, f.max
+		if level := featureLevel(img, f); level > 0 { // 0 is a feature that is not in use
+			l := add(&resp.FinalizedFeatures)
+			l.Name, l.MinVersionLevel, l.MaxVersionLevel = f.name, level, level
+		}
 	}
-	resp.FinalizedFeaturesEpoch = int64(h.opt.Control.Image().Pos())
+	resp.FinalizedFeaturesEpoch = int64(img.Pos())
 	return resp
 }
 

@@ -19,6 +19,11 @@ func (h *Handler) describeTopicPartitions(c *call, req *msg.DescribeTopicPartiti
 	img := h.opt.Control.Image()
 	resp := new(msg.DescribeTopicPartitionsResponse)
 	resp.SetDefaults()
+	if req.Cursor != nil {
+		if err := checkCursor(req); err != nil {
+			return refusedPage(req, err)
+		}
+	}
 	room := max(1, min(int(req.ResponsePartitionLimit), pagePartitionsMax))
 	from, fromIndex := "", int32(0)
 	if req.Cursor != nil {
@@ -41,6 +46,32 @@ func (h *Handler) describeTopicPartitions(c *call, req *msg.DescribeTopicPartiti
 			resp.NextCursor = &msg.DescribeTopicPartitionsResponseCursor{TopicName: name, PartitionIndex: next}
 			return resp
 		}
+	}
+	return resp
+}
+
+// checkCursor says what is wrong with where a page is to begin: at a topic that was asked for, if any were, and at a partition.
+func checkCursor(req *msg.DescribeTopicPartitionsRequest) *kerr.Error {
+	asked := len(req.Topics) == 0
+	for i := range req.Topics {
+		asked = asked || req.Topics[i].Name == req.Cursor.TopicName
+	}
+	switch {
+	case !asked:
+		return kerr.Errorf(kerr.InvalidRequest, "DescribeTopicPartitionsRequest topic list should contain the cursor topic: %s", req.Cursor.TopicName)
+	case req.Cursor.PartitionIndex < 0:
+		return kerr.Errorf(kerr.InvalidRequest, "DescribeTopicPartitionsRequest cursor partition must be valid: %d", req.Cursor.PartitionIndex)
+	}
+	return nil
+}
+
+// refusedPage answers every topic of a request with the same error: the answer has no place for one of its own.
+func refusedPage(req *msg.DescribeTopicPartitionsRequest, err *kerr.Error) *msg.DescribeTopicPartitionsResponse {
+	resp := new(msg.DescribeTopicPartitionsResponse)
+	resp.SetDefaults()
+	for i := range req.Topics {
+		t := add(&resp.Topics)
+		t.Name, t.ErrorCode = &req.Topics[i].Name, int16(err.Code)
 	}
 	return resp
 }

@@ -11,6 +11,7 @@ import (
 	"net"
 
 	"sluice/broker/group"
+	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
 
@@ -79,6 +80,13 @@ func (h *Handler) offsetDelete(c *call, req *msg.OffsetDeleteRequest) {
 }
 
 func (h *Handler) consumerGroupHeartbeat(c *call, req *msg.ConsumerGroupHeartbeatRequest) {
+	if FeatureLevel(h.opt.Control.Image(), "group.version") < 1 {
+		resp := new(msg.ConsumerGroupHeartbeatResponse)
+		resp.SetDefaults()
+		resp.ErrorCode = int16(kerr.UnsupportedVersion)
+		c.reply(resp)
+		return
+	}
 	h.opt.Groups.ConsumerGroupHeartbeat(c.caller(), req, func(r *msg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
 }
 

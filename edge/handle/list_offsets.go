@@ -5,6 +5,7 @@ package handle
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"sluice/broker/partition"
@@ -29,11 +30,16 @@ func (h *Handler) listOffsets(c *call, req *msg.ListOffsetsRequest) *msg.ListOff
 	for i := range req.Topics {
 		asked, out := &req.Topics[i], &resp.Topics[i]
 		out.Name = asked.Name
+		twice := dropTwice(asked)
 		out.Partitions = make([]msg.ListOffsetsResponseListOffsetsPartitionResponse, len(asked.Partitions))
 		for j := range asked.Partitions {
 			p, o := &asked.Partitions[j], &out.Partitions[j]
 			o.SetDefaults()
 			o.PartitionIndex = p.PartitionIndex
+			if twice[p.PartitionIndex] {
+				o.ErrorCode = int16(kerr.InvalidRequest)
+				continue
+			}
 			epoch := partition.NoEpoch
 			if c.Version >= 4 {
 				epoch = p.CurrentLeaderEpoch
@@ -52,6 +58,23 @@ func (h *Handler) listOffsets(c *call, req *msg.ListOffsetsRequest) *msg.ListOff
 	}
 	parallel(slow)
 	return resp
+}
+
+// dropTwice leaves of each partition that is asked for several times the first, and says which those are.
+func dropTwice(t *msg.ListOffsetsRequestListOffsetsTopic) (twice map[int32]bool) {
+	seen := make(map[int32]bool, len(t.Partitions))
+	t.Partitions = slices.DeleteFunc(t.Partitions, func(p msg.ListOffsetsRequestListOffsetsPartition) bool {
+		if !seen[p.PartitionIndex] {
+			seen[p.PartitionIndex] = true
+			return false
+		}
+		if twice == nil {
+			twice = map[int32]bool{}
+		}
+		twice[p.PartitionIndex] = true
+		return true
+	})
+	return twice
 }
 
 // markersSince tells from which version on a negative timestamp has a meaning.

@@ -28,6 +28,9 @@ const (
 )
 
 func (h *Handler) metadata(c *call, req *msg.MetadataRequest) *msg.MetadataResponse {
+	if c.Version < 12 && slices.ContainsFunc(req.Topics, func(t askedByID) bool { return t.Name == nil || !t.TopicId.IsZero() }) {
+		return idsTooEarly(req)
+	}
 	all := req.Topics == nil || c.Version == 0 && len(req.Topics) == 0
 	if !all && h.opt.Config.AutoCreateTopics && (c.Version < 4 || req.AllowAutoTopicCreation) {
 		h.autoCreate(c.Context(), req)
@@ -56,7 +59,7 @@ func (h *Handler) metadata(c *call, req *msg.MetadataRequest) *msg.MetadataRespo
 	}
 	seen := map[string]bool{} // a topic is told once, however often it was asked for
 	for i := range req.Topics {
-		if name := req.Topics[i].Name; name != nil {
+		if name := req.Topics[i].Name; name != nil && req.Topics[i].TopicId.IsZero() {
 			if seen[*name] {
 				continue
 			}
@@ -67,9 +70,26 @@ func (h *Handler) metadata(c *call, req *msg.MetadataRequest) *msg.MetadataRespo
 	return resp
 }
 
-// addRequested adds the topic that was asked for by name, or by id if there is no name.
+type askedByID = msg.MetadataRequestMetadataRequestTopic
+
+// idsTooEarly refuses a request that asks by id in a version that has the field and not its meaning.
+func idsTooEarly(req *msg.MetadataRequest) *msg.MetadataResponse {
+	resp := new(msg.MetadataResponse)
+	resp.SetDefaults()
+	resp.ClusterId, resp.ControllerId = nil, -1
+	for i := range req.Topics {
+		t := add(&resp.Topics)
+		t.TopicId, t.ErrorCode = req.Topics[i].TopicId, int16(kerr.InvalidRequest)
+		if name := req.Topics[i].Name; name != nil {
+			t.Name = name
+		}
+	}
+	return resp
+}
+
+// addRequested adds the topic that was asked for by id, or by name if there is no id.
 func (h *Handler) addRequested(resp *msg.MetadataResponse, img *meta.Image, name *string, id base.UUID, operations bool) {
-	if name == nil {
+	if name == nil || !id.IsZero() {
 		if t, ok := img.TopicByID(id); ok {
 			h.addTopic(resp, img, t, operations)
 			return

@@ -1,11 +1,12 @@
 package handle
 
-// UpdateFeatures (key 57), versions 0-2. The level of metadata.version is the one this release has, and there is no other feature, so an
-// update to that level is accepted and changes nothing, and every other is refused in Kafka's words.
+// UpdateFeatures (key 57), versions 0-2. The level of metadata.version is the one this release has, and stays; those of other features can be lowered and
+// raised again, which changes what clients do. All updates of a request take effect, or none.
 
 import (
 	"slices"
 
+	"sluice/cluster/meta"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
@@ -23,18 +24,15 @@ func (h *Handler) updateFeatures(c *call, req *msg.UpdateFeaturesRequest) *msg.U
 	resp := new(msg.UpdateFeaturesResponse)
 	resp.SetDefaults()
 	resp.ErrorMessage = nil
-	var failed error
-	for _, u := range req.FeatureUpdates {
-		if c.Version == 0 {
+	for i := range req.FeatureUpdates {
+		if u := &req.FeatureUpdates[i]; c.Version == 0 {
 			u.UpgradeType = featureUpgrade
 			if u.AllowDowngrade {
 				u.UpgradeType = featureSafeDowngrade
 			}
 		}
-		if failed = updateFeature(u); failed != nil {
-			break // one that fails fails them all
-		}
 	}
+	failed := h.setFeatures(c.Context(), req.FeatureUpdates, req.ValidateOnly)
 	resp.ErrorCode, resp.ErrorMessage = int16(codeOf(failed)), messageOf(failed)
 	if failed == nil && c.Version <= 1 {
 		none := kerr.None.String() // as Kafka has it
@@ -46,8 +44,8 @@ func (h *Handler) updateFeatures(c *call, req *msg.UpdateFeaturesRequest) *msg.U
 	return resp
 }
 
-// updateFeature says why the update is refused, nil if it changes nothing.
-func updateFeature(u featureUpdate) error {
+// checkFeature says why an update is refused.
+func checkFeature(img *meta.Image, u featureUpdate) error {
 	refuse := func(why string) error {
 		return kerr.Errorf(kerr.InvalidUpdateVersion, "Invalid update version %d for feature %s. %s", u.MaxVersionLevel, u.Feature, why)
 	}
@@ -60,12 +58,15 @@ func updateFeature(u featureUpdate) error {
 	case at < 0:
 		return refuse("The cluster does not support this feature.")
 	}
-	switch f := features[at]; {
+	f := features[at]
+	switch now := featureLevel(img, f); {
 	case u.MaxVersionLevel < f.min || u.MaxVersionLevel > f.max:
 		return refuse("The cluster supports only another range of this feature.")
-	case u.MaxVersionLevel < f.max && u.UpgradeType == featureUpgrade:
+	case u.MaxVersionLevel < now && u.UpgradeType == featureUpgrade:
 		return refuse("Can't downgrade the version of this feature without setting the upgrade type to either safe or unsafe downgrade.")
-	case u.MaxVersionLevel < f.max:
+	case u.MaxVersionLevel > now && u.UpgradeType != featureUpgrade:
+		return refuse("Can't downgrade to a newer version.")
+	case u.MaxVersionLevel < f.max && f.name == metadataVersion:
 		return refuse("The metadata of this release has one version only.")
 	}
 	return nil

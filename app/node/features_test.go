@@ -1,0 +1,60 @@
+package node
+
+import (
+	"testing"
+
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// TestFeatureLevels: a level that was lowered is shown and has its effect, also after a restart, and can be raised again.
+func TestFeatureLevels(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	update := func(want kerr.Code, feature string, level int16, kind int8, validateOnly bool) {
+		t.Helper()
+		resp := new(msg.UpdateFeaturesResponse)
+		c.dial().call(2, &msg.UpdateFeaturesRequest{ValidateOnly: validateOnly, FeatureUpdates: []msg.UpdateFeaturesRequestFeatureUpdateKey{{Feature: feature, MaxVersionLevel: level, UpgradeType: kind}}}, resp)
+		if got := kerr.Code(resp.ErrorCode); got != want {
+			t.Fatalf("%s to %d: %v, want %v", feature, level, got, want)
+		}
+	}
+	level := func(feature string) int16 {
+		t.Helper()
+		resp := new(msg.ApiVersionsResponse)
+		c.dial().call(4, &msg.ApiVersionsRequest{ClientSoftwareName: "test", ClientSoftwareVersion: "1.0"}, resp)
+		for _, f := range resp.FinalizedFeatures {
+			if f.Name == feature {
+				return f.MaxVersionLevel
+			}
+		}
+		return 0
+	}
+	heartbeat := func() kerr.Code {
+		t.Helper()
+		resp := new(msg.ConsumerGroupHeartbeatResponse)
+		c.dial().call(1, &msg.ConsumerGroupHeartbeatRequest{}, resp)
+		return kerr.Code(resp.ErrorCode)
+	}
+	const upgrade, safe = 1, 2
+	if level("group.version") != 1 || heartbeat() == kerr.UnsupportedVersion {
+		t.Fatal("a new cluster has the newest level")
+	}
+	update(kerr.InvalidUpdateVersion, "group.version", 0, upgrade, false)
+	update(kerr.None, "group.version", 0, safe, true)
+	if level("group.version") != 1 {
+		t.Fatal("it was only to be seen")
+	}
+	update(kerr.None, "group.version", 0, safe, false)
+	update(kerr.None, "transaction.version", 1, safe, false)
+	c.stop()
+	c.start()
+	if level("group.version") != 0 || level("transaction.version") != 1 || heartbeat() != kerr.UnsupportedVersion {
+		t.Fatal(level("group.version"), level("transaction.version"), heartbeat())
+	}
+	update(kerr.InvalidUpdateVersion, "group.version", 1, safe, false)
+	update(kerr.None, "group.version", 1, upgrade, false)
+	if level("group.version") != 1 || heartbeat() == kerr.UnsupportedVersion {
+		t.Fatal("it was raised again")
+	}
+}
