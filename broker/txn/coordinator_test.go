@@ -14,6 +14,7 @@ import (
 	"sluice/broker/partition"
 	"sluice/broker/partition/memlog"
 	"sluice/broker/topicconfig"
+	"sluice/wire/batch"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
@@ -243,6 +244,28 @@ func (s *stage) begin(id string, partitions ...TopicPartition) identity {
 	return who
 }
 
+// lastEpoch makes a producer that has the last epoch of its producer id, by a record that 32,765 beginnings anew would have left.
+func (s *stage) lastEpoch(id string) identity {
+	s.t.Helper()
+	who, _ := s.init(id, 60_000, nobody)
+	for range 3 {
+		next, code := s.init(id, 60_000, who)
+		if code != kerr.None || next.id != who.id || next.epoch != who.epoch+1 {
+			s.t.Fatalf("%v after %v: %v", next, who, code)
+		}
+		who = next
+	}
+	who.epoch = epochMax - 1
+	v := value{producerID: who.id, previousID: who.id, nextID: noID, epoch: who.epoch, lastEpoch: who.epoch - 1, timeoutMS: 60_000, startMS: noTime, updateMS: time.Now().UnixMilli()}
+	b := batch.NewBuilder(batch.Options{})
+	r := record(id, v)
+	b.Add(batch.Record{Timestamp: v.updateMS, Key: r.Key, Value: r.Value})
+	s.p.Append(partition.AppendRequest{Batch: b.Bytes(), Origin: partition.Coordinator}, func(partition.AppendResult) {})
+	synctest.Wait()
+	s.crash()
+	return who
+}
+
 func (s *stage) wantState(id string, want state) {
 	s.t.Helper()
 	synctest.Wait()
@@ -431,14 +454,7 @@ func TestFencing(t *testing.T) {
 func TestEpochsRunOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
-		who, _ := s.init("a", 60_000, nobody)
-		for who.epoch < epochMax-1 {
-			next, code := s.init("a", 60_000, who)
-			if code != kerr.None || next.id != who.id || next.epoch != who.epoch+1 {
-				t.Fatalf("%v after %v: %v", next, who, code)
-			}
-			who = next
-		}
+		who := s.lastEpoch("a")
 		s.add("a", who, x0)
 		next, code := s.end(5, "a", who, true)
 		if code != kerr.None || next.id == who.id || next.epoch != 0 {
@@ -467,10 +483,7 @@ func TestEpochsRunOut(t *testing.T) {
 func TestTimeoutAtTheLastEpoch(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
-		who, _ := s.init("a", 60_000, nobody)
-		for who.epoch < epochMax-1 {
-			who, _ = s.init("a", 60_000, who)
-		}
+		who := s.lastEpoch("a")
 		s.add("a", who, x0)
 		s.cluster.change(func() { s.cluster.idErr = base.Errorf(base.Unavailable, "no controller") })
 		time.Sleep(70 * time.Second)

@@ -78,6 +78,29 @@ telemetry() {
   t kafka-client-metrics --describe --name "java-$run" | has 'interval.ms=60000'
 }
 
+transactions() {
+  t kafka-topics --create --topic "java-txn-$run" --partitions 1
+  "$kafka" kafka-producer-perf-test --topic "java-txn-$run" --num-records 2000 --record-size 100 --throughput 4000 --transactional-id "java-$run" \
+    --transaction-duration-ms 50 --producer-props "bootstrap.servers=$broker" | tail -n 1 | has '2000 records sent'
+  t kafka-transactions list | has "java-$run[[:space:]].*CompleteCommit"
+  t kafka-transactions describe --transactional-id "java-$run" | has "java-$run[[:space:]].*CompleteCommit"
+  t kafka-console-consumer --topic "java-txn-$run" --from-beginning --isolation-level read_committed --max-messages 2000 --timeout-ms 60000 >"$tmp/out"
+  [ "$(wc -l <"$tmp/out")" = 2000 ]
+  # A producer dies with its transaction open, and an administrator ends it in the partition.
+  "$kafka" kafka-producer-perf-test --topic "java-txn-$run" --num-records 1000 --record-size 100 --throughput 20 --transactional-id "java-open-$run" \
+    --transaction-duration-ms 600000 --producer-props "bootstrap.servers=$broker" linger.ms=0 >/dev/null & open=$!
+  for _ in $(seq 60); do
+    start=$(t kafka-transactions describe-producers --topic "java-txn-$run" --partition 0 | awk '$6 ~ /^[0-9]+$/ { print $6 }')
+    [ -n "$start" ] && break
+  done
+  kill -9 "$open"; wait "$open" 2>/dev/null || true
+  t kafka-transactions list | has "java-open-$run[[:space:]].*Ongoing"
+  not grep -q "java-txn-$run" <(t kafka-transactions find-hanging --topic "java-txn-$run" --partition 0)
+  t kafka-transactions abort --topic "java-txn-$run" --partition 0 --start-offset "$start"
+  t kafka-transactions describe-producers --topic "java-txn-$run" --partition 0 >"$tmp/d"
+  not awk '$6 ~ /^[0-9]+$/ { ok = 1 } END { exit !ok }' "$tmp/d"
+}
+
 perf() {
   "$kafka" kafka-producer-perf-test --topic "java-perf-$run" --num-records 200000 --record-size 200 --throughput -1 \
     --producer-props "bootstrap.servers=$broker" acks=all enable.idempotence=true | tail -n 1 | has '200000 records sent'
@@ -111,6 +134,7 @@ check 'console producer and consumer' console
 check kafka-consumer-groups groups
 check kafka-configs configs
 check 'kafka-configs of groups, brokers, loggers and sluice.wal.class' resources
+check 'transactional producer and kafka-transactions' transactions
 check 'producer and consumer perf-test' perf
 check 'client quotas' quotas
 check kafka-client-metrics telemetry
