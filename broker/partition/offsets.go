@@ -29,7 +29,11 @@ func (p *Partition) ListOffset(ctx context.Context, ts int64, isolation Isolatio
 	case LatestTieredOffset, EarliestPendingUpload:
 		return none, nil // there is no second tier
 	case MaxTimestampOffset:
-		return p.findMax(ctx, res.LogStart, limit)
+		f, err := p.findMax(ctx, res.LogStart, res.HW)
+		if err == nil && f.Offset >= limit { // as Kafka has it: not the next largest
+			f = none
+		}
+		return f, err
 	}
 	if ts < 0 {
 		return none, kerr.Errorf(kerr.UnsupportedVersion, "timestamp %d has no meaning", ts)
@@ -139,7 +143,7 @@ func scanChunk(c *stream.Chunk, ts int64, from, to base.Offset) (Found, error) {
 		if err != nil {
 			return Found{-1, -1, NoEpoch}, readError(err)
 		}
-		if b.MaxTimestamp() < ts || b.IsControl() {
+		if b.MaxTimestamp() < ts { // markers count as records, as they do in Kafka
 			continue
 		}
 		for r, err := range b.Records(batch.Limits{}) {

@@ -125,10 +125,16 @@ func (p *produceCall) admit(req *msg.ProduceRequest) kerr.Code {
 	return kerr.None
 }
 
+// refusalTexts are told with the refusal of a whole request, where Kafka has one.
+var refusalTexts = map[kerr.Code]*string{kerr.InvalidProducerIDMapping: text("the transactional batches of the request are of more than one producer")}
+
+func text(s string) *string { return &s }
+
 func (p *produceCall) refuseAll(code kerr.Code) {
 	for i := range p.resp.Responses {
 		for j := range p.resp.Responses[i].PartitionResponses {
 			p.resp.Responses[i].PartitionResponses[j].ErrorCode = int16(code)
+			p.resp.Responses[i].PartitionResponses[j].ErrorMessage = refusalTexts[code]
 		}
 	}
 }

@@ -168,10 +168,10 @@ func (p *produceCall) verify(req *msg.ProduceRequest, batches []producedBatch) [
 func (p *produceCall) verificationError(code kerr.Code) error {
 	switch code {
 	case kerr.InvalidTxnState:
-		return kerr.Errorf(code, "the partition was not added to the transaction")
+		return errNotAdded
 	case kerr.TransactionAbortable:
 		if p.call.Version < firstAbortable {
-			return kerr.InvalidTxnState.Err()
+			return errNotAdded
 		}
 	case kerr.ConcurrentTransactions:
 		if p.call.Version < firstTransactionsV2 {
@@ -182,6 +182,8 @@ func (p *produceCall) verificationError(code kerr.Code) error {
 	}
 	return code.Err()
 }
+
+var errNotAdded = kerr.Errorf(kerr.InvalidTxnState, "the partition was not added to the transaction")
 
 func unable(code kerr.Code) error {
 	return kerr.Errorf(kerr.NotEnoughReplicas, "the transaction's coordinator cannot say whether the partition is part of it: %v", code)

@@ -33,6 +33,8 @@ var deviations = []deviation{
 	{where: `^Fetch .* [12]00 (of a partition|in all) .*Records`, why: "Kafka cuts the last batch at the limit, which clients drop; here batches are whole"},
 	{where: `^Fetch \d+ create with nothing SessionId$`, sluice: "0", why: "a session of nothing is not worth keeping, and the protocol allows to give none"},
 	{where: `^Metadata 1[23] by no id `, why: "Kafka answers UNKNOWN_SERVER_ERROR where neither name nor id is given; that id is unknown"},
+	{where: `^Produce \d+ without a producer id `, why: "a transactional batch without a producer id has no meaning; Kafka keeps it as if it were not transactional"},
+	{where: `^WriteTxnMarkers \d a negative epoch `, kafka: "UNKNOWN_SERVER_ERROR", sluice: "INVALID_PRODUCER_EPOCH", why: "Kafka's batch builder throws; no such epoch can ever be"},
 	{where: `^IncrementalAlterConfigs 1 broker no.such.broker.config=1 `, why: "Kafka keeps settings of brokers that nobody knows, for classes that are loaded and may know them; there are none here"},
 	{where: `^DescribeLogDirs .*\.(TotalBytes|UsableBytes)$`, kafka: "positive", sluice: "negative", why: "nobody knows how much a bucket holds at most"},
 	{where: `^Fetch [4-9] (read produce-codecs-plain|of a zstd topic) `, kafka: "", why: "zstd is refused to old clients where it is met, Kafka looks only at the topic's compression.type"},

@@ -79,11 +79,15 @@ func (n *names) int(field string, v int64) string {
 		if v >= 0 {
 			return n.of("producer", strconv.FormatInt(v, 10))
 		}
+	case "CoordinatorEpoch":
+		if v >= 0 {
+			return n.of("coordinator epoch", strconv.FormatInt(v, 10))
+		}
 	case "SessionId":
 		if v != 0 {
 			return "<session>"
 		}
-	case "LogAppendTimeMs", "TransactionStartTimeMs", "Timestamp", "LastFetchTimestamp", "LastCaughtUpTimestamp":
+	case "LogAppendTimeMs", "TransactionStartTimeMs", "Timestamp", "LastFetchTimestamp", "LastCaughtUpTimestamp", "LastTimestamp":
 		return n.time(v)
 	case "TotalBytes", "UsableBytes", "PartitionSize", "FinalizedFeaturesEpoch":
 		return sign(v)
@@ -239,6 +243,10 @@ func (n *names) batch(b batch.Batch) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%d-%d attributes %#x epoch %s times %s to %s producer %s epoch %d sequence %d:", b.BaseOffset(), b.LastOffset(), b.Attributes(),
 		n.epoch(int64(b.LeaderEpoch())), n.time(b.FirstTimestamp()), n.time(b.MaxTimestamp()), n.int("ProducerId", b.ProducerID()), b.ProducerEpoch(), b.BaseSequence())
+	if m, ok := b.Marker(); ok {
+		fmt.Fprintf(&s, " marker, commit %v, by %s", m.Commit, n.int("CoordinatorEpoch", int64(m.CoordinatorEpoch)))
+		return s.String()
+	}
 	for r, err := range b.Records(batch.Limits{}) {
 		if err != nil {
 			fmt.Fprintf(&s, " %v", err)

@@ -218,6 +218,54 @@ def check_delete_records_and_topic():
     assert [m.value() for m in consume(name, 1, partitions=[0])] == [b"new"]
 
 
+def check_transactions():
+    name, out = topic("txn-in", 2), topic("txn-out", 3)
+    produce(name, [(None, str(i).encode(), None, i % 2) for i in range(200)])
+    group = f"txn-{RUN}"
+    c = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest", "enable.auto.commit": False,
+                  "isolation.level": "read_committed"})
+    c.subscribe([name])
+    p = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": f"txn-{RUN}"})
+    p.init_transactions(30)
+    copied, turn, deadline = 0, 0, time.time() + 60
+    try:
+        while copied < 200:
+            assert time.time() < deadline, f"only {copied} of 200 were copied"
+            messages = [m for m in c.consume(30, 0.5) if not m.error()]
+            if not messages:
+                continue
+            p.begin_transaction()
+            for m in messages:
+                p.produce(out, value=m.value())
+            p.flush(30)
+            turn += 1
+            if turn % 3 == 2:
+                p.abort_transaction(30)
+                for tp in {m.partition(): m.offset() for m in reversed(messages)}.items():
+                    c.seek(TopicPartition(name, *tp))
+                continue
+            p.send_offsets_to_transaction(c.position(c.assignment()), c.consumer_group_metadata(), 30)
+            p.commit_transaction(30)
+            copied += len(messages)
+        committed = {tp.partition: tp.offset for tp in c.committed([TopicPartition(name, 0), TopicPartition(name, 1)], 30)}
+        assert committed == {0: 100, 1: 100}, committed
+    finally:
+        c.close()
+    got = consume(out, 200, partitions=[0, 1, 2], **{"isolation.level": "read_committed"})
+    assert sorted(int(m.value()) for m in got) == list(range(200))
+    everything = consume(out, 201, partitions=[0, 1, 2], **{"isolation.level": "read_uncommitted"})
+    assert len(everything) > 200, "nothing was aborted"
+    p2 = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": f"txn-{RUN}"})
+    p2.init_transactions(30)
+    p.begin_transaction()
+    p.produce(out, value=b"late")
+    try:
+        p.commit_transaction(30)
+        raise SystemError("a producer that was replaced has committed")
+    except KafkaException as e:
+        assert e.args[0].code() in (KafkaError._FENCED, KafkaError.INVALID_PRODUCER_EPOCH, KafkaError.PRODUCER_FENCED), e
+
+
 def check_auto_create_and_illegal_names():
     name = f"py-auto-{RUN}"
     produce(name, [(None, b"1", None, 0)])
