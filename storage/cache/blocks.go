@@ -70,6 +70,7 @@ type Blocks struct {
 		// closely. Reading again keeps it.
 		fresh, done lru
 		bytes       int64 // charged, loading ones included
+		credit      int64 // bytes of other streams that GETs may bring along, see neighboursLocked
 	}
 }
 
@@ -117,6 +118,7 @@ func NewBlocks(opt Options) *Blocks {
 	c := &Blocks{opt: opt, foreground: newLane(foregroundGets, max(opt.Bytes/2, ExtentMax)), prefetch: newLane(prefetchGets, opt.Bytes/2), verify: make(chan struct{}, verifiers())}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.metrics = newBlockMetrics(opt.Registerer, c.Bytes)
+	c.mu.credit = c.creditMax()
 	c.mu.blocks = map[blockKey]*extent{}
 	c.mu.indexes = map[base.ObjectID]*indexEntry{}
 	c.mu.fresh.init()
@@ -289,7 +291,7 @@ func (c *Blocks) await(ctx context.Context, ext *extent, pos int64) (*Block, err
 	case ext.err != nil:
 		return nil, ext.err
 	case err == nil:
-		b := ext.find(pos)
+		b := c.findLocked(ext, pos)
 		if ext.unread == 0 {
 			ext.moveTo(&c.mu.done)
 		}
@@ -304,7 +306,7 @@ func (c *Blocks) await(ctx context.Context, ext *extent, pos int64) (*Block, err
 
 func (c *Blocks) handOutLocked(ext *extent, pos int64) *Block {
 	ext.buf.Retain(1)
-	b := ext.find(pos)
+	b := c.findLocked(ext, pos)
 	if ext.unread == 0 {
 		ext.moveTo(&c.mu.done)
 	} else {
@@ -313,8 +315,8 @@ func (c *Blocks) handOutLocked(ext *extent, pos int64) *Block {
 	return b
 }
 
-// find returns the block at pos and notes that it was asked for.
-func (ext *extent) find(pos int64) *Block {
+// findLocked returns the block at pos and notes that it was asked for.
+func (c *Blocks) findLocked(ext *extent, pos int64) *Block {
 	for i := range ext.blocks {
 		b := &ext.blocks[i]
 		if b.Entry.Pos != pos {
@@ -323,6 +325,9 @@ func (ext *extent) find(pos int64) *Block {
 		if !b.read {
 			b.read = true
 			ext.unread -= int64(b.Entry.Size)
+			if b.Entry.Stream != ext.blocks[0].Entry.Stream {
+				c.earnLocked(neighbourEarns * int64(b.Entry.Size))
+			}
 		}
 		return b
 	}
@@ -390,12 +395,12 @@ func (c *Blocks) PrefetchIndex(id base.ObjectID, size int64) {
 }
 
 // runLocked decides how many blocks from i on one GET reads: those of one stream that begin in the same extent, until want bytes are
-// reached, up to the first that is cached; and what is left of the stream behind the extent, if it is little.
+// reached, up to the first that is cached; what is left of the stream behind the extent, if it is little; and behind the end of the stream its neighbours.
 func (c *Blocks) runLocked(x *object.Index, i int, want, extent int64) (n int) {
 	first, total, last := &x.Entries[i], int64(0), int64(0)
 	for k := i; ; k++ {
 		if k == len(x.Entries) || x.Entries[k].Stream != first.Stream {
-			return k - i
+			return c.neighboursLocked(x, i, k)
 		}
 		e := &x.Entries[k]
 		if c.mu.blocks[blockKey{x.Footer.ID, e.Pos}] != nil {
@@ -433,6 +438,9 @@ func (c *Blocks) newExtentLocked(x *object.Index, i, n int, waste *atomic.Int64)
 		items += int64(e.Records)
 		c.mu.blocks[blockKey{ext.id, e.Pos}] = ext
 	}
+	own := ext.ownBytes()
+	c.mu.credit -= ext.size - own
+	c.earnLocked(own / ownEarns)
 	ext.unread = ext.size
 	ext.charge = int64(slab.Size(int(ext.size))) + items*object.ItemMemoryBytes + extentOverheads*int64(n+1)
 	ext.drop = func() { c.dropExtentLocked(ext) }
@@ -450,8 +458,8 @@ func (c *Blocks) dropExtentLocked(ext *extent) {
 		return
 	}
 	if ext.waste != nil && ext.unread > 0 {
-		ext.waste.Add(ext.unread)
 		c.metrics.wasted.Add(float64(ext.unread))
+		ext.waste.Add(ext.ownUnread())
 	}
 	ext.buf.Release()
 }
@@ -518,7 +526,7 @@ func (c *Blocks) read(ext *extent, ahead bool) (*slab.Buf, error) {
 	key := object.Key(c.opt.Cluster, ext.id)
 	pos := ext.blocks[0].Entry.Pos
 	buf := c.opt.Pool.Get(int(ext.size))
-	err := c.retry(driver.WithShares(c.purpose(ahead), []driver.Share{{Stream: ext.blocks[0].Entry.Stream, Bytes: ext.size}}), func(ctx context.Context) error {
+	err := c.retry(driver.WithShares(c.purpose(ahead), ext.shares()), func(ctx context.Context) error {
 		b, err := c.opt.Store.Get(ctx, key, pos, ext.size, buf.B[:0:ext.size])
 		if err != nil {
 			return err

@@ -26,6 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type countingStore struct {
 	driver.Store
 	gets atomic.Int32
+	read atomic.Int64 // bytes
 	gate chan struct{}
 	fail atomic.Int32 // this many GETs fail
 	kind base.Kind
@@ -33,6 +34,7 @@ type countingStore struct {
 
 func (s *countingStore) Get(ctx context.Context, key string, off, n int64, dst []byte) ([]byte, error) {
 	s.gets.Add(1)
+	s.read.Add(max(n, 0))
 	if s.gate != nil {
 		select {
 		case <-s.gate:

@@ -44,8 +44,8 @@ func TestCompactionFollowsBytes(t *testing.T) {
 	}
 }
 
-// compactionInFull prints what a GiB costs at 50 MB/s with compaction, and looks at the aims with the memory that they are promised for. Rounds are two
-// minutes apart and objects are old after five, instead of five and 120: less comes together at a time, so it costs rather more here than it does.
+// compactionInFull prints what a GiB costs at 50 MB/s with compaction, and looks at the aims with the memory that they are promised for. Rounds are a
+// minute apart and objects are old after three, instead of five and 120: less comes together at a time, so it costs rather more here than it does.
 func compactionInFull(t *testing.T) {
 	for _, c := range []struct {
 		class, memory string
@@ -53,8 +53,8 @@ func compactionInFull(t *testing.T) {
 	}{{"file", "1GiB", 0}, {"file", "4GiB", 0.0003}, {"s3", "1GiB", 0}, {"s3", "2GiB", 0.0015}} {
 		for _, n := range []int{10, 1000, 10_000} {
 			t.Run(fmt.Sprint(c.class, " ", c.memory, " ", n), func(t *testing.T) {
-				p := measure(t, load{"t", n, 65536, 50 * mb}, 4*time.Minute, 8*time.Minute,
-					settings(t, c.class, c.memory, "compaction-interval=2m", "compaction-force-split=5m", "compaction-bandwidth=0"))
+				p := measure(t, load{"t", n, 65536, 50 * mb}, 2*time.Minute, 4*time.Minute,
+					settings(t, c.class, c.memory, "compaction-interval=1m", "compaction-force-split=3m", "compaction-bandwidth=0"))
 				requests, read, written := compacted(p)
 				price := dollars(p)
 				t.Logf("%s, memory %s, %d partitions: $%.6f per GiB; %.0f MiB in, compaction: %.0f requests, %.0f MiB read, %.0f written; %v", c.class, c.memory, n,

@@ -1,0 +1,60 @@
+package cache_test
+
+import (
+	"bytes"
+	"context"
+	"testing"
+
+	"sluice/base"
+	"sluice/storage/object"
+	"sluice/storage/objstore/driver"
+)
+
+// putSmall stores an object with a block of size bytes for each of the streams 1 to n.
+func (r *rig) putSmall(id base.ObjectID, streams, size int) *object.Index {
+	w := object.NewWriter(0, 0)
+	for s := range streams {
+		w.Add(&object.Record{Stream: base.StreamID(s + 1), Count: 1, Data: bytes.Repeat([]byte{byte(s), 0}, size/2)}, nil)
+	}
+	body, size64 := w.Finish(object.Meta{ID: id})
+	if err := r.store.Put(context.Background(), object.Key(base.UUID{}, id), body, driver.PutOptions{}); err != nil {
+		r.t.Fatal(err)
+	}
+	r.sizes[id] = size64
+	return r.index(id)
+}
+
+// TestNeighbours: who reads all streams of objects needs as many GETs as their bytes are extents; who reads one stream of many brings along, and wastes, no more than the credit
+// and a sixteenth of what he reads.
+func TestNeighbours(t *testing.T) {
+	const streams, size, objects, budget = 200, 100_000, 12, 64 << 20
+	r := newRig(t, budget)
+	r.store.gets.Store(0)
+	for id := range base.ObjectID(objects) {
+		x := r.putSmall(id+1, streams, size)
+		for i := range x.Entries {
+			r.get(x, i, 1<<20).Release()
+		}
+	}
+	// 20 MB of each object lie in 5 extents of 4 MiB; its index takes one GET.
+	if gets := r.store.gets.Load(); gets > objects*(1+6) {
+		t.Errorf("%d GETs for %d objects of 20 MB, all of whose streams are read", gets, objects)
+	}
+	one := newRig(t, budget)
+	gets, places := int32(0), []*object.Index{}
+	for id := range base.ObjectID(200) {
+		places = append(places, one.putSmall(id+1, 20, size))
+	}
+	one.store.gets.Store(0)
+	one.store.read.Store(0)
+	for _, x := range places {
+		one.get(x, 10, 1<<20).Release()
+		if n := one.store.gets.Load(); n != gets+1 {
+			t.Fatalf("%d GETs for a block", n-gets)
+		}
+		gets = one.store.gets.Load()
+	}
+	if wasted := one.store.read.Load() - 200*size; wasted > budget/2+200*size/16+size || wasted < size {
+		t.Errorf("%d bytes of neighbours were read in vain, of %d", wasted, 200*20*size)
+	}
+}
