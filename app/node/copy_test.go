@@ -10,40 +10,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/cluster/meta"
+	"sluice/test/clients"
 )
-
-// copier moves what is in topic in to topic out, exactly once, until all of it is there.
-func copier(ctx context.Context, seeds []string, id string, opts ...kgo.Opt) error {
-	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
-		kgo.SeedBrokers(seeds...), kgo.TransactionalID(id), kgo.ConsumerGroup("copy"), kgo.ConsumeTopics("in"), kgo.RequireStableFetchOffsets(),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DefaultProduceTopic("out"),
-		kgo.MetadataMinAge(20 * time.Millisecond), kgo.FetchMaxWait(50 * time.Millisecond), kgo.MaxConcurrentFetches(1), kgo.FetchMaxPartitionBytes(2000),
-	}, opts...)...)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	for ctx.Err() == nil {
-		fs := s.PollFetches(ctx)
-		if ctx.Err() != nil {
-			break
-		}
-		if err := s.Begin(); err != nil {
-			return err
-		}
-		aborted := kgo.AbortingFirstErrPromise(s.Client())
-		fs.EachRecord(func(r *kgo.Record) {
-			s.Produce(ctx, &kgo.Record{Key: r.Key, Value: r.Value}, aborted.Promise())
-		})
-		produced := aborted.Err() == nil
-		ended, err := s.End(ctx, kgo.TransactionEndTry(produced))
-		if err != nil && ctx.Err() == nil {
-			return fmt.Errorf("end: %w", err)
-		}
-		_ = ended // what was not committed is read again
-	}
-	return nil
-}
 
 // copied reads topic out until it has every value once, and nothing twice.
 func (c *cluster) copied(n *Node, want int) {
@@ -100,7 +68,7 @@ func TestTransactionsAcrossNodes(t *testing.T) {
 			seeds := []string{a.Info().Kafka, b.Info().Kafka}
 			done := make(chan error, 2)
 			for i := range 2 {
-				go func() { done <- copier(ctx, seeds, fmt.Sprint("copier-", i), opts...) }()
+				go func() { done <- clients.Copy(ctx, seeds, "copy", fmt.Sprint("copier-", i), "in", "out", opts...) }()
 			}
 			time.Sleep(500 * time.Millisecond)
 			crash(d)
