@@ -1,6 +1,7 @@
 package config
 
 import (
+	"slices"
 	"strings"
 	"time"
 
@@ -53,6 +54,28 @@ type Config struct {
 	IdleTimeout    time.Duration
 	MaxRequest     Bytes
 	MaxInFlight    int
+
+	// Who may connect, and what they may do. See Config.ListenerList, Config.SASLMechanisms, Config.SuperUserList.
+	Listeners           string        // NAME://HOST:PORT, with commas between; empty means Listen alone, in plain text
+	AdvertisedListeners string        // NAME://HOST:PORT, with commas between
+	ListenerProtocols   string        // NAME:PROTOCOL, with commas between
+	SSLKeystore         string        // PEM files, with commas between
+	SSLTruststore       string        // PEM files, with commas between
+	SSLClientAuth       string        // none, requested or required
+	SSLProtocols        string        // TLSv1.2 and TLSv1.3, with commas between
+	SSLPrincipalRules   string        // as Kafka's ssl.principal.mapping.rules
+	SASLMechanismList   string        // with commas between
+	SASLUsers           string        // file
+	MaxReauth           time.Duration // 0: sessions do not end
+	AuthFailureDelay    time.Duration
+	OAuthJWKS           string // URL
+	OAuthIssuer         string
+	OAuthAudience       string // with commas between
+	OAuthSubClaim       string
+	OAuthUnsecured      bool
+	Authorizer          string // empty: nobody is refused anything
+	SuperUsers          string // principals with semicolons between
+	AllowIfNoACL        bool
 
 	// Memory.
 	Memory       Bytes // 0: from the machine
@@ -159,6 +182,7 @@ var byName = func() map[string]*Setting {
 const (
 	storage  = "Where things are"
 	network  = "How clients reach the broker"
+	security = "Who may connect, and what they may do"
 	memory   = "Memory"
 	upload   = "Upload and WAL"
 	objects  = "Compaction of objects"
@@ -172,7 +196,7 @@ const (
 	walForm    = "file://DIR, file://DIR?shared=true, s3, s3://BUCKET/PREFIX?endpoint=URL&region=NAME&pathStyle=true, gs://BUCKET/PREFIX, or az://ACCOUNT/CONTAINER/PREFIX"
 )
 
-var settings = []Setting{
+var settings = slices.Concat([]Setting{
 	{Name: "bucket", Group: storage, Kind: URL, Form: bucketForm, Auto: "the directory bucket in the data directory", schemes: []string{"file", "s3", "gs", "az", "mem"},
 		Doc:   "Where the data is kept for good. Credentials come from where each cloud's tools look for them, and the options of the URLs are in docs/stores.md.",
 		field: func(c *Config) any { return &c.Bucket }},
@@ -219,7 +243,7 @@ var settings = []Setting{
 	{Name: "max-in-flight", Group: network, Kind: Int, Default: "256", Min: "1", Max: "65536",
 		Doc:   "Produce requests of one connection that wait for the WAL at one time; after that the connection is not read.",
 		field: func(c *Config) any { return &c.MaxInFlight }},
-
+}, securitySettings, []Setting{
 	{Name: "memory", Group: memory, Kind: Size, Default: "0", Auto: "a quarter of the machine's memory, at most 256MiB",
 		Doc:   "Memory of the process. Caches and buffers are shares of it, and Go's memory limit follows it. More of it means fewer, larger uploads and longer outages of the bucket that producers do not notice.",
 		field: func(c *Config) any { return &c.Memory }},
@@ -436,7 +460,7 @@ var settings = []Setting{
 	{Name: "cost-table", Group: operator, Kind: Text, Auto: "by the URL of the bucket", Form: "name of a price table",
 		Doc:   "The price table of the bucket, where its URL does not say who bills it.",
 		field: func(c *Config) any { return &c.CostTable }},
-}
+})
 
 // check proves the relations between settings.
 func (c *Config) check() error {
@@ -446,6 +470,9 @@ func (c *Config) check() error {
 	}
 	if c.Memory != 0 && c.Memory < minMemory {
 		return base.Errorf(base.Invalid, "setting memory = %s (%s): it is too small; the smallest is %s", c.Memory, c.Origin("memory"), Bytes(minMemory))
+	}
+	if err := c.checkSecurity(); err != nil {
+		return err
 	}
 	_, _, err := c.BalanceExclusions()
 	return err
