@@ -25,9 +25,9 @@ func (n *Node) listenPeer(host string) (err error) {
 			return base.Errorf(base.Invalid, "setting peer = %q: %w; give a free port with --peer, or port 0 for any", c.Peer, err)
 		}
 	} else {
-		at, portText, err := net.SplitHostPort(c.Listen)
+		at, portText, err := net.SplitHostPort(c.FirstListen())
 		if err != nil {
-			return base.Errorf(base.Invalid, "setting listen = %q: %w", c.Listen, err)
+			return base.Errorf(base.Invalid, "setting listen = %q: %w", c.FirstListen(), err)
 		}
 		port, _ := strconv.Atoi(portText)
 		if port += peerPortOffset; portText == "0" || port > 65535 {
@@ -86,7 +86,7 @@ func (n *Node) join(ctx context.Context) error {
 	n.member.Serve(n.peerLn)
 	n.self, err = n.member.Register(ctx, &meta.Register{
 		Incarnation: n.incarnation, Reclaim: id, Wanted: wanted, Name: n.name(), Zone: n.opt.Config.Zone,
-		Endpoints: []meta.Endpoint{n.endpoint, n.peerEndpoint}, WAL: n.places.wals[0],
+		Endpoints: n.endpoints(), WAL: n.places.wals[0],
 	})
 	if err != nil {
 		return fmt.Errorf("register: %w", err)

@@ -46,10 +46,12 @@ type Node struct {
 	places places
 	pool   slab.Pool
 
-	kafkaLn, peerLn, adminLn net.Listener
-	endpoint, peerEndpoint   meta.Endpoint
-	admin                    *admin.Server
-	release                  func() // the data directory
+	peerLn, adminLn net.Listener
+	listeners       []listener // for clients, at least one
+	peerEndpoint    meta.Endpoint
+	security        security
+	admin           *admin.Server
+	release         func() // the data directory
 
 	ledger  *ledger.Ledger
 	prices  *ledger.Prices
@@ -147,20 +149,15 @@ func (n *Node) listen(context.Context) (err error) {
 	if n.places, err = findPlaces(c); err != nil {
 		return err
 	}
-	if n.kafkaLn, err = n.opt.Listen("tcp", c.Listen); err != nil {
-		return base.Errorf(base.Invalid, "setting listen = %q: %w; is another broker running there? Give a free port with --listen, or port 0 for any", c.Listen, err)
-	}
-	host, port, err := advertised(c, n.kafkaLn.Addr(), n.opt.Hostname)
-	if err != nil {
+	if err := n.listenClients(); err != nil {
 		return err
 	}
-	if err := n.listenPeer(host); err != nil {
+	if err := n.listenPeer(n.listeners[0].endpoint.Host); err != nil {
 		return err
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": n.opt.Version}})
 	build.Set(1)
 	n.opt.Registry.MustRegister(build)
-	n.endpoint = meta.Endpoint{Name: listenerName, Host: host, Port: int32(port)}
 	if c.Admin != "off" {
 		if n.adminLn, err = n.opt.Listen("tcp", c.Admin); err != nil {
 			return base.Errorf(base.Invalid, "setting admin = %q: %w; give a free port with --admin, port 0 for any, or off", c.Admin, err)
@@ -292,6 +289,7 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.watchVolumes()
+	n.security.follow(n.member, c)
 	onServing, onClosed := n.leading()
 	n.lead = lead.Start(lead.Options{
 		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.volumes.set), Logger: n.log, Registerer: reg,
@@ -307,11 +305,11 @@ func (n *Node) serve(ctx context.Context) error {
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Shares: sharing.manager.Load(), ShareStates: sharing.coordinator, Config: c,
 		Txns: n.txns.coordinator, TxnClient: n.txns.client, Markers: n.txns.markers, ProducerIDs: ids,
-		Fetcher: fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
-		Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, Telemetry: n.telemetry, LogLevel: n.opt.LogLevel, Logger: n.log,
+		Fetcher:  fetch.New(fetch.Options{Directory: n.lead.Directory(), Sessions: c.FetchSessions, MaxBytes: int(c.FetchMaxBytes), Contact: n.member.Contact, Registerer: reg}),
+		Security: n.security.forHandler(c), Contact: n.member.Contact, Follower: n.follower, LogDir: n.store.String(), Quotas: n.limits.quotas, Telemetry: n.telemetry, LogLevel: n.opt.LogLevel, Logger: n.log,
 	})
 	n.server = kafka.New(kafka.Options{
-		Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
+		Listeners: n.security.listeners, Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
 		RequestMemory: int64(n.opt.Memory.Requests), IdleTimeout: c.IdleTimeout, Gate: n.limits, APIName: handle.APIName, Logger: n.log, Registerer: reg,
 	})
 	wait, cancel := context.WithTimeout(ctx, servingTimeout)
@@ -322,11 +320,13 @@ func (n *Node) serve(ctx context.Context) error {
 		}
 		n.log.Warn("some partitions are not served yet; clients are told so", "error", err)
 	}
-	n.served.Go(func() {
-		if err := n.server.Serve(listenerName, n.kafkaLn); err != nil {
-			n.fail(err)
-		}
-	})
+	for _, l := range n.listeners {
+		n.served.Go(func() {
+			if err := n.server.Serve(l.Name, l.ln); err != nil {
+				n.fail(err)
+			}
+		})
+	}
 	return nil
 }
 
@@ -409,8 +409,8 @@ func (n *Node) readiness() error {
 // Info says where the broker is.
 func (n *Node) Info() Info {
 	i := Info{
-		Cluster: n.member.Image().ClusterID(), Node: n.self.ID, Listen: n.kafkaLn.Addr().String(),
-		Kafka:  net.JoinHostPort(n.endpoint.Host, strconv.Itoa(int(n.endpoint.Port))),
+		Cluster: n.member.Image().ClusterID(), Node: n.self.ID, Listen: n.listeners[0].ln.Addr().String(),
+		Kafka:  net.JoinHostPort(n.listeners[0].endpoint.Host, strconv.Itoa(int(n.listeners[0].endpoint.Port))),
 		Bucket: n.store.String(), WAL: n.volumes.String(), Meta: n.meta.String(),
 	}
 	if n.adminLn != nil {

@@ -49,9 +49,6 @@ type Info struct {
 	Meta    string // URL of the metadata log without credentials; the same as Bucket if it is there
 }
 
-// listenerName is the name of the one listener; clients that came in by it are told its endpoints.
-const listenerName = "PLAINTEXT"
-
 const (
 	abandonTimeout = 2 * time.Second // for ending what cannot end in an orderly way
 	servingTimeout = time.Minute     // for all partitions to be served before connections are accepted anyway

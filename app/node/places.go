@@ -1,10 +1,8 @@
 package node
 
 import (
-	"net"
 	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"sluice/base"
@@ -112,32 +110,6 @@ func absolute(url string) (string, error) {
 		dir += "?" + query
 	}
 	return "file://" + dir, nil
-}
-
-// advertised returns the address that clients are told.
-func advertised(c *config.Config, bound net.Addr, hostname string) (host string, port int, err error) {
-	boundHost, boundPort, err := net.SplitHostPort(bound.String())
-	if err != nil {
-		return "", 0, base.Errorf(base.Invalid, "listening address %s: %w", bound, err)
-	}
-	host, portText := boundHost, boundPort
-	if c.Advertise != "" {
-		if host, portText, err = net.SplitHostPort(c.Advertise); err != nil {
-			return "", 0, base.Errorf(base.Invalid, "setting advertise = %q: %w", c.Advertise, err)
-		}
-	} else if asked, _, err := net.SplitHostPort(c.Listen); err == nil && asked != "" && net.ParseIP(asked) == nil {
-		host = asked // a name stays a name
-	}
-	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
-		if host = hostname; host == "" {
-			host = "localhost"
-		}
-	}
-	if portText == "0" {
-		portText = boundPort
-	}
-	port, err = strconv.Atoi(portText)
-	return host, port, err
 }
 
 // Places returns the URLs of the bucket, the WALs and the metadata log that a broker with this configuration would use; meta is empty where the

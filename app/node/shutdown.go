@@ -157,8 +157,6 @@ func (n *Node) abandon() {
 	if n.server != nil {
 		n.server.Shutdown(over)
 		n.served.Wait()
-	} else if n.kafkaLn != nil {
-		n.kafkaLn.Close()
 	}
 	if n.telemetry != nil {
 		n.unsubscribe()
@@ -167,6 +165,10 @@ func (n *Node) abandon() {
 	if n.limits != nil {
 		n.limits.close()
 	}
+	for _, l := range n.listeners { // those that the server has are closed already
+		l.ln.Close()
+	}
+	n.security.stop()
 	if n.unwatch != nil {
 		n.unwatch()
 	}

@@ -35,6 +35,12 @@ type Deliver func(resp *msg.FetchResponse, release func())
 // Fetch answers a request: deliver is called exactly once, before Fetch returns or later from another goroutine. The end of ctx, that of
 // the client's connection, ends a wait. req is not used any more when Fetch has returned.
 func (f *Fetcher) Fetch(ctx context.Context, version int16, req *msg.FetchRequest, deliver Deliver) {
+	f.FetchWhere(ctx, version, req, nil, deliver)
+}
+
+// FetchWhere is Fetch for a client that may read only topics of which readable says so; the others are answered TOPIC_AUTHORIZATION_FAILED.
+// readable gets the name or the id, whichever the request named topics by, and is not used any more when FetchWhere has returned. Nil: all.
+func (f *Fetcher) FetchWhere(ctx context.Context, version int16, req *msg.FetchRequest, readable func(name string, id base.UUID) bool, deliver Deliver) {
 	fl := &flight{
 		f: f, ctx: ctx, version: version,
 		maxBytes: min(max(0, int(req.MaxBytes)), f.opt.MaxBytes),
@@ -48,6 +54,11 @@ func (f *Fetcher) Fetch(ctx context.Context, version int16, req *msg.FetchReques
 		resp := &msg.FetchResponse{ErrorCode: int16(err.Code)}
 		deliver(resp, func() {})
 		return
+	}
+	if readable != nil {
+		for i := range fl.parts {
+			fl.parts[i].refused = !readable(fl.parts[i].key.name, fl.parts[i].key.id)
+		}
 	}
 	fl.run()
 }

@@ -15,8 +15,9 @@ import (
 
 // part is one partition of a fetch.
 type part struct {
-	key  key
-	want want
+	key     key
+	want    want
+	refused bool // the client may not read it
 
 	p    *partition.Partition // nil if err says why
 	res  partition.ReadResult
@@ -166,12 +167,16 @@ func (fl *flight) request(pt *part, cachedOnly bool) partition.ReadRequest {
 
 // resolve finds the partition, anew in every round: it may have been closed, or opened under another epoch.
 func (pt *part) resolve(d Directory) {
+	pt.res = partition.ReadResult{HW: -1, LSO: -1, LogStart: -1}
+	if pt.refused {
+		pt.p, pt.err = nil, kerr.TopicAuthorizationFailed.Err()
+		return
+	}
 	if pt.key.name != "" {
 		pt.p, pt.err = d.GetByName(pt.key.name, pt.key.index)
 	} else {
 		pt.p, pt.err = d.Get(pt.key.id, pt.key.index)
 	}
-	pt.res = partition.ReadResult{HW: -1, LSO: -1, LogStart: -1}
 }
 
 // refuseZstd keeps zstd from clients that do not know it.

@@ -240,7 +240,14 @@ const (
 	// FeatureConfig, with an empty name, holds the feature levels that were set: feature name to level.
 	FeatureConfig
 
-	lastConfigKind = FeatureConfig
+	// ACLConfig holds the ACLs of a resource pattern; package broker/auth says how they are written.
+	ACLConfig
+	// ScramConfig holds the SCRAM credentials of the user of that name, by mechanism.
+	ScramConfig
+	// TokenConfig holds the delegation token of that id.
+	TokenConfig
+
+	lastConfigKind = TokenConfig
 )
 
 // ConfigResource is a configured resource that is not a topic.

@@ -6,6 +6,7 @@ package handle
 
 import (
 	"sluice/base"
+	"sluice/broker/auth"
 	"sluice/edge/kafka"
 	"sluice/edge/quota"
 	"sluice/wire/kbin"
@@ -15,7 +16,7 @@ import (
 
 func (h *Handler) fetch(c *call, req *msg.FetchRequest) {
 	req.MaxBytes = int32(min(int(req.MaxBytes), c.limits.AtOnce(quota.Fetch)))
-	h.opt.Fetcher.Fetch(c.Context(), c.Version, req, func(resp *msg.FetchResponse, release func()) {
+	h.opt.Fetcher.FetchWhere(c.Context(), c.Version, req, h.readable(c), func(resp *msg.FetchResponse, release func()) {
 		if c.Version >= 16 {
 			h.hintLeaders(c, resp)
 		}
@@ -41,6 +42,22 @@ func (c *call) gather(resp *msg.FetchResponse) [][]byte {
 	g.SetScratch(c.responseHeader(g.Scratch()))
 	resp.AppendGather(&g, c.Version)
 	return g.Segments()
+}
+
+// readable says which topics the client may read, in whatever way they are named; nil means all. A topic that is named by an id and does not
+// exist is left to others to judge.
+func (h *Handler) readable(c *call) func(name string, id base.UUID) bool {
+	a := h.authorizer()
+	if a == nil || a.Super(c.session.who) {
+		return nil
+	}
+	g := &gate{h, c, a}
+	return func(name string, id base.UUID) bool {
+		if name == "" && !id.IsZero() {
+			return g.topicID(auth.Read, id)
+		}
+		return g.topic(auth.Read, name)
+	}
 }
 
 // hintLeaders adds endpoints for the leaders that the answer names.

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"time"
 
+	"sluice/broker/auth"
 	"sluice/edge/kafka"
 	"sluice/edge/quota"
 	"sluice/wire/kbin"
@@ -73,6 +74,14 @@ var apis = map[int16]serve{
 	msg.KeyPushTelemetry:               sync((*Handler).pushTelemetry),
 	msg.KeyListConfigResources:         sync((*Handler).listConfigResources),
 	msg.KeyDescribeTopicPartitions:     sync((*Handler).describeTopicPartitions),
+
+	msg.KeySaslHandshake:                async((*Handler).saslHandshake),
+	msg.KeySaslAuthenticate:             async((*Handler).saslAuthenticate),
+	msg.KeyDescribeAcls:                 sync((*Handler).describeAcls),
+	msg.KeyCreateAcls:                   sync((*Handler).createAcls),
+	msg.KeyDeleteAcls:                   sync((*Handler).deleteAcls),
+	msg.KeyDescribeUserScramCredentials: sync((*Handler).describeScram),
+	msg.KeyAlterUserScramCredentials:    sync((*Handler).alterScram),
 }
 
 // message is a message of which PT is the pointer.
@@ -85,7 +94,7 @@ type message[T any] interface {
 func sync[Q, R any, PQ message[Q], PR message[R]](fn func(*Handler, *call, *Q) *R) serve {
 	return func(h *Handler, c *call) {
 		req := PQ(new(Q))
-		if c.decode(req) {
+		if c.decode(req) && h.pass(c, req) {
 			c.reply(PR(fn(h, c, (*Q)(req))))
 		}
 	}
@@ -95,7 +104,7 @@ func sync[Q, R any, PQ message[Q], PR message[R]](fn func(*Handler, *call, *Q) *
 func async[Q any, PQ message[Q]](fn func(*Handler, *call, *Q)) serve {
 	return func(h *Handler, c *call) {
 		req := PQ(new(Q))
-		if c.decode(req) {
+		if c.decode(req) && h.pass(c, req) {
 			fn(h, c, (*Q)(req))
 		}
 	}
@@ -109,7 +118,14 @@ type call struct {
 	limits *quota.Client // nil: none
 
 	throttle time.Duration // what the client is told to wait
+
+	session *session
+	after   []func(msg.Message) // change the answer; see guard
+	denied  bool                // something was taken out of the request
 }
+
+// Principal returns who the client is.
+func (c *call) Principal() auth.Principal { return c.session.who }
 
 // decode reads the body into m, or aborts the connection.
 func (c *call) decode(m msg.Message) bool {
@@ -123,6 +139,9 @@ func (c *call) decode(m msg.Message) bool {
 
 // reply answers with m.
 func (c *call) reply(m msg.Message) {
+	for _, change := range c.after {
+		change(m)
+	}
 	if c.throttle > 0 {
 		tellThrottle(m, c.throttle)
 	}
@@ -152,6 +171,14 @@ func New(opt Options) *Handler {
 	return h
 }
 
+// authorizer returns what decides what clients may do, nil if nobody is refused anything.
+func (h *Handler) authorizer() *auth.Authorizer {
+	if h.opt.Security == nil || h.opt.Security.Authorizer == nil {
+		return nil
+	}
+	return h.opt.Security.Authorizer()
+}
+
 // APIName names an API for metrics.
 func APIName(key int16) string {
 	if name := msg.Name(key); name != "" {
@@ -162,6 +189,14 @@ func APIName(key int16) string {
 
 // Handle implements kafka.Handler.
 func (h *Handler) Handle(r *kafka.Request) {
+	s := h.session(r)
+	if s == nil || !h.mayPass(s, r) {
+		return
+	}
+	if r.Key == kafka.TokenKey {
+		h.bareToken(&call{Request: r, session: s})
+		return
+	}
 	serve, known := apis[r.Key]
 	row, offered := msg.Lookup(r.Key)
 	switch {
@@ -176,7 +211,7 @@ func (h *Handler) Handle(r *kafka.Request) {
 		r.Abort(fmt.Sprintf("%s version %d is not offered; %d to %d are", msg.Name(r.Key), r.Version, row.Min, row.Max))
 		return
 	}
-	c := &call{Request: r, body: kbin.NewReader(r.Body)}
+	c := &call{Request: r, session: s, body: kbin.NewReader(r.Body)}
 	if id := c.body.NullableString(false); id != nil {
 		c.client = *id
 	}

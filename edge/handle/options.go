@@ -37,6 +37,8 @@ type Options struct {
 	// not block. The Fetcher and the Groups have their own.
 	Contact func() error
 	Config  *config.Config
+	// Security says who may connect and what clients may do; nil: everybody may do everything.
+	Security *Security
 	// Follower says how far another node has followed the metadata, as far as it is known here; nil: nothing is known.
 	Follower func(base.NodeID) (Follower, bool)
 	// Telemetry takes in clients' metrics; nil: it is not offered.

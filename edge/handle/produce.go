@@ -280,6 +280,10 @@ func (p *produceCall) completed() {
 		p.call.reply(&p.resp)
 		return
 	}
+	if p.call.denied {
+		p.call.Abort("a batch was refused and acks is 0: the client may not write there")
+		return
+	}
 	for i := range p.resp.Responses {
 		for j := range p.resp.Responses[i].PartitionResponses {
 			if code := p.resp.Responses[i].PartitionResponses[j].ErrorCode; code != 0 {

@@ -16,13 +16,11 @@ import (
 	"sluice/wire/msg"
 )
 
-// anonymous is the user of a connection that has not said who it is.
-const anonymous = "ANONYMOUS"
-
 // limited serves a request and counts it for its client's quotas.
 func (h *Handler) limited(c *call, serve serve) {
 	if h.opt.Quotas != nil {
-		c.limits = h.opt.Quotas.Client(anonymous, c.client)
+		_, user := c.Principal().Cut()
+		c.limits = h.opt.Quotas.Client(user, c.client)
 	}
 	if c.limits == nil {
 		serve(h, c)

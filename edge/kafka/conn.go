@@ -3,6 +3,7 @@ package kafka
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -20,6 +21,8 @@ const (
 	reasonRate     = "rate"     // its address makes too many connections in a second
 	reasonShutdown = "shutdown" // the broker stops
 	reasonNetwork  = "network"  // the network failed
+	reasonTLS      = "tls"      // no TLS connection came about
+	reasonLogin    = "login"    // the client did not log in in time, or not rightly
 )
 
 // conn is one client connection.
@@ -37,6 +40,10 @@ type conn struct {
 	cancel   context.CancelFunc
 	deadline time.Time                 // of reading, as it was last set; the reader's
 	software atomic.Pointer[[2]string] // name and version
+	login    time.Time                 // the client must have logged in by then; zero: it has, or need not; the reader's
+	refused  bool                      // a login was: no more requests are read; the reader's
+	raw      bool                      // the next frame is a bare token of SASL; the reader's
+	session  any                       // the handler's
 
 	mu struct {
 		sync.Mutex
@@ -54,7 +61,15 @@ type conn struct {
 const readBufferBytes = 16 << 10 // per connection; larger frames are read around it
 
 func newConn(s *Server, id uint64, listener string, nc net.Conn) *conn {
-	c := &conn{srv: s, id: id, listener: listener, nc: nc, in: bufio.NewReaderSize(nc, readBufferBytes)}
+	c := &conn{srv: s, id: id, listener: listener, nc: nc}
+	l := s.opt.Listeners[listener]
+	if l.TLS != nil {
+		c.nc = tls.Server(nc, l.TLS)
+	}
+	if l.Login {
+		c.login = time.Now().Add(s.opt.LoginTimeout)
+	}
+	c.in = bufio.NewReaderSize(c.nc, readBufferBytes)
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.mu.moved.L = &c.mu
 	return c
@@ -152,6 +167,8 @@ func (c *conn) close(reason, detail string) {
 		return
 	}
 	switch reason {
+	case reasonTLS, reasonLogin:
+		c.srv.complain("closed a connection", c.nc.RemoteAddr(), c.listener, reason, detail)
 	case reasonFrame, reasonAborted, reasonStalled:
 		c.srv.opt.Logger.Warn("closed a connection", "client", c.nc.RemoteAddr(), "reason", reason, "detail", detail)
 	default:

@@ -1,6 +1,7 @@
 package kafka
 
 import (
+	"crypto/tls"
 	"log/slog"
 	"net/netip"
 	"time"
@@ -13,12 +14,14 @@ import (
 // Options are the collaborators and limits of a Server. Handler must be set; a zero limit takes its default.
 type Options struct {
 	Handler        Handler
+	Listeners      map[string]Listener    // by the name given to Serve; a listener that is not here is plain text and open
 	Pool           *slab.Pool             // memory of Produce frames; nil makes one
 	MaxFrame       int                    // bytes of one request, without the size field; default 100 MiB
 	MaxConnections int                    // default 20,000
 	MaxInFlight    int                    // requests of one connection between handler and socket; default 256
 	RequestMemory  int64                  // bytes of all frames that are being received or processed; default 256 MiB
 	IdleTimeout    time.Duration          // a connection without a request for so long is closed; default 10 min
+	LoginTimeout   time.Duration          // a handshake of TLS, and then a login, takes at most so long; default 30 s
 	StallTimeout   time.Duration          // a frame or a response that makes no progress for so long closes its connection; default 1 min
 	Gate           Gate                   // nil: nothing but MaxConnections limits connections
 	APIName        func(key int16) string // label of the request metrics; default the number
@@ -32,6 +35,12 @@ type Gate interface {
 	Connect(from netip.Addr) (pause, refuse time.Duration)
 	// MaxConnections bounds the connections that are open, of all clients and of one address; 0 leaves the bound to Options and to nobody.
 	MaxConnections(from netip.Addr) (all, ofAddress int)
+}
+
+// Listener says what is particular about the connections of a listener.
+type Listener struct {
+	TLS   *tls.Config // nil: plain text
+	Login bool        // until the handler calls Admit, frames are small and time is short
 }
 
 func (o Options) withDefaults() Options {
@@ -52,6 +61,7 @@ func (o Options) withDefaults() Options {
 	setDefault(&o.MaxInFlight, 256)
 	setDefault(&o.RequestMemory, 256<<20)
 	setDefault(&o.IdleTimeout, 10*time.Minute)
+	setDefault(&o.LoginTimeout, 30*time.Second)
 	setDefault(&o.StallTimeout, time.Minute)
 	return o
 }

@@ -17,10 +17,20 @@ const (
 	headerBytes = 8       // key, version, correlation id
 	firstBytes  = 1 << 20 // a frame gets this much memory at once; more only when it has arrived
 	growFactor  = 4       // and then so many times more
+
+	loginBytes = 512 << 10 // a frame of somebody who has not logged in
 )
 
 // readLoop reads requests and hands them to the handler until the connection ends.
 func (c *conn) readLoop() {
+	if err := c.handshake(); err != nil {
+		reason := reasonTLS
+		if c.draining() {
+			reason = reasonShutdown
+		}
+		c.close(reason, err.Error())
+		return
+	}
 	for {
 		reason, err := c.readRequest()
 		if err == nil {
@@ -30,6 +40,9 @@ func (c *conn) readLoop() {
 			c.awaitAnswers()
 			reason = reasonShutdown
 		}
+		if c.refused {
+			reason = reasonClient // said already
+		}
 		c.close(reason, err.Error())
 		c.awaitAnswers()
 		return
@@ -38,14 +51,24 @@ func (c *conn) readLoop() {
 
 // readRequest reads one request and starts it.
 func (c *conn) readRequest() (reason string, err error) {
+	if c.refused {
+		return reasonLogin, net.ErrClosed
+	}
 	c.extendDeadline()
 	head, err := c.in.Peek(4)
 	if err != nil {
 		return c.readError(err, len(head) == 0)
 	}
 	size := int(int32(binary.BigEndian.Uint32(head)))
-	if size < headerBytes || size > c.srv.opt.MaxFrame { // judged before more is waited for, which may never come
-		return reasonFrame, fmt.Errorf("a frame of %d bytes; allowed are %d to %d%s", size, headerBytes, c.srv.opt.MaxFrame, looksLike(head))
+	if c.raw {
+		return c.readToken(size)
+	}
+	most := c.srv.opt.MaxFrame
+	if !c.login.IsZero() {
+		most = min(most, loginBytes)
+	}
+	if size < headerBytes || size > most { // judged before more is waited for, which may never come
+		return reasonFrame, fmt.Errorf("a frame of %d bytes; allowed are %d to %d%s", size, headerBytes, most, looksLike(head))
 	}
 	if head, err = c.in.Peek(4 + headerBytes); err != nil {
 		return c.readError(err, false)
@@ -124,7 +147,7 @@ func (c *conn) readBody(r *Request, n int) error {
 func (c *conn) fill(dst []byte, long bool) error {
 	for len(dst) > 0 {
 		piece := dst
-		if long {
+		if long && c.login.IsZero() {
 			piece = dst[:min(len(dst), firstBytes)]
 			c.deadline = time.Time{}
 			c.setReadDeadline(time.Now().Add(c.srv.opt.StallTimeout))
@@ -144,6 +167,13 @@ func (c *conn) fill(dst []byte, long bool) error {
 // extendDeadline lets the connection be idle for IdleTimeout from now. Setting a deadline costs about as much as a small request,
 // so it is set an eighth later than asked, and again only when an eighth has passed: never too early, at most an eighth too late.
 func (c *conn) extendDeadline() {
+	if !c.login.IsZero() {
+		if c.deadline != c.login {
+			c.deadline = c.login
+			c.setReadDeadline(c.deadline)
+		}
+		return
+	}
 	now, idle := time.Now(), c.srv.opt.IdleTimeout
 	if c.deadline.Sub(now) >= idle {
 		return
@@ -165,6 +195,9 @@ func (c *conn) setReadDeadline(t time.Time) {
 func (c *conn) readError(err error, boundary bool) (string, error) {
 	switch {
 	case errors.Is(err, os.ErrDeadlineExceeded):
+		if !c.login.IsZero() {
+			return reasonLogin, fmt.Errorf("no login within %v", c.srv.opt.LoginTimeout)
+		}
 		if boundary {
 			return reasonIdle, err
 		}

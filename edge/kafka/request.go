@@ -29,10 +29,11 @@ type Request struct {
 	Buf           *slab.Buf // what Body lies in, for Produce; nil otherwise
 	Received      time.Time // when the last byte had arrived
 
-	conn   *conn
-	reply  Reply
-	done   bool
-	prefix [8]byte // size and correlation id of the response
+	conn    *conn
+	reply   Reply
+	done    bool
+	replied bool
+	prefix  [8]byte // size and correlation id of the response; of a token's, the size in the second half
 }
 
 // Reply is the response to a request: what follows the correlation id, in pieces.
@@ -80,6 +81,13 @@ func (r *Request) Software() (name, version string) {
 
 // Reply finishes the request with a response, which is written when its turn comes. It does not block.
 func (r *Request) Reply(reply Reply) {
+	if r.Key == TokenKey {
+		binary.BigEndian.PutUint32(r.prefix[4:], uint32(reply.size()))
+		r.replied = true
+		r.conn.finish(r, reply)
+		return
+	}
+	r.replied = true
 	binary.BigEndian.PutUint32(r.prefix[:], uint32(4+reply.size()))
 	binary.BigEndian.PutUint32(r.prefix[4:], uint32(r.CorrelationID))
 	r.conn.finish(r, reply)
@@ -102,5 +110,13 @@ func (r *Request) Throttle(d time.Duration) {
 	}
 }
 
-// hasReply reports whether something is to be written. A Reply always sets the prefix.
-func (r *Request) hasReply() bool { return r.prefix != [8]byte{} }
+// hasReply reports whether something is to be written.
+func (r *Request) hasReply() bool { return r.replied }
+
+// head is what goes before the segments of the reply.
+func (r *Request) head() []byte {
+	if r.Key == TokenKey {
+		return r.prefix[4:]
+	}
+	return r.prefix[:]
+}

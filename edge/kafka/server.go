@@ -20,11 +20,12 @@ type Server struct {
 
 	mu struct {
 		sync.Mutex
-		listeners map[net.Listener]struct{}
-		conns     map[*conn]struct{}
-		ofAddress map[netip.Addr]int // connections
-		nextID    uint64
-		stopping  bool
+		listeners  map[net.Listener]struct{}
+		conns      map[*conn]struct{}
+		ofAddress  map[netip.Addr]int // connections
+		nextID     uint64
+		complained map[string]time.Time // when a warning was logged last; see complain
+		stopping   bool
 	}
 	conns    sync.WaitGroup // readers and writers
 	quiesced chan struct{}  // closed by Quiesce

@@ -64,7 +64,7 @@ func (b *batch) add(r *Request) {
 	if !r.hasReply() {
 		return
 	}
-	b.piece(r.prefix[:])
+	b.piece(r.head())
 	for _, s := range r.reply.Segments {
 		b.piece(s)
 	}
@@ -136,7 +136,7 @@ func (c *conn) written(b *batch) {
 	for _, r := range b.requests {
 		r.reply.release()
 		r.reply = Reply{}
-		if r.hasReply() {
+		if r.hasReply() && r.Key != TokenKey {
 			c.srv.metrics.observe(r.Key, now.Sub(r.Received).Seconds())
 		}
 	}
