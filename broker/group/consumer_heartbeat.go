@@ -86,7 +86,7 @@ func (c *beatCommand) invalid(m *machine) *beatResult {
 		return bad("RebalanceTimeoutMs must be provided in first request.")
 	case joins && (c.owned == nil || len(*c.owned) > 0):
 		return bad("TopicPartitions must be empty when (re-)joining.")
-	case joins && (c.topics == nil || len(*c.topics) == 0) && (c.regex == nil || *c.regex == ""):
+	case joins && c.topics == nil && c.regex == nil: // none of either is a member that waits for topics
 		return bad("Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.")
 	case c.assignor != nil && !slices.Contains(m.assignors, *c.assignor):
 		return refuseBeat(kerr.UnsupportedAssignor, "ServerAssignor %s is not supported. Supported assignors: %s.", *c.assignor, strings.Join(m.assignors, ", "))
