@@ -10,5 +10,6 @@
 // one after the other.
 //
 // SLUICE_KAFKASUITE=all runs all classes (`make kafka-tests`), other texts, with commas between, those whose names contain one of them (CLASS, or
-// CLASS#METHOD); without it a few run. SLUICE_KAFKASUITE_WRITE=1 writes what was seen to expected.txt, and after a run of all classes the counts to docs/compatibility.md.
+// CLASS#METHOD); without it a few run. SLUICE_KAFKASUITE_WRITE=1 writes what was seen to expected.txt, and to
+// docs/compatibility.md the counts from the last report of each class, once there are reports of all.
 package kafkasuite

@@ -83,8 +83,8 @@ func TestKafkasOwnTests(t *testing.T) {
 		}
 	}
 	t.Logf("all: %s", countsOf(seen))
-	if write && want == "all" {
-		writeDocs(t, seen, expected)
+	if write {
+		writeDocs(t, filepath.Join(cache, "reports"), known, expected)
 	}
 }
 
@@ -120,8 +120,10 @@ func runClass(t *testing.T, script, cache, class, method string) []result {
 		settings = append(settings, m[1])
 	}
 	out := filepath.Join(cache, "out")
-	if err := os.MkdirAll(out, 0o755); err != nil {
-		t.Fatal(err)
+	for _, dir := range []string{out, filepath.Join(cache, "reports")} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			t.Fatal(err)
+		}
 	}
 	log, err := os.Create(filepath.Join(out, class+".txt"))
 	if err != nil {
@@ -157,6 +159,11 @@ func runClass(t *testing.T, script, cache, class, method string) []result {
 	got, err := readReport(text)
 	if err != nil {
 		t.Fatal(err)
+	}
+	if method == "" {
+		if err := os.WriteFile(filepath.Join(cache, "reports", class+".xml"), text, 0o644); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if len(got) == 0 {
 		t.Errorf("no test ran; see %s", log.Name())

@@ -15,7 +15,7 @@ import org.apache.kafka.server.config.AbstractKafkaConfig;
 public class Settings {
     private static final Set<String> OWN = Set.of(System.getProperty("sluice.settings", "").split(","));
 
-    /** Of no meaning: the store keeps the copies, there are no local logs, no controller processes, no JVM. */
+    /** Of no meaning: the store keeps the copies, there are no local logs, no controller processes, no JVM. A dead broker is noticed in Sluice's own time. */
     private static final Set<String> MEANINGLESS = Set.of(
             "offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr",
             "share.coordinator.state.topic.replication.factor", "share.coordinator.state.topic.min.isr", "default.replication.factor",
@@ -24,7 +24,7 @@ public class Settings {
             "replica.lag.time.max.ms", "group.coordinator.threads", "share.coordinator.threads", "num.network.threads", "num.io.threads", "background.threads",
             "unstable.api.versions.enable", "unstable.feature.versions.enable", "log.index.size.max.bytes", "offsets.commit.timeout.ms",
             "producer.id.expiration.check.interval.ms", "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-            "transaction.remove.expired.transaction.cleanup.interval.ms", "transaction.state.log.num.partitions", "transaction.state.log.segment.bytes",
+            "broker.session.timeout.ms", "transaction.state.log.segment.bytes",
             "share.coordinator.state.topic.num.partitions", "log.flush.interval.messages", "log.dirs", "log.dir",
             "group.coordinator.append.linger.ms", "share.coordinator.append.linger.ms", "offsets.topic.segment.bytes", "controller.quorum.auto.join.enable");
 
@@ -39,9 +39,12 @@ public class Settings {
     public Settings(Map<String, String> kafka) {
         kafka.forEach((name, value) -> {
             String own = RENAMED.getOrDefault(name, name);
+            if (MEANINGLESS.contains(name)) {
+                return;
+            }
             if (OWN.contains(own)) {
                 start.put(own, value);
-            } else if (!MEANINGLESS.contains(name) && changes(name, value)) {
+            } else if (changes(name, value)) {
                 dynamic.put(name, value);
             }
         });
