@@ -2,6 +2,7 @@ package group
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"sluice/wire/kerr"
@@ -15,7 +16,8 @@ func (c *Coordinator) ConsumerGroupHeartbeat(info CallInfo, req *msg.ConsumerGro
 		rebalanceMS: req.RebalanceTimeoutMs, regex: req.SubscribedTopicRegex, assignor: req.ServerAssignor, idRequired: info.Version >= 1,
 	}
 	if req.SubscribedTopicNames != nil {
-		cmd.topics = &req.SubscribedTopicNames
+		topics := slices.Clone(req.SubscribedTopicNames)
+		cmd.topics = &topics
 	}
 	if req.TopicPartitions != nil {
 		owned := []partitionID{}

@@ -189,6 +189,13 @@ func (m *machine) beatFrom(now time.Time, t coord.Ticket, c *beatCommand, g *cla
 	ch := m.change(g)
 	if g.consumers == nil {
 		m.upgrade(ch)
+		for _, mb := range g.consumers.sortedMembers() {
+			ch.beatTimers(now, mb)
+		}
+		if c.instance != nil { // of a classic member whose place this one takes
+			old = g.consumers.members[g.consumers.byInstance[*c.instance]]
+			next = c.update(m, old)
+		}
 	}
 	if old == nil || c.replaces(old) {
 		m.fx.Note("member joins", "group", g.id, "member", next.id, "instance", next.instance)

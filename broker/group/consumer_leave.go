@@ -61,6 +61,7 @@ func (m *machine) fence(now time.Time, ch *change, who ...*consumer) {
 	}
 	if m.downgradable(ch.g) {
 		m.downgrade(now, ch)
+		m.prepareRebalance(now, ch.g, "the last member of the consumer protocol is gone")
 		return
 	}
 	ch.dropRegexes()
@@ -111,6 +112,7 @@ func (ch *change) beatTimers(now time.Time, c *consumer) {
 	timers := ch.g.consumers.timersOf(c.id)
 	ch.m.setConsumerTimer(&timers.session, now.Add(ch.m.sessionOf(ch.g.id, c)), ch.g, c.id, "its session has expired")
 	switch {
+	case c.classic != nil: // has its own times, see expectClassic
 	case c.state != memberUnrevoked:
 		timers.rebalance.cancel()
 	case timers.rebalance.at.IsZero():

@@ -90,6 +90,10 @@ func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Eff
 	case *syncCommand:
 		m.sync(now, t, c)
 	case *heartbeatCommand:
+		if g := m.find(c.group); g != nil && g.consumers != nil && g.state != dead {
+			m.heartbeatConsumers(now, t, c, g)
+			return
+		}
 		fx.Reply(t, codeResult{m.heartbeat(now, c)})
 	case *leaveCommand:
 		m.leave(now, t, c)

@@ -100,6 +100,7 @@ type world struct {
 	held    bool
 	names   map[coord.Ticket]string
 	ticket  coord.Ticket
+	topics  fixedTopics
 	out     strings.Builder
 }
 
@@ -122,7 +123,8 @@ func testRules() rules {
 }
 
 func newWorld(t *testing.T) *world {
-	w := &world{t: t, rules: testRules(), now: time.UnixMilli(1_000_000), names: map[coord.Ticket]string{}}
+	w := &world{t: t, rules: testRules(), now: time.UnixMilli(1_000_000), names: map[coord.Ticket]string{}, topics: fixedTopics{version: 1}}
+	w.rules.topics = func() Topics { return w.topics }
 	w.start()
 	return w
 }
@@ -269,6 +271,8 @@ func (w *world) do(line string) {
 		w.start()
 	case "set":
 		w.set(arg)
+	case "topic":
+		w.topic(arg)
 	default:
 		w.t.Fatalf("what is %q?", line)
 	}
@@ -277,6 +281,8 @@ func (w *world) do(line string) {
 func (w *world) set(arg string) {
 	key, value, _ := strings.Cut(arg, "=")
 	switch key {
+	case "migration":
+		w.rules.migration = value
 	case "size":
 		w.rules.groupSizeMax = number(w.t, value, 0)
 	case "batch":
@@ -390,9 +396,16 @@ func recordText(r coord.Record) string {
 		}
 		var members []string
 		for _, mv := range v.members {
-			members = append(members, fmt.Sprintf("%s:%s", mv.id, mv.assignment))
+			data := string(mv.assignment)
+			if data != "" && data[0] == 0 {
+				data = dataText(mv.assignment)
+			}
+			members = append(members, fmt.Sprintf("%s:%s", mv.id, data))
 		}
 		return fmt.Sprintf("%s: generation %d %s/%s leader %s [%s]", k.group, v.generation, v.protocolType, v.protocol, dash(v.leader), strings.Join(members, " "))
+	}
+	if k, ok := key.(consumerKey); ok {
+		return consumerRecordText(k, r.Value)
 	}
 	return "of another protocol"
 }
@@ -452,11 +465,15 @@ func responseText(response any) string {
 	switch r := response.(type) {
 	case joinResult:
 		return joinText(r)
+	case beatResult:
+		return beatText(r)
+	case describeConsumersResult:
+		return consumersText(r)
 	case syncResult:
 		if r.code != kerr.None {
 			return codeText(r.code)
 		}
-		return fmt.Sprintf("assigned %q by %s/%s", r.assignment, r.protocolType, r.protocol)
+		return fmt.Sprintf("assigned %s by %s/%s", dataText(r.assignment), r.protocolType, r.protocol)
 	case codeResult:
 		return codeText(r.code)
 	case leaveResult:
@@ -467,6 +484,9 @@ func responseText(response any) string {
 	case commitResult:
 		return "committed: " + codesText(r.codes)
 	case fetchResult:
+		if r.code != kerr.None {
+			return codeText(r.code)
+		}
 		s := "offsets:"
 		for _, o := range r.offsets {
 			if o.code != kerr.None {
@@ -558,9 +578,13 @@ func parseCommand(t *testing.T, line string) any {
 		c := &syncCommand{group: group, identity: who, generation: int32(number(t, a["gen"], 0)), protocol: a["protocol"]}
 		for _, s := range split(a["assign"]) {
 			member, data, _ := strings.Cut(s, ":")
-			c.assignments = append(c.assignments, assignment{member, []byte(data)})
+			c.assignments = append(c.assignments, assignment{member, assignmentData(t, data)})
 		}
 		return c
+	case "beat":
+		return parseBeat(t, group, a)
+	case "consumers":
+		return &describeConsumersCommand{group}
 	case "heartbeat":
 		return &heartbeatCommand{group, who, int32(number(t, a["gen"], 0))}
 	case "leave":
@@ -590,7 +614,7 @@ func parseCommand(t *testing.T, line string) any {
 	case "end":
 		return &endTxnCommand{coord.Marker{ProducerID: int64(number(t, a["producer"], 0)), Commit: has("commit")}}
 	case "fetch":
-		c := &fetchCommand{group: group, all: has("all"), requireStable: has("stable")}
+		c := &fetchCommand{group: group, all: has("all"), requireStable: has("stable"), member: a["member"], epoch: int32(number(t, a["epoch"], -1))}
 		for _, p := range plain {
 			if p == "all" || p == "stable" {
 				continue

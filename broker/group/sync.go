@@ -24,6 +24,10 @@ func (m *machine) sync(now time.Time, t coord.Ticket, c *syncCommand) {
 		refuse(kerr.CoordinatorNotAvailable)
 		return
 	}
+	if g.consumers != nil {
+		m.syncConsumers(now, t, c, g)
+		return
+	}
 	if code := g.validateSync(c); code != kerr.None {
 		refuse(code)
 		return
@@ -184,6 +188,10 @@ func (m *machine) leave(now time.Time, t coord.Ticket, c *leaveCommand) {
 		return
 	case g != nil && g.state == dead:
 		m.fx.Reply(t, leaveResult{code: kerr.CoordinatorNotAvailable})
+		return
+	}
+	if g != nil && g.consumers != nil {
+		m.leaveGroupConsumers(now, t, c, g)
 		return
 	}
 	r := leaveResult{members: make([]kerr.Code, len(c.members))}
