@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/cluster/meta"
@@ -34,7 +35,30 @@ func (c *cluster) copied(n *Node, want int) {
 	}
 }
 
-// Transactions span nodes: coordinators, leaders and group coordinators of three, one of which dies while two others copy.
+// moveAll moves every partition of some topics to a node.
+func (c *cluster) moveAll(asked, to *Node, topics ...string) {
+	c.t.Helper()
+	var req kadm.AlterPartitionAssignmentsReq
+	for _, name := range topics {
+		t, ok := asked.member.Image().TopicByName(name)
+		for p := range t.Partitions {
+			if ok {
+				req.Assign(name, p, []int32{int32(to.self.ID)})
+			}
+		}
+	}
+	adm := kadm.NewClient(c.at(asked))
+	defer adm.Close()
+	res, err := adm.AlterPartitionAssignments(c.ctx(), req)
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if err := res.Error(); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// Transactions span nodes: coordinators, leaders and group coordinators of three move while two clients copy, and then one node dies.
 func TestTransactionsAcrossNodes(t *testing.T) {
 	for name, opts := range protocols {
 		t.Run(name, func(t *testing.T) {
@@ -70,7 +94,10 @@ func TestTransactionsAcrossNodes(t *testing.T) {
 			for i := range 2 {
 				go func() { done <- clients.Copy(ctx, seeds, "copy", fmt.Sprint("copier-", i), "in", "out", opts...) }()
 			}
-			time.Sleep(500 * time.Millisecond)
+			for i := range 6 { // coordinators and leaders move while they are at work
+				time.Sleep(50 * time.Millisecond)
+				c.moveAll(a, []*Node{a, b, d}[i%3], "__transaction_state", "__consumer_offsets", "out")
+			}
 			crash(d)
 			c.copied(a, records)
 			cancel()

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kversion"
 )
@@ -119,5 +120,41 @@ func TestTransactionTimesOut(t *testing.T) {
 	}
 	if err := cl.EndTransaction(c.ctx(), true); err == nil {
 		t.Error("the late commit succeeded")
+	}
+}
+
+// A topic that is deleted inside a transaction holds neither its end nor its reader up, under the same name anew either.
+func TestTopicDeletedInTransaction(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	c.createTopic("kept", 1)
+	c.createTopic("gone", 1)
+	cl := c.client(kgo.TransactionalID("id"))
+	adm := kadm.NewClient(c.client())
+	for i := range 3 {
+		if err := cl.BeginTransaction(); err != nil {
+			t.Fatal(err)
+		}
+		for _, topic := range []string{"kept", "gone"} {
+			if err := cl.ProduceSync(c.ctx(), &kgo.Record{Topic: topic, Value: []byte{byte('a' + i)}}).FirstErr(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := adm.DeleteTopics(c.ctx(), "gone"); err != nil {
+			t.Fatal(err)
+		}
+		if i == 1 {
+			c.createTopic("gone", 1)
+		}
+		if err := cl.EndTransaction(c.ctx(), true); err != nil {
+			t.Fatalf("transaction %d: %v", i, err)
+		}
+		if got := c.readValues("kept", i+1, readCommitted()); !slices.Equal(got, []string{"a", "b", "c"}[:i+1]) {
+			t.Errorf("committed are %v", got)
+		}
+		if i != 1 {
+			c.createTopic("gone", 1)
+		}
+		cl.PurgeTopicsFromClient("gone")
 	}
 }
