@@ -188,12 +188,19 @@ func (fl *flight) round(wake chan struct{}) (waits []wait, done bool) {
 			break
 		}
 		r := placeResult{place: pl}
-		sp, err := fl.m.part(Key{fl.key.group, pl.topic, pl.index}, true)
+		k := Key{fl.key.group, pl.topic, pl.index}
+		sp, err := (*part)(nil), fl.ended(k)
+		if err == nil {
+			sp, err = fl.m.part(k, true)
+		}
 		if err == nil {
 			fl.watchOnce(sp, wake)
 			want := fl.wants
 			want.records, want.maxBytes = records, max(1, left/(len(fl.places)-i))
 			r.taken, err = sp.take(fl.ctx, want)
+		}
+		if err != nil && err.Code == kerr.FencedStateEpoch { // clients do not expect it here; they look for the leader anew, which may be this one
+			err = &kerr.Error{Code: kerr.NotLeaderOrFollower, Message: err.Message}
 		}
 		r.err = err
 		if len(r.got) > 0 {
@@ -210,6 +217,20 @@ func (fl *flight) round(wake chan struct{}) (waits []wait, done bool) {
 		}
 	}
 	return waits, done
+}
+
+// ended returns why a share partition ended that this fetch has waited for, nil if it did not: then it is not begun again and again for the same
+// fetch.
+func (fl *flight) ended(k Key) *kerr.Error {
+	for _, sp := range fl.watched {
+		if sp.key != k {
+			continue
+		}
+		if why := sp.ended(); why != nil {
+			return why
+		}
+	}
+	return nil
 }
 
 func (fl *flight) watchOnce(sp *part, wake chan struct{}) {

@@ -231,6 +231,13 @@ func (sp *part) fail(why *kerr.Error) {
 	}
 }
 
+// ended returns why the share partition serves no more, nil if it does.
+func (sp *part) ended() *kerr.Error {
+	sp.mu.Lock()
+	defer sp.mu.Unlock()
+	return sp.mu.failure
+}
+
 // watch has ch signalled whenever it is worth looking again, until unwatch.
 func (sp *part) watch(ch chan struct{}) {
 	sp.mu.Lock()

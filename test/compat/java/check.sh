@@ -42,6 +42,19 @@ groups() {
   t kafka-consumer-groups --list >"$tmp/d"; not grep -qx "java-$run" "$tmp/d"
 }
 
+shares() { # needs what console() has produced
+  t kafka-configs --alter --entity-type groups --entity-name "java-share-$run" --add-config share.auto.offset.reset=earliest
+  t kafka-console-share-consumer --topic "java-console-$run" --group "java-share-$run" --max-messages 2000 --timeout-ms 60000 >"$tmp/out"
+  sort -n "$tmp/out" | cmp "$tmp/in" -
+  t kafka-share-groups --list | has -x "java-share-$run"
+  t kafka-share-groups --describe --group "java-share-$run" | awk -v topic="java-console-$run" '$2 == topic && $4 == 2000 && $5 == 0 { ok = 1 } END { exit !ok }'
+  t kafka-share-groups --reset-offsets --group "java-share-$run" --topic "java-console-$run" --to-earliest --execute
+  t kafka-console-share-consumer --topic "java-console-$run" --group "java-share-$run" --max-messages 500 --timeout-ms 60000 --reject >"$tmp/out"
+  [ "$(sort -u "$tmp/out" | wc -l)" = 500 ]
+  t kafka-share-groups --delete --group "java-share-$run"
+  t kafka-share-groups --list >"$tmp/d"; not grep -qx "java-share-$run" "$tmp/d"
+}
+
 configs() {
   t kafka-configs --alter --entity-type topics --entity-name "java-$run" --add-config max.message.bytes=54321,cleanup.policy=[compact,delete]
   t kafka-configs --describe --entity-type topics --entity-name "java-$run" | tee "$tmp/d"
@@ -144,6 +157,7 @@ transactions() {
 check kafka-topics topics
 check 'console producer and consumer' console
 check kafka-consumer-groups groups
+check 'share consumer and kafka-share-groups' shares
 check kafka-configs configs
 check 'kafka-configs of groups, brokers, loggers and sluice.wal.class' resources
 check 'transactional producer and kafka-transactions' transactions
