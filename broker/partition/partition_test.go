@@ -429,6 +429,9 @@ func TestEpochEnd(t *testing.T) {
 	if err != nil || res.Diverging == nil || *res.Diverging != (EpochOffset{2, 5}) || res.Chunk != nil {
 		t.Fatal(res, err)
 	}
+	if res, err := f.p.Read(ctx, ReadRequest{From: 99, MaxBytes: 1000, LeaderEpoch: NoEpoch, LastEpoch: 4}); err != nil || res.Diverging == nil || *res.Diverging != (EpochOffset{4, 7}) {
+		t.Fatal("behind the end:", res, err)
+	}
 	if got := []int32{f.p.epochAt(0), f.p.epochAt(4), f.p.epochAt(5), f.p.epochAt(9)}; fmt.Sprint(got) != "[2 2 4 4]" {
 		t.Fatal(got)
 	}

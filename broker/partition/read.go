@@ -25,6 +25,9 @@ func (p *Partition) Read(ctx context.Context, req ReadRequest) (ReadResult, erro
 		if res.Diverging, refusal = p.diverging(req, res.HW); refusal != nil {
 			return res, refusal
 		}
+		if res.Diverging != nil { // also where the offset is behind the end: the client is told where its epoch ends, and goes back there
+			return res, nil
+		}
 	}
 	if req.From < res.LogStart || req.From > next {
 		return res, outOfRange(req.From, res.LogStart, next)
@@ -33,7 +36,7 @@ func (p *Partition) Read(ctx context.Context, req ReadRequest) (ReadResult, erro
 	if req.Isolation == ReadCommitted {
 		res.Aborted = []AbortedTxn{}
 	}
-	if res.Diverging != nil || req.From >= limit || req.MaxBytes <= 0 && !req.MinOne {
+	if req.From >= limit || req.MaxBytes <= 0 && !req.MinOne {
 		return res, nil
 	}
 	return p.readBelow(ctx, req, limit, res)

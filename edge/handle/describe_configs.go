@@ -91,22 +91,31 @@ func (h *Handler) describeResource(img *meta.Image, kind int8, name string) ([]d
 // topicConfigs describes every setting of a topic.
 func (h *Handler) topicConfigs(img *meta.Image, topic meta.Topic) []describedConfig {
 	broker := lead.BrokerConfigs(img, h.opt.Node.ID)
+	own, all := img.NodeConfigs(h.opt.Node.ID), img.NodeConfigs(base.NoNode)
 	out := make([]describedConfig, 0, len(topicconfig.Topic()))
 	for _, def := range topicconfig.Topic() {
 		v := def.Resolve(topic.Configs, broker)
 		c := add(&out)
 		fill(c, def)
 		c.Value, c.ConfigSource = shown(def, v.Value), int8(v.Source)
-		if own, ok := topic.Configs[def.Name]; ok {
-			addSynonym(c, def, def.Name, own, sourceTopic)
+		if set, ok := topic.Configs[def.Name]; ok {
+			addSynonym(c, def, def.Name, set, sourceTopic)
 		}
 		for _, name := range def.Synonyms {
-			if set, ok := broker[name]; ok {
+			if set, ok := own[name]; ok {
 				addSynonym(c, def, name, set, sourceBroker)
 			}
+			if set, ok := all[name]; ok {
+				addSynonym(c, def, name, set, sourceDefaultBroker)
+			}
 		}
-		if def.HasDefault && len(def.Synonyms) > 0 {
-			addSynonym(c, def, def.Synonyms[0], def.Default, sourceDefault)
+		if _, ok := own[v.Via]; v.Source == topicconfig.FromDynamicBroker && !ok {
+			c.ConfigSource = sourceDefaultBroker
+		}
+		if len(def.Synonyms) > 0 {
+			if first := topicconfig.LookupBroker(def.Synonyms[0]); first != nil && first.HasDefault { // that of a setting without one is told by another of the broker's
+				addSynonym(c, def, first.Name, first.Default, sourceDefault)
+			}
 		}
 	}
 	return out

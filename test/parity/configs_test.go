@@ -77,6 +77,13 @@ func configResources(s *script) {
 	alter("an unknown topic", topicResource, s.topic("unknown"), set("retention.ms", "1"))
 	alter("a topic, twice", topicResource, topic, set("retention.ms", "1"), set("retention.ms", "2"))
 	describe("of an unknown kind", 3, "x")
+	describe("of a topic", topicResource, topic)
+	alter("several of a topic", topicResource, topic, set("retention.ms", "7200000"), set("cleanup.policy", "compact"), set("compression.type", "zstd"), set("min.insync.replicas", "1"))
+	s.describeConfigs("of a topic that has some", topicResource, topic, true)
+	for _, kv := range [][2]string{{"retention.ms", "-2"}, {"cleanup.policy", "shred"}, {"cleanup.policy", ""}, {"max.message.bytes", "-1"}, {"segment.bytes", "10"}, {"no.such", "1"},
+		{"message.timestamp.type", "Never"}, {"min.cleanable.dirty.ratio", "1.1"}, {"remote.storage.enable", "false"}, {"flush.ms", "-1"}, {"compression.gzip.level", "10"}, {"preallocate", "maybe"}} {
+		alter("topic "+kv[0]+"="+kv[1], topicResource, topic, set(kv[0], kv[1]))
+	}
 }
 
 // describeConfigs describes a resource, with synonyms; with set, when something is set for it.

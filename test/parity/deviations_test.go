@@ -28,7 +28,6 @@ var deviations = []deviation{
 	{where: `^Produce .* (not gzip|unknown codec|garbled lz4) .*`, why: "Kafka opens every batch and answers UNKNOWN_SERVER_ERROR; compressed batches are opened only where a setting needs it, and an unknown codec is INVALID_RECORD"},
 	{where: `^ApiVersions .* (Finalized|Supported)Features(\[.*\])?$`, kafka: `there|\d+ elements`, sluice: `\d elements|`, why: "a feature is offered when it is implemented"},
 	{where: `(HighWatermark|LastStableOffset|LogStartOffset)$`, kafka: "-1", sluice: `\d+`, why: "OFFSET_OUT_OF_RANGE and a diverging epoch come with the offsets, which clients may use and Kafka leaves at -1"},
-	{where: `^Fetch \d+ last epoch right, offset behind the end .*ErrorCode$`, kafka: "NONE", sluice: "OFFSET_OUT_OF_RANGE", why: "Kafka answers a diverging epoch that ends at the end of the log", owed: true},
 	{where: `^Fetch \d+ -1 (of a partition|in all) `, why: "a negative limit counts as 0; Kafka answers UNKNOWN_SERVER_ERROR"},
 	{where: `^Fetch .* [12]00 (of a partition|in all) .*Records`, why: "Kafka cuts the last batch at the limit, which clients drop; here batches are whole"},
 	{where: `^Fetch \d+ create with nothing SessionId$`, sluice: "0", why: "a session of nothing is not worth keeping, and the protocol allows to give none"},
@@ -36,6 +35,8 @@ var deviations = []deviation{
 	{where: `^Produce \d+ without a producer id `, why: "a transactional batch without a producer id has no meaning; Kafka keeps it as if it were not transactional"},
 	{where: `^WriteTxnMarkers \d a negative epoch `, kafka: "UNKNOWN_SERVER_ERROR", sluice: "INVALID_PRODUCER_EPOCH", why: "Kafka's batch builder throws; no such epoch can ever be"},
 	{where: `^IncrementalAlterConfigs 1 broker no.such.broker.config=1 `, why: "Kafka keeps settings of brokers that nobody knows, for classes that are loaded and may know them; there are none here"},
+	{where: `^DescribeConfigs 4 of a topic.*\.Configs(\[sluice\.wal\.class\])?$`, sluice: `34 elements|there`, why: "where a topic's partitions are written first is Sluice's to offer"},
+	{where: `^DescribeConfigs 4 of a topic.*\.Configs\[min\.insync\.replicas\]\..*`, kafka: `[23] elements|there|3`, why: "a new cluster of Kafka's has it set for all brokers"},
 	{where: `^DescribeLogDirs .*\.(TotalBytes|UsableBytes)$`, kafka: "positive", sluice: "negative", why: "nobody knows how much a bucket holds at most"},
 	{where: `^Fetch [4-9] (read produce-codecs-plain|of a zstd topic) `, kafka: "", why: "zstd is refused to old clients where it is met, Kafka looks only at the topic's compression.type"},
 }
