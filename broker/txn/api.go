@@ -169,12 +169,8 @@ func topicResults(version int16, partitions []TopicPartition, codes []kerr.Code)
 			out = append(out, msg.AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult{Name: p.Topic})
 		}
 		last := &out[len(out)-1]
-		code := codes[i]
-		if code == kerr.TransactionAbortable && version < 5 {
-			code = kerr.InvalidTxnState // as it was called before
-		}
 		last.ResultsByPartition = append(last.ResultsByPartition, msg.AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult{
-			PartitionIndex: p.Index, PartitionErrorCode: fenced(code, version, 2),
+			PartitionIndex: p.Index, PartitionErrorCode: fenced(codes[i], version, 2),
 		})
 	}
 	return out

@@ -41,7 +41,7 @@ func TestMain(m *testing.M) {
 func startBoth(t *testing.T) [2]*target {
 	kafka, sluice := &target{name: "kafka"}, &target{name: "sluice"}
 	kafka.addr = startKafka(t)
-	sluice.addr = broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0", "--offsets-topic-num-partitions", "1"}}).Addr
+	sluice.addr = broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0", "--offsets-topic-num-partitions", "1", "--transaction-state-log-num-partitions", "3"}}).Addr
 	var wg sync.WaitGroup
 	for _, b := range []*target{kafka, sluice} {
 		wg.Go(func() {

@@ -38,6 +38,7 @@ var deviations = []deviation{
 	{where: `^DescribeConfigs 4 of a topic.*\.Configs(\[sluice\.wal\.class\])?$`, sluice: `34 elements|there`, why: "where a topic's partitions are written first is Sluice's to offer"},
 	{where: `^DescribeConfigs 4 of a topic.*\.Configs\[min\.insync\.replicas\]\..*`, kafka: `[23] elements|there|3`, why: "a new cluster of Kafka's has it set for all brokers"},
 	{where: `^DescribeLogDirs .*\.(TotalBytes|UsableBytes)$`, kafka: "positive", sluice: "negative", why: "nobody knows how much a bucket holds at most"},
+	{where: `^EndTxn 5 (commit after it|CompleteAbort, commit true, epoch -1|a late commit) ErrorCode$`, kafka: "INVALID_TXN_STATE", sluice: "PRODUCER_FENCED", why: "a commit that lost the race against an abort is no fatal error: Kafka says so from 4.4 on (KAFKA-20785)"},
 	{where: `^Fetch [4-9] (read produce-codecs-plain|of a zstd topic) `, kafka: "", why: "zstd is refused to old clients where it is met, Kafka looks only at the topic's compression.type"},
 }
 

@@ -142,18 +142,6 @@ verifiable() {
   grep -q '"name":"records_consumed"' "$tmp/c"
 }
 
-transactions() {
-  t kafka-topics --create --topic "java-txn-$run" --partitions 2
-  "$kafka" kafka-producer-perf-test --topic "java-txn-$run" --num-records 5000 --record-size 50 --throughput -1 \
-    --producer-props "bootstrap.servers=$broker" --transactional-id "java-$run" --transaction-duration-ms 20 | tail -n 1 | has '5000 records sent'
-  t kafka-console-consumer --topic "java-txn-$run" --from-beginning --max-messages 5000 --timeout-ms 60000 --isolation-level read_committed >"$tmp/out"
-  [ "$(wc -l <"$tmp/out")" = 5000 ]
-  t kafka-transactions list | has "java-$run"
-  t kafka-transactions describe --transactional-id "java-$run" | has CompleteCommit
-  t kafka-transactions describe-producers --topic "java-txn-$run" --partition 0 | tee "$tmp/d"
-  awk 'NR > 1 && $NF == "None" { ok = 1 } END { exit !ok }' "$tmp/d"
-}
-
 check kafka-topics topics
 check 'console producer and consumer' console
 check kafka-consumer-groups groups
@@ -167,5 +155,4 @@ check kafka-client-metrics telemetry
 check 'get-offsets and delete-records' records
 check 'cluster, log-dirs, groups' cluster
 check 'verifiable producer and consumer' verifiable
-check 'transactions' transactions
 exit $failed
