@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"sluice/base"
 	"sluice/base/config"
 	"sluice/broker/coord"
@@ -101,6 +103,18 @@ func (n *Node) leaderOf(p txn.TopicPartition) (node base.NodeID, exists bool) {
 func (n *Node) serveTransactions(directory *lead.Directory) {
 	n.txns.markers = marker.New(directory, n.groups)
 	n.serving.Store(n.txns)
+	maxMS := n.opt.Config.TxnMaxTimeout.Milliseconds()
+	n.opt.Registry.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "sluice_partition_late_transactions",
+		Help: "Partitions led here with a transaction that is open for longer than transaction.max.timeout.ms and five minutes: nobody will end it but an administrator.",
+	}, func() (late float64) {
+		for p := range directory.All() {
+			if p.LateTransaction(maxMS) {
+				late++
+			}
+		}
+		return late
+	}))
 }
 
 // leading returns what is told of partitions that this node begins to lead, and gives up.
