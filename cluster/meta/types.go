@@ -244,10 +244,8 @@ const (
 	ACLConfig
 	// ScramConfig holds the SCRAM credentials of the user of that name, by mechanism.
 	ScramConfig
-	// TokenConfig holds the delegation token of that id.
-	TokenConfig
 
-	lastConfigKind = TokenConfig
+	lastConfigKind = ScramConfig
 )
 
 // ConfigResource is a configured resource that is not a topic.
