@@ -186,22 +186,20 @@ func (s *sender) work(node base.NodeID, q *queue) {
 func (s *sender) take(node base.NodeID, q *queue) (batch []parcel) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n, partitions := 0, 0
-	for n < len(q.parcels) && n < transactionsSent && (n == 0 || partitions+len(q.parcels[n].partitions) <= markersMax) {
-		p := q.parcels[n]
-		n++
+	partitions := 0
+	for len(q.parcels) > 0 && len(batch) < transactionsSent {
+		p := q.parcels[0]
+		if len(batch) > 0 && partitions+len(p.partitions) > markersMax {
+			break
+		}
+		q.parcels[0] = parcel{}
+		q.parcels = q.parcels[1:]
 		if !p.life.over.Load() {
 			partitions += len(p.partitions)
 			batch = append(batch, p)
 		}
 	}
-	q.parcels = q.parcels[n:]
 	if len(batch) == 0 {
-		if len(q.parcels) > 0 {
-			s.running.Add(1)
-			go s.work(node, q)
-			return nil
-		}
 		q.running = false
 		delete(s.mu.nodes, node)
 	}
