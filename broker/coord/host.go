@@ -242,6 +242,10 @@ func (h *Host) FindCoordinator(version int16, listener string, req *msg.FindCoor
 		if version < 4 {
 			f := res.Coordinators[0]
 			res.ErrorCode, res.ErrorMessage, res.NodeId, res.Host, res.Port = f.ErrorCode, f.ErrorMessage, f.NodeId, f.Host, f.Port
+			if f.ErrorCode == 0 {
+				none := kerr.None.String() // as Kafka has it
+				res.ErrorMessage = &none
+			}
 		}
 		reply(res)
 	})
@@ -256,7 +260,7 @@ func (h *Host) find(key, listener string, created error) msg.FindCoordinatorResp
 	}
 	if node, ok := h.Leader(key); ok {
 		if host, port, ok := h.opt.Cluster.Endpoint(node, listener); ok {
-			found.ErrorCode, found.NodeId, found.Host, found.Port = 0, int32(node), host, port
+			found.ErrorCode, found.ErrorMessage, found.NodeId, found.Host, found.Port = 0, new(string), int32(node), host, port
 		}
 	}
 	return found
