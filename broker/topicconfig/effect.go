@@ -21,11 +21,13 @@ var brokerEffects = map[string]string{
 
 const (
 	noPools   = "Accepted, no effect: there are no thread pools."
+	noCopies  = "Accepted, no effect: nothing is copied when a partition moves. kafka-reassign-partitions.sh sets it."
 	noBuffers = "Accepted, no effect: buffers grow and shrink by themselves."
 )
 
 // idleBrokerSettings are accepted because tools and tests set them, and mean nothing here.
 var idleBrokerSettings = map[string]string{
+	"leader.replication.throttled.rate": noCopies, "follower.replication.throttled.rate": noCopies, "replica.alter.log.dirs.io.max.bytes.per.second": noCopies,
 	"background.threads": noPools, "num.io.threads": noPools, "num.network.threads": noPools, "num.recovery.threads.per.data.dir": noPools, "num.replica.fetchers": noPools,
 	"log.cleaner.io.buffer.size": noBuffers, "group.coordinator.cached.buffer.max.bytes": noBuffers, "share.coordinator.cached.buffer.max.bytes": noBuffers,
 }

@@ -55,7 +55,7 @@ reassign() {
   printf '{"version":1,"topics":[{"topic":"%s"}]}' "$topic" >"$tmp/topics.json"
   t kafka-reassign-partitions --topics-to-move-json-file "$tmp/topics.json" --broker-list "$first,$last" --generate | has 'Proposed partition reassignment'
   plan "$last" >"$tmp/to.json"
-  t kafka-reassign-partitions --reassignment-json-file "$tmp/to.json" --execute | has 'Successfully started'
+  t kafka-reassign-partitions --reassignment-json-file "$tmp/to.json" --execute --throttle 1000000 | has 'Successfully started'
   patiently verified "$tmp/to.json"
   [ "$(leaders | sort -u)" = "$last" ]
   t kafka-reassign-partitions --list | has 'No partition reassignments found'
