@@ -29,7 +29,7 @@ type broker struct {
 }
 
 // newBroker starts it as the first of several registered nodes.
-func newBroker(t *testing.T, nodes int) *broker {
+func newBroker(t *testing.T, nodes int, change ...func(*Options)) *broker {
 	t.Helper()
 	ctl, err := control.Start(t.Context(), control.Options{Store: mem.New()})
 	if err != nil {
@@ -47,12 +47,16 @@ func newBroker(t *testing.T, nodes int) *broker {
 	if err != nil {
 		t.Fatal(err)
 	}
-	srv := kafka.New(kafka.Options{Handler: New(Options{
+	opt := Options{
 		Node: b.node[0], Control: ctl, Config: cfg,
 		Follower: func(id base.NodeID) (Follower, bool) {
 			return Follower{Pos: 7, FetchMS: 8, CaughtUpMS: 9}, id == b.node[1%nodes].ID
 		},
-	})})
+	}
+	for _, fn := range change {
+		fn(&opt)
+	}
+	srv := kafka.New(kafka.Options{Handler: New(opt)})
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

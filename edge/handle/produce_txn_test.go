@@ -1,0 +1,124 @@
+package handle
+
+import (
+	"context"
+	"fmt"
+	"iter"
+	"slices"
+	stdsync "sync"
+	"testing"
+
+	"sluice/base"
+	"sluice/broker/partition"
+	"sluice/broker/partition/memlog"
+	"sluice/broker/txn"
+	"sluice/wire/batch"
+	"sluice/wire/kerr"
+	"sluice/wire/msg"
+)
+
+// onePartition is the directory of a node that serves one partition, whatever it is asked for.
+type onePartition struct{ p *partition.Partition }
+
+func (d onePartition) Get(base.UUID, int32) (*partition.Partition, error)    { return d.p, nil }
+func (d onePartition) GetByName(string, int32) (*partition.Partition, error) { return d.p, nil }
+func (d onePartition) Serves(base.UUID, int32) bool                          { return true }
+func (d onePartition) Coming(base.UUID, int32) bool                          { return false }
+func (d onePartition) ComingByName(string, int32) bool                       { return false }
+func (d onePartition) Changed() <-chan struct{}                              { return nil }
+func (d onePartition) All() iter.Seq[*partition.Partition] {
+	return slices.Values([]*partition.Partition{d.p})
+}
+
+// verifier answers what the test says, one question after the other.
+type verifier struct {
+	mu      stdsync.Mutex
+	answers []func() kerr.Code
+	asked   []txn.AddPartitions
+}
+
+func (v *verifier) AddPartitions(_ context.Context, r txn.AddPartitions, done func([]kerr.Code)) {
+	v.mu.Lock()
+	v.asked = append(v.asked, r)
+	answer := v.answers[0]
+	v.answers = v.answers[1:]
+	v.mu.Unlock()
+	done(slices.Repeat([]kerr.Code{answer()}, len(r.Partitions)))
+}
+
+func (v *verifier) set(answers []func() kerr.Code) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.answers, v.asked = answers, nil
+}
+
+func (v *verifier) questions() []txn.AddPartitions {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Clone(v.asked)
+}
+
+func TestTransactionalProduce(t *testing.T) {
+	wal := &memlog.WAL{}
+	defer wal.Auto()()
+	p, err := partition.Open(t.Context(), partition.Options{Name: "t", Epoch: 1, EpochStarts: []partition.EpochStart{{Epoch: 1}}, Data: wal.New(0), Meta: wal.New(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := &verifier{}
+	b := newBroker(t, 1, func(o *Options) { o.Directory, o.TxnClient = onePartition{p}, v })
+	say := func(codes ...kerr.Code) (answers []func() kerr.Code) {
+		for _, c := range codes {
+			answers = append(answers, func() kerr.Code { return c })
+		}
+		return answers
+	}
+	id := int64(100)
+	marker := func() kerr.Code { // arrives while the coordinator is asked
+		done := make(chan error, 1)
+		p.Append(partition.AppendRequest{Batch: batch.AppendMarker(nil, batch.Marker{}, id, 0, 1), Origin: partition.Coordinator}, func(r partition.AppendResult) { done <- r.Err })
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		return kerr.None
+	}
+	for _, tc := range []struct {
+		what    string
+		version int16
+		answers []func() kerr.Code
+		want    kerr.Code
+		asked   int
+	}{
+		{"verified", 11, say(kerr.None), kerr.None, 1},
+		{"added", 12, say(kerr.None), kerr.None, 1},
+		{"not added", 11, say(kerr.TransactionAbortable), kerr.TransactionAbortable, 1},
+		{"not added, of old", 10, say(kerr.TransactionAbortable), kerr.InvalidTxnState, 1},
+		{"fenced", 12, say(kerr.InvalidProducerEpoch), kerr.InvalidProducerEpoch, 1},
+		{"nobody to ask", 12, say(kerr.CoordinatorNotAvailable), kerr.NotEnoughReplicas, 1},
+		{"the transaction before is not complete, v1", 11, say(kerr.ConcurrentTransactions), kerr.NotEnoughReplicas, 1},
+		{"the transaction before is not complete, v2", 12, say(kerr.ConcurrentTransactions, kerr.ConcurrentTransactions, kerr.None), kerr.None, 3},
+		{"a marker took the guard away", 12, append([]func() kerr.Code{marker}, say(kerr.None)...), kerr.None, 2},
+		{"a marker took the guard away, v1", 11, append([]func() kerr.Code{marker}, say(kerr.None)...), kerr.None, 2},
+		{"again and again", 12, []func() kerr.Code{marker, marker, marker, marker, marker}, kerr.InvalidTxnState, 5},
+	} {
+		id++
+		v.set(tc.answers)
+		raw := batch.NewBuilder(batch.Options{Idempotent: true, Transactional: true, ProducerID: id})
+		raw.Add(batch.Record{Value: []byte("x")})
+		name := fmt.Sprint("id", id)
+		req := &msg.ProduceRequest{TransactionalId: &name, Acks: -1, TimeoutMs: 1000, TopicData: []msg.ProduceRequestTopicProduceData{{
+			Name: "t", PartitionData: []msg.ProduceRequestPartitionProduceData{{Records: raw.Bytes()}},
+		}}}
+		var resp msg.ProduceResponse
+		b.ask(tc.version, req, &resp)
+		asked := v.questions()
+		if got := kerr.Code(resp.Responses[0].PartitionResponses[0].ErrorCode); got != tc.want || len(asked) != tc.asked {
+			t.Errorf("%s: %v after %d questions, want %v after %d", tc.what, got, len(asked), tc.want, tc.asked)
+			continue
+		}
+		q := asked[0]
+		if q.TransactionalID != name || q.ProducerID != id || q.VerifyOnly != (tc.version < 12) || len(q.Partitions) != 1 || q.Partitions[0].Topic != "t" {
+			t.Errorf("%s: asked %+v", tc.what, q)
+		}
+	}
+}
