@@ -79,11 +79,11 @@ public class SluiceCluster implements ClusterInstance {
     /** Aborts the test if such a cluster cannot be had. */
     void check() {
         if (config.brokerSecurityProtocol() != SecurityProtocol.PLAINTEXT) {
-            throw refuse("asks for " + config.brokerSecurityProtocol() + ": no security yet");
+            throw refuse("asks for " + config.brokerSecurityProtocol() + ": this suite sets up no security yet");
         }
         for (String name : List.of("authorizer.class.name", "delegation.token.secret.key")) {
             if (config.serverProperties().containsKey(name)) {
-                throw refuse("asks for " + name + ": no security yet");
+                throw refuse("asks for " + name + ": this suite sets up no security yet");
             }
         }
         for (int id : config.perServerOverrideProperties().keySet()) {

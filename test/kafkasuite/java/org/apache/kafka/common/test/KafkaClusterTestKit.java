@@ -50,7 +50,7 @@ public class KafkaClusterTestKit implements AutoCloseable {
     public void startup() {
         for (String name : properties.keySet()) {
             if (name.contains("ssl.") || name.contains("sasl.") || name.startsWith("authorizer.") || name.startsWith("listener.")) {
-                throw new TestAbortedException("asks for " + name + ": no security yet");
+                throw new TestAbortedException("asks for " + name + ": this suite sets up no security yet");
             }
         }
         List<Settings> settings = new ArrayList<>();
