@@ -346,6 +346,7 @@ func groupConfig(c *config.Config) group.Config {
 		MaxSize: c.GroupMaxSize, ConsumerMaxSize: c.ConsumerMaxSize, ConsumerAssignors: strings.Split(c.ConsumerAssignors, ","),
 		ConsumerSession: c.ConsumerSession, ConsumerSessionMin: c.ConsumerSessionMin, ConsumerSessionMax: c.ConsumerSessionMax,
 		ConsumerInterval: c.ConsumerBeat, ConsumerIntervalMin: c.ConsumerBeatMin, ConsumerIntervalMax: c.ConsumerBeatMax,
+		ConsumerAssign: &c.ConsumerAssign, ConsumerAssignMin: c.ConsumerAssignMin, ConsumerAssignMax: c.ConsumerAssignMax,
 		ConsumerMigration: c.ConsumerMigration, ShareMaxSize: c.ShareMaxSize, OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
 		OffsetMetadataMax: c.OffsetMetadataMax, TopicPartitions: int32(c.OffsetsPartitions),
 	}

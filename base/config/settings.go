@@ -114,6 +114,9 @@ type Config struct {
 	ConsumerBeat         time.Duration
 	ConsumerBeatMin      time.Duration
 	ConsumerBeatMax      time.Duration
+	ConsumerAssign       time.Duration
+	ConsumerAssignMin    time.Duration
+	ConsumerAssignMax    time.Duration
 	ConsumerMaxSize      int
 	ConsumerAssignors    string // separated by commas
 	ConsumerMigration    string
@@ -343,6 +346,15 @@ var settings = slices.Concat([]Setting{
 	{Name: "group.consumer.max.heartbeat.interval.ms", Group: kafka, Kind: Millis, Default: "15000", Min: "1",
 		Doc:   "The longest heartbeat interval that may be configured for a group.",
 		field: func(c *Config) any { return &c.ConsumerBeatMax }},
+	{Name: "group.consumer.assignment.interval.ms", Group: kafka, Kind: Millis, Default: "1000", Min: "0",
+		Doc:   "The shortest time between two assignments of a group of the consumer protocol, unless its group is configured otherwise. What changes meanwhile is assigned together, with the first heartbeat after it.",
+		field: func(c *Config) any { return &c.ConsumerAssign }},
+	{Name: "group.consumer.min.assignment.interval.ms", Group: kafka, Kind: Millis, Default: "0", Min: "0",
+		Doc:   "The shortest assignment interval that may be configured for a group.",
+		field: func(c *Config) any { return &c.ConsumerAssignMin }},
+	{Name: "group.consumer.max.assignment.interval.ms", Group: kafka, Kind: Millis, Default: "15000", Min: "0",
+		Doc:   "The longest assignment interval that may be configured for a group.",
+		field: func(c *Config) any { return &c.ConsumerAssignMax }},
 	{Name: "group.consumer.max.size", Group: kafka, Kind: Int, Default: "2147483647", Min: "1", Max: "2147483647",
 		Doc:   "Members of one group of the consumer protocol.",
 		field: func(c *Config) any { return &c.ConsumerMaxSize }},

@@ -143,6 +143,9 @@ func FuzzReplay(f *testing.F) {
 	f.Add(o.Key, o.Value)
 	f.Add(g.Key, g.Value)
 	f.Add([]byte{0, 2, 0, 1, 'g'}, []byte{0, 4, 2, 'c', 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0})
+	for _, r := range consumerRecords() {
+		f.Add(r.Key, r.Value)
+	}
 	f.Fuzz(func(t *testing.T, key, value []byte) {
 		_ = newMachine(testRules()).Replay(coord.Record{ProducerID: -1, Key: key, Value: value})
 	})

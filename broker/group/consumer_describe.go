@@ -69,12 +69,18 @@ func (cg *consumerGroup) mayCommitTo(c *commitCommand) kerr.Code {
 		return kerr.UnsupportedVersion
 	case c.generation == mb.epoch:
 		return kerr.None
-	case mb.classic != nil:
-		return kerr.IllegalGeneration
 	case c.generation > mb.epoch || slices.ContainsFunc(c.offsets, func(o commitOffset) bool { return !mb.heldSince(o, c.generation) }):
-		return kerr.StaleMemberEpoch
+		return mb.staleEpoch()
 	}
 	return kerr.None
+}
+
+// staleEpoch is what a member hears that is behind, in the words of its protocol.
+func (c *consumer) staleEpoch() kerr.Code {
+	if c.classic != nil {
+		return kerr.IllegalGeneration
+	}
+	return kerr.StaleMemberEpoch
 }
 
 func (c *consumer) heldSince(o commitOffset, epoch int32) bool {
@@ -97,8 +103,6 @@ func (cg *consumerGroup) mayFetchFrom(member string, epoch int32) kerr.Code {
 		return kerr.UnknownMemberID
 	case mb.epoch == epoch:
 		return kerr.None
-	case mb.classic != nil:
-		return kerr.IllegalGeneration
 	}
-	return kerr.StaleMemberEpoch
+	return mb.staleEpoch()
 }

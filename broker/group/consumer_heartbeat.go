@@ -154,7 +154,7 @@ func (m *machine) beatMember(g *classic, c *beatCommand) (*consumer, *beatResult
 	return static, static.mayBeat(c)
 }
 
-// mayBeat checks the epoch of a heartbeat. The one before is good, too, if the member owns no more than what it was then told: the
+// mayBeat checks the epoch of a heartbeat. A member that is known may join again: it has said that it owns nothing. The one before is good, too, if the member owns no more than what it was then told: the
 // answer that told it the new one may be lost.
 func (c *consumer) mayBeat(beat *beatCommand) *beatResult {
 	if c == nil {
@@ -162,7 +162,7 @@ func (c *consumer) mayBeat(beat *beatCommand) *beatResult {
 	}
 	than := "smaller"
 	switch {
-	case beat.epoch == c.epoch:
+	case beat.epoch == c.epoch || beat.epoch == epochJoin:
 		return nil
 	case beat.epoch > c.epoch:
 		than = "greater"
@@ -205,7 +205,7 @@ func (m *machine) beatFrom(now time.Time, t coord.Ticket, c *beatCommand, g *cla
 	} else if old == nil || !old.sameTraits(next) {
 		ch.add(consumerRecord(g.id, next))
 	}
-	changed := old == nil || !slices.Equal(old.topics, next.topics) || old.regex != next.regex
+	changed := next.subscribesAnew(old)
 	ch.resolve(now, changed)
 	ch.bump(changed)
 	ch.retarget(now)
@@ -264,6 +264,14 @@ func (c *beatCommand) replaces(old *consumer) bool {
 	return old != nil && c.instance != nil && c.epoch == epochJoin
 }
 
+// subscribesAnew reports whether a member subscribes to something else than before, when it maybe was not there yet.
+func (c *consumer) subscribesAnew(old *consumer) bool {
+	if old == nil {
+		return len(c.topics) > 0 || c.regex != ""
+	}
+	return !slices.Equal(old.topics, c.topics) || old.regex != c.regex
+}
+
 func setIf(to *string, s *string) {
 	if s != nil {
 		*to = *s
@@ -287,23 +295,28 @@ func (ch *change) removeMember(id string) {
 	ch.g.consumers.cancelTimers(id)
 }
 
-// bump raises the group's epoch if the subscriptions or the topics have changed.
+// bump raises the group's epoch if the subscriptions or the topics have changed. A new group, of which nothing is known yet, is at epoch 1.
 func (ch *change) bump(changed bool) {
 	cg, view := ch.g.consumers, ch.view
 	if !changed && cg.epoch > 0 && cg.seen == view.Version() {
 		return
 	}
-	hash := cg.topicsHash(view)
-	if changed || cg.epoch == 0 || hash != cg.hash {
-		ch.add(consumerGroupRecord(ch.g.id, cg.epoch+1, hash))
+	hash, epoch := cg.topicsHash(view), max(cg.epoch, 1)
+	if changed || hash != cg.hash {
+		epoch++
+	}
+	if epoch != cg.epoch {
+		ch.add(consumerGroupRecord(ch.g.id, epoch, hash))
 	}
 	cg.seen = view.Version()
 }
 
-// retarget computes the target of the group's epoch if that is not done yet.
+// retarget computes the target of the group's epoch if that is not done yet. Changes that follow one another closely are assigned
+// together: the next heartbeat after the interval computes one target for all of them. Somebody who is alone does not wait.
 func (ch *change) retarget(now time.Time) {
 	cg, view := ch.g.consumers, ch.view
-	if cg.epoch <= cg.targetEpoch {
+	interval := ch.m.consumerAssign.of(ch.m.config(ch.g.id), "consumer.assignment.interval.ms")
+	if cg.epoch <= cg.targetEpoch || cg.targetMS > 0 && len(cg.members) > 1 && now.UnixMilli()-cg.targetMS < interval.Milliseconds() {
 		return
 	}
 	members := cg.sortedMembers()

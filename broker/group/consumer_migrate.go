@@ -211,7 +211,7 @@ func (m *machine) joinConsumers(now time.Time, t coord.Ticket, c *joinCommand, g
 	} else if old == nil || !old.sameTraits(next) {
 		ch.add(consumerRecord(g.id, next))
 	}
-	changed := old == nil || !slices.Equal(old.topics, next.topics) || old.regex != next.regex
+	changed := next.subscribesAnew(old)
 	ch.resolve(now, changed)
 	ch.bump(changed)
 	ch.retarget(now)

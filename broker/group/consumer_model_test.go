@@ -87,6 +87,7 @@ func newConsumerWorld(rt *rapid.T) *consumerWorld {
 	w.view = fixedTopics{version: 1}.with("a", fixedTopic{base.UUID{1}, 3}).with("b", fixedTopic{base.UUID{2}, 4})
 	w.rules.topics = func() Topics { return w.view }
 	w.rules.assignors = rapid.SampledFrom([][]string{{"uniform", "range"}, {"range"}}).Draw(rt, "assignors")
+	w.rules.consumerAssign.value = rapid.SampledFrom([]time.Duration{0, time.Second}).Draw(rt, "interval")
 	w.rules.batchBytesMax = rapid.SampledFrom([]int{400, 1 << 20}).Draw(rt, "batch")
 	for i := range 5 {
 		a := &agent{topics: []string{"a"}}
@@ -182,7 +183,7 @@ func (w *consumerWorld) send(a *agent, full, lost bool) {
 			return // the agent has given up waiting
 		}
 		a.asking = false
-		if lost {
+		if lost || !w.now.Before(sent.Add(modelSession)) { // clients do not wait for longer than a session
 			a.told, a.unsure = false, true
 			return
 		}
@@ -198,7 +199,9 @@ func (w *consumerWorld) answered(a *agent, sent time.Time, r beatResult) {
 	case kerr.None:
 	case kerr.FencedMemberEpoch, kerr.UnknownMemberID, kerr.GroupIDNotFound, kerr.UnreleasedInstanceID, kerr.FencedInstanceID:
 		a.reset()
-		a.id = "" // a fenced member that keeps its id would have to wait for its session to end
+		if w.ticket%2 == 0 { // it may come back as the member it was, or as another
+			a.id = ""
+		}
 		return
 	default:
 		w.rt.Fatalf("%s: %v %s", a.id, r.code, r.message)

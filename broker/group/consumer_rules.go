@@ -9,6 +9,7 @@ import (
 type consumerRules struct {
 	consumerSession  limited
 	consumerInterval limited
+	consumerAssign   limited // shortest time between two targets
 	consumersMax     int
 	assignors        []string // the first is the default
 	migration        string   // the policy

@@ -68,7 +68,7 @@ func (cg *consumerGroup) subscribedRegexes() []string {
 	return slices.Compact(all)
 }
 
-// matching returns the topics whose whole name an expression matches; internal ones it does not.
+// matching returns the topics whose whole name an expression matches, internal ones among them, as in Kafka.
 func matching(view Topics, regex string) []string {
 	re, err := regexp.Compile(`^(?:` + regex + `)$`)
 	if err != nil {
@@ -76,15 +76,12 @@ func matching(view Topics, regex string) []string {
 	}
 	var names []string
 	for _, name := range view.Names() {
-		if !internalTopics[name] && re.MatchString(name) {
+		if re.MatchString(name) {
 			names = append(names, name)
 		}
 	}
 	return names
 }
-
-// internalTopics are not matched by expressions, as in Kafka.
-var internalTopics = map[string]bool{"__consumer_offsets": true, "__transaction_state": true, "__share_group_state": true}
 
 // topicsHash is a fingerprint of all topics the group subscribes to that exist: names, ids, numbers of partitions. 0 stands for none.
 func (cg *consumerGroup) topicsHash(view Topics) int64 {

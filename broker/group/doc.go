@@ -1,8 +1,9 @@
-// Package group is the coordinator of classic consumer groups and of committed offsets: Kafka's protocol (JoinGroup, SyncGroup,
-// Heartbeat, LeaveGroup; OffsetCommit, OffsetFetch, OffsetDelete; Describe, List, DeleteGroups; FindCoordinator) as a pure machine
-// per partition of __consumer_offsets, run by package coord.
+// Package group is the coordinator of consumer groups and of committed offsets: Kafka's protocols (JoinGroup, SyncGroup, Heartbeat,
+// LeaveGroup; ConsumerGroupHeartbeat and ConsumerGroupDescribe; OffsetCommit, OffsetFetch, OffsetDelete; Describe, List, DeleteGroups;
+// FindCoordinator) as a pure machine per partition of __consumer_offsets, run by package coord.
 //
-// A group lives through rounds, called generations:
+// A group is a classic one, or one of the consumer protocol (KIP-848; consumer.go says how that lives), and may change from one to the
+// other while it has members (consumer_migrate.go). A classic group lives through rounds, called generations:
 //
 //	Empty ── first join, wait a moment for more ──▶ PreparingRebalance ── all joined, or time is up ──▶ CompletingRebalance
 //	  ▲                                                   ▲   ▲                                               │
@@ -33,8 +34,16 @@
 // Timers: session (heartbeat) per member, id reservation per pending member, join phase and sync phase per group, expiry of offsets
 // per partition. All are deadlines inside the machine; see deadlines.
 //
-// Records have Kafka's formats (OffsetCommitKey/Value, GroupMetadataKey/Value), so Kafka's tools can read the topic. Record types of
-// newer protocols are skipped on replay.
+// Records have Kafka's formats (OffsetCommitKey/Value, GroupMetadataKey/Value, the ConsumerGroup types), so Kafka's tools can read the
+// topic. Record types of other protocols are skipped on replay.
+//
+// What is not obvious about groups of the consumer protocol:
+//
+//   - A new group is at epoch 1, so its first member that subscribes to something makes it 2, as in Kafka 4.3.
+//   - A member that is known may join again under epoch 0: it says that it owns nothing. It need not wait for its session to end.
+//   - Expressions match internal topics, too: leaving them out is a matter of classic clients.
+//   - Whoever is alone in a group does not wait for the assignment interval; otherwise a consumer that is started again would
+//     stand still until its second heartbeat.
 //
 // Share groups (KIP-932) are a kind of their own beside these, see shareGroup; what their members have read is kept by package share.
 //

@@ -238,9 +238,9 @@ func (m *machine) describe(c *describeCommand) describeResult {
 	}
 	r := describeResult{found: true, state: g.state, protocolType: g.protocolType}
 	for _, mb := range g.members {
-		d := describedMember{id: mb.id, instance: mb.instance, client: mb.client}
+		d := describedMember{id: mb.id, instance: mb.instance, client: mb.client, assignment: mb.assignment}
 		if g.state == stable {
-			d.metadata, d.assignment = mb.metadata(g.protocol), mb.assignment
+			d.metadata = mb.metadata(g.protocol)
 		}
 		r.members = append(r.members, d)
 	}

@@ -43,11 +43,13 @@ type Config struct {
 	TopicPartitions       int32          // offsets.topic.num.partitions; 50
 
 	// Of groups of the consumer protocol. Bounds hold for what is set for a single group.
-	ConsumerSession, ConsumerSessionMin, ConsumerSessionMax    time.Duration // group.consumer.[min.|max.]session.timeout.ms; 45 s, 45 s to 60 s
-	ConsumerInterval, ConsumerIntervalMin, ConsumerIntervalMax time.Duration // group.consumer.[min.|max.]heartbeat.interval.ms; 5 s, 5 s to 15 s
-	ConsumerMaxSize                                            int           // group.consumer.max.size; unlimited
-	ConsumerAssignors                                          []string      // group.consumer.assignors; uniform, range
-	ConsumerMigration                                          string        // group.consumer.migration.policy; bidirectional
+	ConsumerSession, ConsumerSessionMin, ConsumerSessionMax    time.Duration  // group.consumer.[min.|max.]session.timeout.ms; 45 s, 45 s to 60 s
+	ConsumerInterval, ConsumerIntervalMin, ConsumerIntervalMax time.Duration  // group.consumer.[min.|max.]heartbeat.interval.ms; 5 s, 5 s to 15 s
+	ConsumerAssign                                             *time.Duration // group.consumer.assignment.interval.ms; nil: 1 s
+	ConsumerAssignMin, ConsumerAssignMax                       time.Duration  // group.consumer.[min.|max.]assignment.interval.ms; 0 to 15 s
+	ConsumerMaxSize                                            int            // group.consumer.max.size; unlimited
+	ConsumerAssignors                                          []string       // group.consumer.assignors; uniform, range
+	ConsumerMigration                                          string         // group.consumer.migration.policy; bidirectional
 
 	ShareMaxSize int // group.share.max.size; 200
 }
@@ -88,6 +90,11 @@ func (c Config) withDefaults() Config {
 	c.ConsumerIntervalMin = or(c.ConsumerIntervalMin, min(5*time.Second, c.ConsumerInterval))
 	c.ConsumerIntervalMax = or(c.ConsumerIntervalMax, max(15*time.Second, c.ConsumerInterval))
 	c.ShareMaxSize = or(c.ShareMaxSize, 200)
+	c.ConsumerAssignMax = or(c.ConsumerAssignMax, 15*time.Second)
+	if c.ConsumerAssign == nil {
+		interval := time.Second
+		c.ConsumerAssign = &interval
+	}
 	c.ConsumerMaxSize = or(c.ConsumerMaxSize, 1<<31-1)
 	c.ConsumerMigration = or(c.ConsumerMigration, "bidirectional")
 	if c.ConsumerAssignors == nil {
@@ -120,6 +127,7 @@ func (c Config) rules(batchBytesMax int, topics func() Topics, config func(strin
 		consumerRules: consumerRules{
 			consumerSession:  limited{c.ConsumerSession, c.ConsumerSessionMin, c.ConsumerSessionMax},
 			consumerInterval: limited{c.ConsumerInterval, c.ConsumerIntervalMin, c.ConsumerIntervalMax},
+			consumerAssign:   limited{*c.ConsumerAssign, c.ConsumerAssignMin, c.ConsumerAssignMax},
 			consumersMax:     c.ConsumerMaxSize, assignors: c.ConsumerAssignors, migration: c.ConsumerMigration, topics: topics, config: config,
 		},
 	}

@@ -18,8 +18,8 @@ import (
 // clientMax bounds the run of one client program.
 const clientMax = 8 * time.Minute
 
-// franzSkip are the tests of franz-go's suite that need what is not offered yet: KIP-848 and share groups, SCRAM.
-const franzSkip = "TestShareGroup|TestAuditShare|Test848|SCRAM"
+// franzSkip are the tests of franz-go's suite that need what is not offered yet: share groups, SCRAM.
+const franzSkip = "TestShareGroup|TestAuditShare|SCRAM"
 
 // place is where a broker keeps its data: one row for each WAL class.
 type place struct {

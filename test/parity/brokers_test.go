@@ -66,7 +66,8 @@ func startKafka(t *testing.T, settings ...string) (addr string) {
 		t.Fatal(err)
 	}
 	args := append([]string{"start", filepath.Join(dir, "data"), strconv.Itoa(port),
-		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "log.retention.check.interval.ms=3600000"}, settings...)
+		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "log.retention.check.interval.ms=3600000",
+		"group.consumer.assignor.offload.enable=false"}, settings...)
 	cmd := exec.Command(filepath.Join(broker.Root(), "test/kafka/kafka"), args...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -73,7 +73,7 @@ D: describe g
       append g: generation 2 consumer/range leader pod-a-5 [pod-a-5:t0 pod-b-6:t1]
   B <- generation 2 consumer/range, you are pod-b-6, leader pod-a-5
       (group prepares to rebalance: group=g generation=2 state=Stable why=leader pod-a-5 joins again)
-  D <- PreparingRebalance consumer/-: pod-a-5@c/h: pod-b-6@c/h:
+  D <- PreparingRebalance consumer/-: pod-a-5@c/h:t0 pod-b-6@c/h:t1
 
 # B restarts during the round: its parked join, if any, is fenced and the new one counts.
 
@@ -143,7 +143,7 @@ A: join g member=pod-a-5 instance=pod-a session=5m rebalance=20s
   after 20s:
       (member did not sync in time: group=g member=pod-b-7)
       (group prepares to rebalance: group=g generation=7 state=Stable why=members did not sync in time)
-  D <- PreparingRebalance consumer/-: pod-a-5@c/h:
+  D <- PreparingRebalance consumer/-: pod-a-5@c/h:t0
       (group has joined: group=g generation=8 members=1 protocol=range)
   A <- generation 8 consumer/range, you are pod-a-5, leader pod-a-5, members: pod-a-5(pod-a)
 

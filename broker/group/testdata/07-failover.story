@@ -133,7 +133,7 @@ D: describe g
       (group has joined: group=g generation=5 members=1 protocol=range)
   A <- GROUP_MAX_SIZE_REACHED
   B <- generation 5 consumer/range, you are b-5, leader b-5, members: b-5
-  D <- CompletingRebalance consumer/-: b-5@b/h:
+  D <- CompletingRebalance consumer/-: b-5@b/h:t1
 
 # The last member's leave is answered when the empty group is durable: after a crash nobody waits for a member that has left.
 

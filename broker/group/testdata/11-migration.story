@@ -160,19 +160,19 @@ wait 4s
       append g: generation 5 consumer/ leader - []
   L <- left: ok ok
       (member joins: group=g member=m1 instance=)
-      (group has a new target: group=g epoch=1 members=1 assignor=uniform)
+      (group has a new target: group=g epoch=2 members=1 assignor=uniform)
       append g: deleted
       append g: member m1 [a]
-      append g: group epoch 1
+      append g: group epoch 2
       append g: target of m1 [a0 a1 a2 a3]
-      append g: target epoch 1
-      append g: state of m1 epoch 1 [a0 a1 a2 a3]
-  C <- m1 epoch 1 [a0 a1 a2 a3]
+      append g: target epoch 2
+      append g: state of m1 epoch 2 [a0 a1 a2 a3]
+  C <- m1 epoch 2 [a0 a1 a2 a3]
       (member leaves: group=g member=m1)
       append g: state of m1 gone
       append g: target of m1 gone
       append g: member m1 gone
-      append g: group epoch 2
+      append g: group epoch 3
   C <- m1 epoch -1
       (group prepares to rebalance: group=g generation=5 state=Empty why=member a-3 is new)
       append g: target gone

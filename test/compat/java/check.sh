@@ -30,6 +30,24 @@ console() {
   cmp "$tmp/in" "$tmp/out"
 }
 
+# A member of each protocol reads, tools see the group and change its offsets.
+consumer_protocol() {
+  local group="java-848-$run" topic="java-848-$run"
+  seq 1 300 >"$tmp/in848"
+  t kafka-topics --create --topic "$topic" --partitions 1
+  t kafka-console-producer --topic "$topic" <"$tmp/in848"
+  t kafka-console-consumer --topic "$topic" --from-beginning --max-messages 300 --timeout-ms 60000 --group "$group" \
+    --consumer-property group.protocol=consumer >"$tmp/out848"
+  cmp "$tmp/in848" "$tmp/out848"
+  t kafka-groups --list | grep "$group" | has Consumer
+  t kafka-consumer-groups --describe --group "$group" --state | has Empty
+  t kafka-consumer-groups --group "$group" --topic "$topic" --reset-offsets --to-offset 200 --execute
+  t kafka-console-consumer --include "java-848-$run" --max-messages 100 --timeout-ms 60000 --group "$group" \
+    --consumer-property group.protocol=consumer >"$tmp/out848"
+  tail -n 100 "$tmp/in848" | cmp - "$tmp/out848"
+  t kafka-consumer-groups --delete --group "$group"
+}
+
 groups() {
   t kafka-consumer-groups --list | has -x "java-$run"
   t kafka-consumer-groups --describe --group "java-$run" | tee "$tmp/d"
@@ -145,6 +163,7 @@ verifiable() {
 check kafka-topics topics
 check 'console producer and consumer' console
 check kafka-consumer-groups groups
+check 'the consumer protocol' consumer_protocol
 check 'share consumer and kafka-share-groups' shares
 check kafka-configs configs
 check 'kafka-configs of groups, brokers, loggers and sluice.wal.class' resources

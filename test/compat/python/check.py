@@ -124,6 +124,43 @@ def check_rebalance():
         a.close()
 
 
+def check_consumer_protocol():
+    """KIP-848: members share what they are assigned, by names and by an expression, and with members of the classic protocol, whose group
+    it was before; what is committed is read by whoever comes next."""
+    name, group = topic("848", 4), f"848-{RUN}"
+    produce(name, [(None, b"%d" % i, None, i % 4) for i in range(40)])
+    classic = {"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest", "session.timeout.ms": 10000,
+               "heartbeat.interval.ms": 200, "partition.assignment.strategy": "cooperative-sticky"}
+    conf = {"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest", "group.protocol": "consumer"}
+    seen = []
+
+    def until(what, condition, *members):
+        deadline = time.time() + 60
+        while not condition():
+            assert time.time() < deadline, f"{what}: {[len(m.assignment()) for m in members]}"
+            for m in members:
+                r = m.poll(0.05)
+                if r is not None and not r.error():
+                    seen.append(r.value())
+
+    old = Consumer(classic)
+    old.subscribe([name])
+    until("classic", lambda: len(old.assignment()) == 4 and len(seen) == 40, old)
+    a, b = Consumer(conf), Consumer({**conf, "group.remote.assignor": "uniform"})
+    a.subscribe([name])
+    until("upgraded", lambda: len(old.assignment()) == 2 and len(a.assignment()) == 2, old, a)
+    b.subscribe([f"^py-848-{RUN}.*"])
+    until("three", lambda: sorted(len(m.assignment()) for m in (old, a, b)) == [1, 1, 2], old, a, b)
+    old.close()
+    until("two", lambda: len(a.assignment()) == 2 and len(b.assignment()) == 2, a, b)
+    group_type = admin.list_consumer_groups().result().valid
+    assert [g.type.name for g in group_type if g.group_id == group] == ["CONSUMER"], "not listed as a consumer group"
+    a.close()
+    b.close()
+    produce(name, [(None, b"last", None, 0)])
+    assert [m.value() for m in consume(name, 1, group=group, **{"group.protocol": "consumer"})] == [b"last"]
+
+
 def check_static_member():
     name, group = topic("static", 2), f"static-{RUN}"
     conf = {"bootstrap.servers": BOOTSTRAP, "group.id": group, "group.instance.id": "one", "session.timeout.ms": 30000,
