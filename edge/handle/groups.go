@@ -5,7 +5,7 @@ package handle
 // Heartbeat (12), 0-4; LeaveGroup (13), 0-5; SyncGroup (14), 0-5; DescribeGroups (15), 0-6; ListGroups (16), 0-5;
 // DeleteGroups (42), 0-2; OffsetDelete (47), 0; ConsumerGroupHeartbeat (68), 0-1; ConsumerGroupDescribe (69), 0-1.
 //
-// FindCoordinator knows coordinators of groups and of transactions; for share groups it answers with an error that says so.
+// FindCoordinator knows coordinators of groups, of transactions and, from version 6, of share partitions.
 
 import (
 	"net"
@@ -40,7 +40,7 @@ func (h *Handler) findCoordinator(c *call, req *msg.FindCoordinatorRequest) {
 		h.opt.Txns.FindCoordinator(c.Version, c.Listener(), req, func(r *msg.FindCoordinatorResponse) { c.reply(r) })
 		return
 	}
-	if req.KeyType == keyTypeShare && c.Version >= 6 {
+	if req.KeyType == coordinatorShare && c.Version >= 6 {
 		h.findShareCoordinator(c, req)
 		return
 	}

@@ -10,12 +10,10 @@ package handle
 import (
 	"sluice/base"
 	"sluice/broker/share"
+	"sluice/edge/quota"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
-
-// keyTypeShare is the type of a share partition's coordinator in FindCoordinator.
-const keyTypeShare int8 = 2
 
 // findShareCoordinator finds the coordinators of share partitions, which are named "group:topic id:partition".
 func (h *Handler) findShareCoordinator(c *call, req *msg.FindCoordinatorRequest) {
@@ -30,7 +28,14 @@ func (h *Handler) findShareCoordinator(c *call, req *msg.FindCoordinatorRequest)
 	})
 }
 
+// sharing reports whether there are share groups in this cluster.
+func (h *Handler) sharing() bool { return FeatureLevel(h.opt.Control.Image(), "share.version") >= 1 }
+
 func (h *Handler) shareGroupHeartbeat(c *call, req *msg.ShareGroupHeartbeatRequest) {
+	if !h.sharing() {
+		c.reply(&msg.ShareGroupHeartbeatResponse{ErrorCode: int16(kerr.UnsupportedVersion)})
+		return
+	}
 	h.opt.Groups.ShareGroupHeartbeat(c.caller(), req, func(r *msg.ShareGroupHeartbeatResponse) { c.reply(r) })
 }
 
@@ -51,12 +56,18 @@ func (h *Handler) deleteShareGroupOffsets(c *call, req *msg.DeleteShareGroupOffs
 }
 
 func (h *Handler) shareFetch(c *call, req *msg.ShareFetchRequest) {
+	if !h.sharing() {
+		c.reply(&msg.ShareFetchResponse{ErrorCode: int16(kerr.UnsupportedVersion)})
+		return
+	}
+	req.MaxBytes = int32(min(int(req.MaxBytes), c.limits.AtOnce(quota.Fetch)))
 	h.opt.Shares.Fetch(c.Context(), c.Version, req, func(resp *msg.ShareFetchResponse) {
-		named := map[base.NodeID]bool{}
+		named, size := map[base.NodeID]bool{}, 0
 		for i := range resp.Responses {
 			t := &resp.Responses[i]
 			for j := range t.Partitions {
 				p := &t.Partitions[j]
+				size += len(p.Records)
 				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode, p.AcknowledgeErrorCode)
 				if !ok {
 					continue
@@ -69,11 +80,16 @@ func (h *Handler) shareFetch(c *call, req *msg.ShareFetchRequest) {
 				}
 			}
 		}
+		c.throttleBy(c.limits.Add(quota.Fetch, size))
 		c.reply(resp)
 	})
 }
 
 func (h *Handler) shareAcknowledge(c *call, req *msg.ShareAcknowledgeRequest) {
+	if !h.sharing() {
+		c.reply(&msg.ShareAcknowledgeResponse{ErrorCode: int16(kerr.UnsupportedVersion)})
+		return
+	}
 	h.opt.Shares.Acknowledge(c.Context(), c.Version, req, func(resp *msg.ShareAcknowledgeResponse) {
 		named := map[base.NodeID]bool{}
 		for i := range resp.Responses {
