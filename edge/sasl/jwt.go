@@ -167,25 +167,42 @@ func names(claim any, a string) bool {
 // keysFor returns the keys that a token may be signed with: those of its key id, or all where it has none.
 func (b *Bearer) keysFor(ctx context.Context, id string) ([]jose.JSONWebKey, error) {
 	b.mu.Lock()
-	defer b.mu.Unlock()
 	age := b.opt.Now().Sub(b.mu.fetched)
 	known := b.mu.keys != nil && (id == "" || len(b.mu.keys.Key(id)) > 0)
-	if b.mu.fetched.IsZero() || age > keysAge || !known && age > keysRetry {
-		b.mu.fetched = b.opt.Now()
-		if keys, err := b.fetch(ctx); err == nil {
-			b.mu.keys = keys
-		} else if b.mu.keys == nil {
-			b.mu.fetched = time.Time{}
-			return nil, err
-		}
+	due := b.mu.fetched.IsZero() || age > keysAge || !known && age > keysRetry
+	if due {
+		b.mu.fetched = b.opt.Now() // who comes meanwhile does not fetch too
 	}
+	b.mu.Unlock()
+	var err error
+	if due {
+		err = b.refresh(ctx)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
 	switch {
+	case b.mu.keys == nil && err != nil:
+		return nil, err
 	case b.mu.keys == nil:
-		return nil, errors.New("there are no keys")
+		return nil, errors.New("there are no keys yet")
 	case id == "":
 		return b.mu.keys.Keys, nil
 	}
 	return b.mu.keys.Key(id), nil
+}
+
+// refresh fetches the keys. Where that fails, those of before stay; without any the next token tries again.
+func (b *Bearer) refresh(ctx context.Context) error {
+	keys, err := b.fetch(ctx)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	switch {
+	case err == nil:
+		b.mu.keys = keys
+	case b.mu.keys == nil:
+		b.mu.fetched = time.Time{}
+	}
+	return err
 }
 
 // fetch reads the key set. Of its keys only public ones count.
