@@ -37,13 +37,13 @@ consumer_protocol() {
   t kafka-topics --create --topic "$topic" --partitions 1
   t kafka-console-producer --topic "$topic" <"$tmp/in848"
   t kafka-console-consumer --topic "$topic" --from-beginning --max-messages 300 --timeout-ms 60000 --group "$group" \
-    --consumer-property group.protocol=consumer >"$tmp/out848"
+    --command-property group.protocol=consumer >"$tmp/out848"
   cmp "$tmp/in848" "$tmp/out848"
   t kafka-groups --list | grep "$group" | has Consumer
   t kafka-consumer-groups --describe --group "$group" --state | has Empty
   t kafka-consumer-groups --group "$group" --topic "$topic" --reset-offsets --to-offset 200 --execute
   t kafka-console-consumer --include "java-848-$run" --max-messages 100 --timeout-ms 60000 --group "$group" \
-    --consumer-property group.protocol=consumer >"$tmp/out848"
+    --command-property group.protocol=consumer >"$tmp/out848"
   tail -n 100 "$tmp/in848" | cmp - "$tmp/out848"
   t kafka-consumer-groups --delete --group "$group"
 }
