@@ -1,8 +1,12 @@
 package handle
 
 import (
+	"reflect"
 	"testing"
 
+	"sluice/broker/auth"
+	"sluice/edge/kafka"
+	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
 
@@ -12,6 +16,76 @@ func TestEveryAPIHasAGuard(t *testing.T) {
 	for key := range apis {
 		if _, ok := guards[key]; !ok {
 			t.Errorf("%s has no line in guards (guards.go): say which operation on which resource it takes", msg.Name(key))
+		}
+	}
+}
+
+// gateOf is a gate for alice, who may write and read topic "mine" and use group "g", and nothing else.
+func gateOf(key, version int16) *gate {
+	allow := func(kind auth.ResourceType, name string, op auth.Operation) auth.ACL {
+		return auth.ACL{Pattern: auth.Pattern{Type: kind, Pattern: auth.Literal, Name: name}, Principal: "User:alice", Host: "*", Operation: op, Permission: auth.Allow}
+	}
+	a := auth.Compile([]auth.ACL{
+		allow(auth.Topic, "mine", auth.Read), allow(auth.Topic, "mine", auth.Write), allow(auth.Group, "g", auth.Read), allow(auth.TransactionalID, "t", auth.Write),
+	}, nil, false)
+	c := &call{Request: &kafka.Request{Key: key, Version: version}, session: &session{who: "User:alice", host: "h", open: true}}
+	return &gate{New(Options{}), c, a}
+}
+
+func TestGuardsTakeOutAndPutBack(t *testing.T) {
+	g := gateOf(msg.KeyProduce, 9)
+	req := &msg.ProduceRequest{Acks: -1, TopicData: []msg.ProduceRequestTopicProduceData{
+		{Name: "theirs", PartitionData: []msg.ProduceRequestPartitionProduceData{{Index: 3}}}, {Name: "mine"},
+	}}
+	if answer := guards[msg.KeyProduce](g, req); answer != nil || len(req.TopicData) != 1 || req.TopicData[0].Name != "mine" || !g.c.denied {
+		t.Fatalf("what is left to produce: %+v, %v", req.TopicData, answer)
+	}
+	resp := new(msg.ProduceResponse)
+	for _, change := range g.c.after {
+		change(resp)
+	}
+	if len(resp.Responses) != 1 || resp.Responses[0].Name != "theirs" || resp.Responses[0].PartitionResponses[0].ErrorCode != topicRefused || resp.Responses[0].PartitionResponses[0].Index != 3 {
+		t.Errorf("what was put back: %+v", resp.Responses)
+	}
+	id := "other"
+	answer := guards[msg.KeyProduce](gateOf(msg.KeyProduce, 9), &msg.ProduceRequest{TransactionalId: &id, TopicData: []msg.ProduceRequestTopicProduceData{{Name: "mine", PartitionData: make([]msg.ProduceRequestPartitionProduceData, 1)}}})
+	if r, ok := answer.(*msg.ProduceResponse); !ok || r.Responses[0].PartitionResponses[0].ErrorCode != txnRefused {
+		t.Errorf("another's transactional id: %+v", answer)
+	}
+}
+
+func TestGuardsOfGroupsAndTransactions(t *testing.T) {
+	for _, group := range []string{"g", "h"} {
+		answer := guards[msg.KeyJoinGroup](gateOf(msg.KeyJoinGroup, 9), &msg.JoinGroupRequest{GroupId: group})
+		if r, refused := answer.(*msg.JoinGroupResponse); refused != (group == "h") || refused && r.ErrorCode != groupRefused {
+			t.Errorf("join %s: %+v", group, answer)
+		}
+	}
+	commit := &msg.OffsetCommitRequest{GroupId: "g", Topics: []committedTopic{{Name: "theirs", Partitions: make([]msg.OffsetCommitRequestOffsetCommitRequestPartition, 2)}}}
+	answer := guards[msg.KeyOffsetCommit](gateOf(msg.KeyOffsetCommit, 9), commit)
+	if r, ok := answer.(*msg.OffsetCommitResponse); !ok || len(r.Topics) != 1 || r.Topics[0].Partitions[1].ErrorCode != topicRefused {
+		t.Errorf("commit for another's topic: %+v", answer)
+	}
+	both := &msg.AddPartitionsToTxnRequest{V3AndBelowTransactionalId: "t", V3AndBelowTopics: []addedTopic{{Name: "mine", Partitions: []int32{0}}, {Name: "theirs", Partitions: []int32{0}}}}
+	answer = guards[msg.KeyAddPartitionsToTxn](gateOf(msg.KeyAddPartitionsToTxn, 3), both)
+	r, ok := answer.(*msg.AddPartitionsToTxnResponse)
+	if !ok || r.ResultsByTopicV3AndBelow[0].ResultsByPartition[0].PartitionErrorCode != int16(kerr.OperationNotAttempted) || r.ResultsByTopicV3AndBelow[1].ResultsByPartition[0].PartitionErrorCode != topicRefused {
+		t.Errorf("a transaction with another's topic: %+v", answer)
+	}
+}
+
+// Requests that take the cluster are refused as a whole, in an answer that can be sent.
+func TestGuardsOfTheCluster(t *testing.T) {
+	for _, key := range []int16{msg.KeyDescribeAcls, msg.KeyDescribeLogDirs, msg.KeyElectLeaders, msg.KeyAlterPartitionReassignments, msg.KeyListPartitionReassignments,
+		msg.KeyDescribeQuorum, msg.KeyUpdateFeatures, msg.KeyUnregisterBroker, msg.KeyListConfigResources, msg.KeyDescribeUserScramCredentials, msg.KeyDescribeClientQuotas} {
+		row, _ := msg.Lookup(key)
+		for v := row.Min; v <= row.Max; v++ {
+			answer := guards[key](gateOf(key, v), nil)
+			if answer == nil || answer.APIKey() != key || reflect.ValueOf(answer).Elem().FieldByName("ErrorCode").Int() != int64(clusterRefused) {
+				t.Errorf("%s version %d: %+v", msg.Name(key), v, answer)
+				continue
+			}
+			answer.Append(nil, v)
 		}
 	}
 }
