@@ -342,7 +342,7 @@ func (n *Node) follower(id base.NodeID) (f handle.Follower, ok bool) {
 
 func groupConfig(c *config.Config) group.Config {
 	return group.Config{
-		MinSessionTimeout: c.GroupMinSession, MaxSessionTimeout: c.GroupMaxSession, InitialRebalanceDelay: &c.GroupInitialDelay,
+		MinSessionTimeout: &c.GroupMinSession, MaxSessionTimeout: c.GroupMaxSession, InitialRebalanceDelay: &c.GroupInitialDelay,
 		MaxSize: c.GroupMaxSize, ConsumerMaxSize: c.ConsumerMaxSize, ConsumerAssignors: strings.Split(c.ConsumerAssignors, ","),
 		ConsumerSession: c.ConsumerSession, ConsumerSessionMin: c.ConsumerSessionMin, ConsumerSessionMax: c.ConsumerSessionMax,
 		ConsumerInterval: c.ConsumerBeat, ConsumerIntervalMin: c.ConsumerBeatMin, ConsumerIntervalMax: c.ConsumerBeatMax,

@@ -675,3 +675,14 @@ func TestPartitionFor(t *testing.T) {
 		}
 	}
 }
+
+// A least session timeout of 0 is one, and does not stand for the default.
+func TestNoLeastSessionTimeout(t *testing.T) {
+	var least time.Duration
+	if got := (Config{MinSessionTimeout: &least}).withDefaults().rules(0, nil, nil).sessionTimeoutMin; got != 0 {
+		t.Errorf("0 became %v", got)
+	}
+	if got := (Config{}).withDefaults().rules(0, nil, nil).sessionTimeoutMin; got != 6*time.Second {
+		t.Errorf("the default is %v", got)
+	}
+}

@@ -33,7 +33,7 @@ type Cluster interface {
 
 // Config holds the settings of groups, under the names Kafka knows them by. The zero value of a field means its default.
 type Config struct {
-	MinSessionTimeout     time.Duration  // group.min.session.timeout.ms; 6 s
+	MinSessionTimeout     *time.Duration // group.min.session.timeout.ms; nil: 6 s
 	MaxSessionTimeout     time.Duration  // group.max.session.timeout.ms; 30 min
 	InitialRebalanceDelay *time.Duration // group.initial.rebalance.delay.ms; nil: 3 s
 	MaxSize               int            // group.max.size; unlimited
@@ -76,7 +76,6 @@ type Options struct {
 const newMemberJoinTimeout = 5 * time.Minute
 
 func (c Config) withDefaults() Config {
-	c.MinSessionTimeout = or(c.MinSessionTimeout, 6*time.Second)
 	c.MaxSessionTimeout = or(c.MaxSessionTimeout, 30*time.Minute)
 	c.MaxSize = or(c.MaxSize, 1<<31-1)
 	c.OffsetsRetention = or(c.OffsetsRetention, 7*24*time.Hour)
@@ -100,6 +99,10 @@ func (c Config) withDefaults() Config {
 	if c.ConsumerAssignors == nil {
 		c.ConsumerAssignors = []string{"uniform", "range"}
 	}
+	if c.MinSessionTimeout == nil {
+		least := 6 * time.Second
+		c.MinSessionTimeout = &least
+	}
 	if c.InitialRebalanceDelay == nil {
 		delay := 3 * time.Second
 		c.InitialRebalanceDelay = &delay
@@ -120,7 +123,7 @@ func (c Config) rules(batchBytesMax int, topics func() Topics, config func(strin
 		config = func(string) map[string]string { return nil }
 	}
 	return rules{
-		sessionTimeoutMin: c.MinSessionTimeout, sessionTimeoutMax: c.MaxSessionTimeout,
+		sessionTimeoutMin: *c.MinSessionTimeout, sessionTimeoutMax: c.MaxSessionTimeout,
 		initialRebalanceDelay: *c.InitialRebalanceDelay, newMemberJoinTimeout: newMemberJoinTimeout,
 		groupSizeMax: c.MaxSize, offsetsRetention: c.OffsetsRetention, offsetsCheckInterval: c.OffsetsCheckInterval,
 		metadataBytesMax: c.OffsetMetadataMax, batchBytesMax: batchBytesMax, newID: newMemberID,
