@@ -3,6 +3,7 @@ package coord
 import (
 	"context"
 	"errors"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -328,8 +329,8 @@ func (s *Shard) endIncarnation() {
 	waiting := s.calls
 	s.calls = map[Ticket]Call{}
 	s.enter(loading)
-	for _, c := range waiting {
-		s.answer(c, nil, kerr.NotCoordinator)
+	for _, t := range slices.Sorted(maps.Keys(waiting)) { // in the order of the calls, not that of a map
+		s.answer(waiting[t], nil, kerr.NotCoordinator)
 	}
 }
 
