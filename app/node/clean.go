@@ -5,9 +5,9 @@ import (
 
 	"sluice/base/config"
 	"sluice/broker/clean"
-	"sluice/broker/lead"
 	"sluice/broker/partition"
 	"sluice/cluster/control"
+	"sluice/edge/handle"
 	"sluice/storage/compact"
 	"sluice/storage/stream"
 )
@@ -15,9 +15,10 @@ import (
 // startCleaning starts what removes data that is not wanted any more.
 func (n *Node) startCleaning(c *config.Config) {
 	partitions := func() iter.Seq[*partition.Partition] { return n.lead.Directory().All() }
-	configs := func() map[string]string { return lead.BrokerConfigs(n.member.Image(), n.self.ID) }
+	configs := func() map[string]string { return handle.BrokerValues(n.member.Image(), n.self.ID, c) }
 	n.cleaner = clean.Start(clean.Options{
-		Partitions: partitions, Image: n.member.Image, BrokerConfigs: configs, Interval: c.RetentionCheck, Logger: n.log, Registerer: n.opt.Registry,
+		Partitions: partitions, Image: n.member.Image, BrokerConfigs: configs, Interval: c.RetentionCheck, ExpireInterval: c.ProducerCheck,
+		Logger: n.log, Registerer: n.opt.Registry,
 	})
 	if !c.CleanerEnable {
 		return

@@ -258,3 +258,29 @@ func TestOpenTransaction(t *testing.T) {
 		t.Fatalf("the producer goes on in a transaction that was aborted: %v", err)
 	}
 }
+
+// TestSilentProducersAreForgotten: by the settings that the broker was started with.
+func TestSilentProducersAreForgotten(t *testing.T) {
+	c := newCluster(t, "producer.id.expiration.ms=1", "producer.id.expiration.check.interval.ms=10")
+	c.start()
+	admin := kadm.NewClient(c.client())
+	if _, err := admin.CreateTopic(c.ctx(), 1, 1, nil, "t"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.client().ProduceSync(c.ctx(), &kgo.Record{Topic: "t", Value: []byte("1")}).FirstErr(); err != nil {
+		t.Fatal(err)
+	}
+	for deadline := time.Now().Add(20 * time.Second); ; time.Sleep(10 * time.Millisecond) {
+		producers, err := admin.DescribeProducers(c.ctx(), kadm.TopicsSet{"t": {0: {}}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := producers["t"].Partitions[0]
+		if p.Err == nil && len(p.ActiveProducers) == 0 {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%+v", p)
+		}
+	}
+}

@@ -128,6 +128,7 @@ type Config struct {
 	OffsetsPartitions    int
 	OffsetMetadataMax    int
 	ProducerExpiration   time.Duration
+	ProducerCheck        time.Duration
 	TxnMaxTimeout        time.Duration
 	TxnPartitions        int
 	TxnIDExpiration      time.Duration
@@ -388,6 +389,9 @@ var settings = slices.Concat([]Setting{
 	{Name: "producer.id.expiration.ms", Group: kafka, Kind: Millis, Default: "86400000", Min: "1",
 		Doc:   "An idempotent producer that has not written for so long is forgotten.",
 		field: func(c *Config) any { return &c.ProducerExpiration }},
+	{Name: "producer.id.expiration.check.interval.ms", Group: kafka, Kind: Millis, Default: "600000", Min: "1",
+		Doc:   "How often producers that have not written for so long are looked for.",
+		field: func(c *Config) any { return &c.ProducerCheck }},
 	{Name: "transaction.max.timeout.ms", Group: kafka, Kind: Millis, Default: "900000", Min: "1", Max: "2147483647",
 		Doc:   "The longest transaction.timeout.ms a producer may ask for. A transaction that is open for longer than its timeout is aborted.",
 		field: func(c *Config) any { return &c.TxnMaxTimeout }},

@@ -21,12 +21,14 @@ type Options struct {
 	// Partitions yields the partitions that are open here.
 	Partitions func() iter.Seq[*partition.Partition]
 	Image      func() *meta.Image
-	// BrokerConfigs are the dynamic settings of this broker; nil means none.
+	// BrokerConfigs are the settings of this broker that are not as by default, under Kafka's names; nil means none.
 	BrokerConfigs func() map[string]string
 
 	Interval time.Duration // between checks (log.retention.check.interval.ms); 5 min
-	Trims    int           // under way at the same time; 256
-	Timeout  time.Duration // of one trim; 1 min
+	// ExpireInterval is how often silent producers are looked for (producer.id.expiration.check.interval.ms); 10 min
+	ExpireInterval time.Duration
+	Trims          int           // under way at the same time; 256
+	Timeout        time.Duration // of one trim; 1 min
 
 	Now        func() time.Time      // nil means time.Now
 	Logger     *slog.Logger          // nil means none
@@ -46,6 +48,9 @@ type Cleaner struct {
 func Start(opt Options) *Cleaner {
 	if opt.Interval <= 0 {
 		opt.Interval = 5 * time.Minute
+	}
+	if opt.ExpireInterval <= 0 {
+		opt.ExpireInterval = 10 * time.Minute
 	}
 	if opt.Trims <= 0 {
 		opt.Trims = 256
@@ -78,12 +83,15 @@ func (c *Cleaner) Close() {
 
 func (c *Cleaner) loop(ctx context.Context) {
 	defer c.wg.Done()
-	tick := time.NewTicker(c.opt.Interval)
+	tick, expire := time.NewTicker(c.opt.Interval), time.NewTicker(c.opt.ExpireInterval)
 	defer tick.Stop()
+	defer expire.Stop()
 	for {
 		select {
 		case <-tick.C:
 			c.Check(ctx)
+		case <-expire.C:
+			c.ExpireProducers()
 		case <-ctx.Done():
 			return
 		}
@@ -95,18 +103,24 @@ func (c *Cleaner) Check(ctx context.Context) {
 	c.running.Lock()
 	defer c.running.Unlock()
 	img, nowMS := c.opt.Image(), c.opt.Now().UnixMilli()
-	idleMS := setting(c.opt.BrokerConfigs(), "producer.id.expiration.ms")
 	var g errgroup.Group
 	g.SetLimit(c.opt.Trims)
 	for p := range c.opt.Partitions() {
 		if ctx.Err() != nil {
 			break
 		}
-		c.metrics.expired.Add(float64(p.ExpireProducers(idleMS)))
 		c.checkPartition(ctx, &g, img, p, nowMS)
 	}
 	_ = g.Wait()
 	c.metrics.checks.Inc()
+}
+
+// ExpireProducers forgets the producers that have been silent for producer.id.expiration.ms.
+func (c *Cleaner) ExpireProducers() {
+	idleMS := setting(c.opt.BrokerConfigs(), "producer.id.expiration.ms")
+	for p := range c.opt.Partitions() {
+		c.metrics.expired.Add(float64(p.ExpireProducers(idleMS)))
+	}
 }
 
 // setting reads a whole number among the broker's settings.

@@ -179,12 +179,12 @@ func TestIdleProducersExpire(t *testing.T) {
 	defer r.stop()
 	c := r.cleaner()
 	defer c.Close()
-	c.Check(ctx)
+	c.ExpireProducers()
 	if n := r.p.ProducerCount(); n != 1 {
 		t.Fatal(n)
 	}
 	r.now = r.now.Add(24*time.Hour + time.Millisecond)
-	c.Check(ctx)
+	c.ExpireProducers()
 	if n := r.p.ProducerCount(); n != 0 {
 		t.Fatal(n)
 	}

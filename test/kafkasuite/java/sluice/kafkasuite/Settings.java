@@ -23,8 +23,8 @@ public class Settings {
             "log.initial.task.delay.ms", "log.segment.delete.delay.ms", "replica.fetch.max.bytes", "replica.fetch.response.max.bytes",
             "replica.lag.time.max.ms", "group.coordinator.threads", "share.coordinator.threads", "num.network.threads", "num.io.threads", "background.threads",
             "unstable.api.versions.enable", "unstable.feature.versions.enable", "log.index.size.max.bytes", "offsets.commit.timeout.ms",
-            "producer.id.expiration.check.interval.ms", "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-            "broker.session.timeout.ms", "transaction.state.log.segment.bytes",
+            "transaction.abort.timed.out.transaction.cleanup.interval.ms",
+            "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "replica.fetch.backoff.ms", "transaction.state.log.segment.bytes",
             "share.coordinator.state.topic.num.partitions", "log.flush.interval.messages", "log.dirs", "log.dir",
             "group.coordinator.append.linger.ms", "share.coordinator.append.linger.ms", "offsets.topic.segment.bytes", "controller.quorum.auto.join.enable");
 
