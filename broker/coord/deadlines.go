@@ -35,6 +35,9 @@ func (q *Deadlines) Set(d *Deadline, at time.Time) {
 // Cancel stops d.
 func (d *Deadline) Cancel() { d.at = time.Time{} }
 
+// Running reports whether d is running.
+func (d *Deadline) Running() bool { return !d.at.IsZero() }
+
 func (q *Deadlines) push(d *Deadline) {
 	d.queued = d.at
 	q.seq++

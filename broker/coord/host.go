@@ -159,16 +159,29 @@ func (h *Host) PartitionFor(key string) int32 {
 }
 
 // Submit hands a call to the shard of a key, or fails it.
-func (h *Host) Submit(key string, c Call) {
-	index := h.PartitionFor(key)
-	h.mu.RLock()
-	s := h.mu.shards[index]
-	h.mu.RUnlock()
-	if s == nil {
-		c.Fail(kerr.NotCoordinator)
+func (h *Host) Submit(key string, c Call) { h.SubmitTo(h.PartitionFor(key), c) }
+
+// SubmitTo hands a call to the shard of a partition, or fails it.
+func (h *Host) SubmitTo(index int32, c Call) {
+	if s := h.hosted(index); s != nil {
+		s.Submit(c)
 		return
 	}
-	s.Submit(c)
+	c.Fail(kerr.NotCoordinator)
+}
+
+// Partition returns the partition that belongs to a key, nil if this node does not lead it.
+func (h *Host) Partition(key string) *partition.Partition {
+	if s := h.hosted(h.PartitionFor(key)); s != nil {
+		return s.of
+	}
+	return nil
+}
+
+func (h *Host) hosted(index int32) *hosted {
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return h.mu.shards[index]
 }
 
 // Shards returns the shards of all partitions that this node leads.

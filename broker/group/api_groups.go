@@ -5,7 +5,6 @@ import (
 	"math"
 	"slices"
 	"strings"
-	"time"
 
 	"sluice/base"
 	"sluice/broker/coord"
@@ -69,7 +68,7 @@ func (c *Coordinator) List(_ CallInfo, req *msg.ListGroupsRequest, reply func(*m
 	for _, s := range req.StatesFilter {
 		cmd.states = append(cmd.states, strings.ToLower(strings.TrimSpace(s)))
 	}
-	shards := c.all()
+	shards := c.host.Shards()
 	var listed []listedGroup
 	all := newGather(len(shards), func() {
 		slices.SortFunc(listed, compareGroups)
@@ -124,70 +123,22 @@ func (c *Coordinator) DeleteGroups(_ CallInfo, req *msg.DeleteGroupsRequest, rep
 // keyTypeGroup is the type of a group's coordinator in FindCoordinator.
 const keyTypeGroup int8 = 0
 
-// topicCreationTimeout bounds one attempt to create the topic.
-const topicCreationTimeout = 30 * time.Second
-
-// FindCoordinator serves FindCoordinator, versions 0 to 6: one key up to version 3, several from version 4. The first group to be
-// looked for creates __consumer_offsets. Coordinators of transactions and share groups are not there yet: INVALID_REQUEST.
+// FindCoordinator serves FindCoordinator, versions 0 to 6, for groups: one key up to version 3, several from version 4. The first group to be
+// looked for creates __consumer_offsets. Keys of any other type get INVALID_REQUEST: whoever knows that type is asked elsewhere.
 func (c *Coordinator) FindCoordinator(info CallInfo, req *msg.FindCoordinatorRequest, reply func(*msg.FindCoordinatorResponse)) {
-	keys := req.CoordinatorKeys
-	if info.Version < 4 {
-		keys = []string{req.Key}
-	}
-	find := func(created error) {
-		found := make([]coordinatorOf, len(keys))
-		for i, key := range keys {
-			found[i] = c.find(info, req.KeyType, key, created)
-		}
-		reply(findResponse(info, keys, found))
-	}
-	if req.KeyType != keyTypeGroup {
-		find(nil)
+	if req.KeyType == keyTypeGroup {
+		c.host.FindCoordinator(info.Version, info.Listener, req, reply)
 		return
 	}
-	c.ensureTopic(find)
-}
-
-type coordinatorOf struct {
-	code    kerr.Code
-	message string
-	node    base.NodeID
-	host    string
-	port    int32
-}
-
-func (c *Coordinator) find(info CallInfo, keyType int8, key string, created error) coordinatorOf {
-	nowhere := coordinatorOf{node: base.NoNode, port: -1}
-	switch {
-	case keyType != keyTypeGroup:
-		nowhere.code = kerr.InvalidRequest
-		nowhere.message = fmt.Sprintf("there is no coordinator of type %d here", keyType)
-		return nowhere
-	case created != nil:
-		nowhere.code, nowhere.message = kerr.CoordinatorNotAvailable, "the topic "+Topic+" could not be created"
-		return nowhere
-	}
-	node, ok := c.opt.Cluster.Leader(Topic, c.PartitionFor(key))
-	if ok {
-		if host, port, ok := c.opt.Cluster.Endpoint(node, info.Listener); ok {
-			return coordinatorOf{node: node, host: host, port: port}
+	text := fmt.Sprintf("there is no coordinator of type %d here", req.KeyType)
+	res := &msg.FindCoordinatorResponse{ErrorCode: int16(kerr.InvalidRequest), ErrorMessage: &text, NodeId: int32(base.NoNode), Port: -1}
+	if info.Version >= 4 {
+		res = &msg.FindCoordinatorResponse{}
+		makeSlice(&res.Coordinators, len(req.CoordinatorKeys))
+		for i, key := range req.CoordinatorKeys {
+			res.Coordinators[i] = msg.FindCoordinatorResponseCoordinator{
+				Key: key, ErrorCode: int16(kerr.InvalidRequest), ErrorMessage: &text, NodeId: int32(base.NoNode), Port: -1}
 		}
 	}
-	nowhere.code = kerr.CoordinatorNotAvailable
-	return nowhere
-}
-
-func findResponse(info CallInfo, keys []string, found []coordinatorOf) *msg.FindCoordinatorResponse {
-	res := &msg.FindCoordinatorResponse{}
-	if info.Version < 4 {
-		f := found[0]
-		res.ErrorCode, res.ErrorMessage, res.NodeId, res.Host, res.Port = int16(f.code), pointer(f.message), int32(f.node), f.host, f.port
-		return res
-	}
-	makeSlice(&res.Coordinators, len(keys))
-	for i, f := range found {
-		o := &res.Coordinators[i]
-		o.Key, o.ErrorCode, o.ErrorMessage, o.NodeId, o.Host, o.Port = keys[i], int16(f.code), pointer(f.message), int32(f.node), f.host, f.port
-	}
-	return res
+	reply(res)
 }

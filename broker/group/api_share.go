@@ -36,14 +36,14 @@ func (c *Coordinator) shareRules() shareRules {
 	return r
 }
 
-// aside runs fn on a goroutine that Close waits for. False if the coordinator is closed.
-func (c *Coordinator) aside(fn func()) bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.closed {
+// goAside runs fn on a goroutine that Close waits for. False if the coordinator is closed.
+func (c *Coordinator) goAside(fn func()) bool {
+	c.aside.Lock()
+	defer c.aside.Unlock()
+	if c.aside.closed {
 		return false
 	}
-	c.creating.Go(fn)
+	c.aside.running.Go(fn)
 	return true
 }
 
@@ -101,7 +101,7 @@ func (c *Coordinator) ShareGroupHeartbeat(info CallInfo, req *msg.ShareGroupHear
 	}
 	fail := func(code kerr.Code) { refuse(code, "") }
 	submit(c, cmd.group, cmd, func(r shareBeatResult) {
-		if len(r.begin) == 0 || !c.aside(func() { c.beginShares(cmd, r, answer) }) {
+		if len(r.begin) == 0 || !c.goAside(func() { c.beginShares(cmd, r, answer) }) {
 			answer(r)
 		}
 	}, fail)
@@ -226,7 +226,7 @@ func (c *Coordinator) endShare(group string, then func(kerr.Code), other func())
 			then(r.code)
 			return
 		}
-		if !c.aside(func() { c.removeShares(group, r.topics, then) }) {
+		if !c.goAside(func() { c.removeShares(group, r.topics, then) }) {
 			then(kerr.CoordinatorNotAvailable)
 		}
 	}, then)

@@ -29,7 +29,7 @@ func (c *Coordinator) DescribeShareGroupOffsets(_ CallInfo, req *msg.DescribeSha
 			switch {
 			case r.code != kerr.None:
 				fail(r.code, r.message)
-			case !c.aside(func() {
+			case !c.goAside(func() {
 				c.describeShareOffsets(out, wanted, r.topics)
 				all.done()
 			}):
@@ -127,7 +127,7 @@ func (c *Coordinator) AlterShareGroupOffsets(_ CallInfo, req *msg.AlterShareGrou
 	submit(c, group, &alterShare{group: group}, func(r alterShareResult) {
 		if r.code != kerr.None {
 			fail(r.code)
-		} else if !c.aside(func() { c.alterShares(group, r.epoch, set, func() { reply(res) }, fail) }) {
+		} else if !c.goAside(func() { c.alterShares(group, r.epoch, set, func() { reply(res) }, fail) }) {
 			fail(kerr.CoordinatorNotAvailable)
 		}
 	}, fail)
@@ -188,7 +188,7 @@ func (c *Coordinator) DeleteShareGroupOffsets(_ CallInfo, req *msg.DeleteShareGr
 	submit(c, group, &alterShare{group: group}, func(r alterShareResult) {
 		if r.code != kerr.None {
 			fail(r.code)
-		} else if !c.aside(func() { c.forgetShares(group, r.topics, res, func() { reply(res) }, fail) }) {
+		} else if !c.goAside(func() { c.forgetShares(group, r.topics, res, func() { reply(res) }, fail) }) {
 			fail(kerr.CoordinatorNotAvailable)
 		}
 	}, fail)

@@ -83,21 +83,21 @@ func (c *Coordinator) commitVerified(ctx context.Context, q txn.AddPartitions, c
 
 // verified asks the transaction's coordinator, if need be, and calls one of then and fail.
 func (c *Coordinator) verified(ctx context.Context, q txn.AddPartitions, group string, then func(partition.Guard), fail func(kerr.Code)) {
-	s := c.shardFor(group)
+	p := c.host.Partition(group)
 	switch {
-	case s == nil:
+	case p == nil:
 		fail(kerr.NotCoordinator)
 		return
 	case c.opt.Txns == nil:
 		fail(kerr.CoordinatorNotAvailable)
 		return
 	}
-	guard, needed := s.of.Verify(q.ProducerID, q.Epoch, batch.NoSequence, !q.VerifyOnly)
+	guard, needed := p.Verify(q.ProducerID, q.Epoch, batch.NoSequence, !q.VerifyOnly)
 	if !needed {
 		then(0)
 		return
 	}
-	_, topic, index := s.of.ID()
+	_, topic, index := p.ID()
 	q.Partitions = []txn.TopicPartition{{Topic: topic, Index: index}}
 	c.opt.Txns.AddPartitions(ctx, q, func(codes []kerr.Code) {
 		if codes[0] != kerr.None {
@@ -126,12 +126,5 @@ func txnCommitCode(code kerr.Code, version int16) kerr.Code {
 // were pending there have become the groups', or have been dropped. Codes are those of the partition's fences, NOT_COORDINATOR and others that
 // may be tried again.
 func (c *Coordinator) EndTransaction(index int32, m coord.Marker, done func(kerr.Code)) {
-	c.mu.RLock()
-	s := c.mu.shards[index]
-	c.mu.RUnlock()
-	if s == nil {
-		done(kerr.NotCoordinator)
-		return
-	}
-	s.Submit(coord.Call{Command: &endTxnCommand{m}, Reply: func(r any) { done(r.(codeResult).code) }, Fail: done})
+	c.host.SubmitTo(index, coord.Call{Command: &endTxnCommand{m}, Reply: func(r any) { done(r.(codeResult).code) }, Fail: done})
 }

@@ -49,10 +49,10 @@ type classic struct {
 	byInstance  map[string]*member // the static ones
 	support     map[string]int     // how many members support a protocol
 	joining     int                // members whose JoinGroup is parked
-	pendingJoin map[string]*deadline
+	pendingJoin map[string]*coord.Deadline
 	pendingSync map[string]struct{}
 
-	joinPhase, syncPhase deadline
+	joinPhase, syncPhase coord.Deadline
 	initialLeft          time.Duration // of the initial wait: how much longer it may be extended
 	grown                bool          // a member was added during the initial wait
 	storing              bool          // the assignment of this generation is being appended
@@ -75,7 +75,7 @@ type member struct {
 	protocolType     string
 	protocols        []protocol
 	assignment       []byte
-	session          deadline
+	session          coord.Deadline
 	joinTicket       coord.Ticket // of the parked JoinGroup; 0: none
 	syncTicket       coord.Ticket // of the parked SyncGroup; 0: none
 	fresh            bool         // has not got the answer to its first JoinGroup yet
@@ -91,7 +91,7 @@ func (g *classic) clearMembers() {
 	g.members = nil
 	g.byID, g.byInstance = map[string]*member{}, map[string]*member{}
 	g.support = map[string]int{}
-	g.pendingJoin, g.pendingSync = map[string]*deadline{}, map[string]struct{}{}
+	g.pendingJoin, g.pendingSync = map[string]*coord.Deadline{}, map[string]struct{}{}
 	g.joining = 0
 }
 
@@ -171,7 +171,7 @@ func (g *classic) remove(mb *member) {
 	}
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == mb })
 	g.countSupport(mb, -1)
-	mb.session.cancel()
+	mb.session.Cancel()
 	if g.leader == mb.id {
 		g.leader = ""
 		if len(g.members) > 0 {
@@ -182,7 +182,7 @@ func (g *classic) remove(mb *member) {
 
 func (g *classic) removePending(id string) {
 	if d := g.pendingJoin[id]; d != nil {
-		d.cancel()
+		d.Cancel()
 		delete(g.pendingJoin, id)
 	}
 }

@@ -150,37 +150,3 @@ func FuzzReplay(f *testing.F) {
 		_ = newMachine(testRules()).Replay(coord.Record{ProducerID: -1, Key: key, Value: value})
 	})
 }
-
-func TestDeadlines(t *testing.T) {
-	rapid.Check(t, func(t *rapid.T) {
-		var q deadlines
-		at := func(ms int) time.Time { return time.UnixMilli(int64(ms)) }
-		ds := make([]deadline, 4)
-		model := map[*deadline]int{}
-		now := 1
-		for range rapid.IntRange(1, 40).Draw(t, "steps") {
-			d := &ds[rapid.IntRange(0, len(ds)-1).Draw(t, "which")]
-			switch rapid.IntRange(0, 2).Draw(t, "what") {
-			case 0:
-				model[d] = now + rapid.IntRange(0, 20).Draw(t, "in")
-				q.set(d, at(model[d]))
-			case 1:
-				d.cancel()
-				delete(model, d)
-			default:
-				now += rapid.IntRange(0, 10).Draw(t, "pass")
-				for fired := q.due(at(now)); fired != nil; fired = q.due(at(now)) {
-					if when, ok := model[fired]; !ok || when > now {
-						t.Fatalf("fired at %d, due %d, %v", now, when, ok)
-					}
-					delete(model, fired)
-				}
-				for _, when := range model {
-					if next, ok := q.next(); when <= now || !ok || next.After(at(when)) {
-						t.Fatalf("due at %d, now %d, next %v", when, now, next)
-					}
-				}
-			}
-		}
-	})
-}

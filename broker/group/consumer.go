@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/broker/coord"
 	"sluice/broker/group/assign"
 )
 
@@ -154,8 +155,8 @@ type consumerGroup struct {
 
 // consumerTimers are a member's deadlines.
 type consumerTimers struct {
-	session   deadline
-	rebalance deadline // to give partitions up, or, of a classic member, to join or sync
+	session   coord.Deadline
+	rebalance coord.Deadline // to give partitions up, or, of a classic member, to join or sync
 }
 
 func newConsumerGroup() *consumerGroup {

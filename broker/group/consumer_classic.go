@@ -55,7 +55,7 @@ func (m *machine) syncConsumers(now time.Time, t coord.Ticket, c *syncCommand, g
 		refuse(kerr.RebalanceInProgress)
 		return
 	}
-	cg.timersOf(mb.id).rebalance.cancel()
+	cg.timersOf(mb.id).rebalance.Cancel()
 	ch.beatTimers(now, mb)
 	r := syncResult{
 		protocolType: consumerProtocolType, protocol: mb.classic.chosen().name,
@@ -66,7 +66,7 @@ func (m *machine) syncConsumers(now time.Time, t coord.Ticket, c *syncCommand, g
 
 // expectRejoin gives a classic member the time of a rebalance to join, unless that time is running.
 func (m *machine) expectRejoin(now time.Time, ch *change, c *consumer) {
-	if ch.g.consumers.timersOf(c.id).rebalance.at.IsZero() {
+	if !ch.g.consumers.timersOf(c.id).rebalance.Running() {
 		ch.expectClassic(now, c, "it did not join again in time")
 	}
 }

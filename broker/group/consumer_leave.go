@@ -45,7 +45,7 @@ func (m *machine) leaveConsumers(now time.Time, t coord.Ticket, c *beatCommand) 
 		away := *old
 		away.epoch, away.revoking = epochLeaveStatic, nil
 		ch.add(consumerStateRecord(g.id, &away))
-		cg.timersOf(old.id).rebalance.cancel()
+		cg.timersOf(old.id).rebalance.Cancel()
 	} else {
 		m.fx.Note("member leaves", "group", g.id, "member", old.id)
 		m.fence(now, ch, old)
@@ -90,21 +90,21 @@ func (cg *consumerGroup) timersOf(id string) *consumerTimers {
 
 func (cg *consumerGroup) cancelTimers(id string) {
 	if t := cg.timers[id]; t != nil {
-		t.session.cancel()
-		t.rebalance.cancel()
+		t.session.Cancel()
+		t.rebalance.Cancel()
 		delete(cg.timers, id)
 	}
 }
 
 // setConsumerTimer (re)starts a deadline of a member, after which it is taken out.
-func (m *machine) setConsumerTimer(d *deadline, at time.Time, g *classic, id, why string) {
+func (m *machine) setConsumerTimer(d *coord.Deadline, at time.Time, g *classic, id, why string) {
 	cg := g.consumers
-	d.fire = func(m *machine, now time.Time) {
+	d.Fire = func(now time.Time) {
 		if m.groups[g.id] == g && g.consumers == cg && g.state != dead && cg.members[id] != nil {
 			m.expireConsumer(now, g, id, why)
 		}
 	}
-	m.timers.set(d, at)
+	m.timers.Set(d, at)
 }
 
 // beatTimers restarts the session of a member that sent a heartbeat, and the time it has to give partitions up, if it begins to run.
@@ -114,8 +114,8 @@ func (ch *change) beatTimers(now time.Time, c *consumer) {
 	switch {
 	case c.classic != nil: // has its own times, see expectClassic
 	case c.state != memberUnrevoked:
-		timers.rebalance.cancel()
-	case timers.rebalance.at.IsZero():
+		timers.rebalance.Cancel()
+	case !timers.rebalance.Running():
 		ch.m.setConsumerTimer(&timers.rebalance, now.Add(max(c.rebalanceTimeout, rebalanceTimeoutMin)), ch.g, c.id, "it did not give up its partitions in time")
 	}
 }

@@ -52,13 +52,13 @@ func (m *machine) upgrade(ch *change) {
 	for _, mb := range g.members {
 		m.answerJoin(g, mb, joinResult{code: kerr.RebalanceInProgress, generation: -1, member: mb.id})
 		m.answerSync(mb, syncResult{code: kerr.RebalanceInProgress})
-		mb.session.cancel()
+		mb.session.Cancel()
 	}
 	for id := range g.pendingJoin {
 		g.removePending(id)
 	}
-	g.joinPhase.cancel()
-	g.syncPhase.cancel()
+	g.joinPhase.Cancel()
+	g.syncPhase.Cancel()
 	members, epoch := upgraded(g, ch.view), g.generation
 	if g.durable {
 		ch.add(groupTombstone(g.id))

@@ -12,7 +12,6 @@ import (
 	"go.uber.org/goleak"
 
 	"sluice/base"
-	"sluice/broker/coord"
 	"sluice/broker/partition"
 	"sluice/broker/partition/memlog"
 	"sluice/broker/topicconfig"
@@ -496,12 +495,9 @@ func TestLoading(t *testing.T) {
 		s.wal.Complete(1)
 		synctest.Wait()
 		s.c.OnClosed(s.p)
-		// A partition that cannot be read: everything is refused, retriably, and heartbeats are humoured.
-		s.c.mu.Lock()
-		s.c.mu.shards[0] = &shard{log: coord.NewPartitionLog(s.p, coord.PartitionLogOptions{}), of: s.p, Shard: coord.Start(coord.Options{
-			Log: stuckLog{}, NewMachine: func() coord.Machine { return newMachine(testRules()) },
-		})}
-		s.c.mu.Unlock()
+		// A partition whose replay does not end: everything is refused, retriably, and heartbeats are humoured.
+		s.data.SetCold(0, make(chan struct{}))
+		s.c.OnServing(s.p)
 		if code := kerr.Code(s.join(3, "m", "").response(t).ErrorCode); code != kerr.CoordinatorLoadInProgress {
 			t.Fatal(code)
 		}
@@ -518,16 +514,6 @@ func TestLoading(t *testing.T) {
 		}
 	})
 }
-
-// stuckLog never ends to be replayed.
-type stuckLog struct{}
-
-func (stuckLog) Replay(ctx context.Context, _ func(coord.Record) error) error {
-	<-ctx.Done()
-	return ctx.Err()
-}
-func (stuckLog) Append([]coord.Record, func(base.Offset, error)) { panic("BUG: append while loading") }
-func (stuckLog) BatchBytesMax() int                              { return 1 }
 
 func TestGroupAdministration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -671,7 +657,7 @@ func TestPartitionFor(t *testing.T) {
 	// Computed by Java: Math.abs("…".hashCode()) % 50, with 0 for Integer.MIN_VALUE.
 	for group, want := range map[string]int32{"": 0, "g": 3, "my-group": 12, "polygenelubricants": 0, "größe": 7, "\U0001F600": 49} {
 		if got := c.PartitionFor(group); got != want {
-			t.Errorf("%q: %d, want %d (hash %d)", group, got, want, javaHash(group))
+			t.Errorf("%q: %d, want %d", group, got, want)
 		}
 	}
 }

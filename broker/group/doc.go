@@ -32,7 +32,7 @@
 //  9. The machine's state after a run equals that of a machine that loads the run's log, volatile state aside.
 //
 // Timers: session (heartbeat) per member, id reservation per pending member, join phase and sync phase per group, expiry of offsets
-// per partition. All are deadlines inside the machine; see deadlines.
+// per partition. All are deadlines inside the machine; see coord.Deadlines.
 //
 // Records have Kafka's formats (OffsetCommitKey/Value, GroupMetadataKey/Value, the ConsumerGroup types), so Kafka's tools can read the
 // topic. Record types of other protocols are skipped on replay.

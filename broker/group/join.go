@@ -85,10 +85,10 @@ func (m *machine) joinDynamic(now time.Time, t coord.Ticket, c *joinCommand, g *
 		m.addMember(now, t, c, g, id)
 		return
 	}
-	d := &deadline{}
-	d.fire = func(m *machine, now time.Time) { m.reservationExpired(now, g, id, d) }
+	d := &coord.Deadline{}
+	d.Fire = func(now time.Time) { m.reservationExpired(now, g, id, d) }
 	g.pendingJoin[id] = d
-	m.timers.set(d, now.Add(time.Duration(c.sessionTimeoutMS)*time.Millisecond))
+	m.timers.Set(d, now.Add(time.Duration(c.sessionTimeoutMS)*time.Millisecond))
 	m.refuseJoin(t, id, kerr.MemberIDRequired)
 }
 
@@ -169,7 +169,7 @@ func (m *machine) addMember(now time.Time, t coord.Ticket, c *joinCommand, g *cl
 	m.enroll(g, mb)
 	// A new member does not know its id and cannot heartbeat; nor can its disconnection be seen while it is parked. It is dropped
 	// after a while, so that retries do not fill the group with the dead; a live one joins again.
-	m.timers.set(&mb.session, now.Add(m.newMemberJoinTimeout))
+	m.timers.Set(&mb.session, now.Add(m.newMemberJoinTimeout))
 	m.rebalance(now, g, withReason("member "+id+" is new", c.reason))
 }
 
@@ -223,7 +223,7 @@ func (m *machine) replaceStatic(now time.Time, t coord.Ticket, c *joinCommand, g
 func (m *machine) renameStatic(g *classic, old *member, id string) *member {
 	m.answerJoin(g, old, joinResult{code: kerr.FencedInstanceID, generation: -1, member: old.id})
 	m.answerSync(old, syncResult{code: kerr.FencedInstanceID})
-	old.session.cancel()
+	old.session.Cancel()
 	mb := &member{
 		id: id, instance: old.instance, client: old.client, rebalanceTimeout: old.rebalanceTimeout,
 		sessionTimeout: old.sessionTimeout, protocolType: old.protocolType, protocols: old.protocols, assignment: old.assignment,
@@ -286,7 +286,7 @@ func (m *machine) prepareRebalance(now time.Time, g *classic, why string) {
 		m.failSyncs(now, g, kerr.RebalanceInProgress)
 	}
 	clear(g.pendingSync)
-	g.syncPhase.cancel()
+	g.syncPhase.Cancel()
 	from := g.state
 	g.transition(now, preparing)
 	m.fx.Note("group prepares to rebalance", "group", g.id, "generation", g.generation, "state", from.String(), "why", why)
@@ -294,11 +294,11 @@ func (m *machine) prepareRebalance(now time.Time, g *classic, why string) {
 	case from == empty:
 		g.grown = false
 		g.initialLeft = max(g.rebalanceTimeout()-m.initialRebalanceDelay, 0)
-		m.timers.set(&g.joinPhase, now.Add(m.initialRebalanceDelay))
+		m.timers.Set(&g.joinPhase, now.Add(m.initialRebalanceDelay))
 	case g.allJoined():
 		m.completeJoin(now, g)
 	default:
-		m.timers.set(&g.joinPhase, now.Add(g.rebalanceTimeout()))
+		m.timers.Set(&g.joinPhase, now.Add(g.rebalanceTimeout()))
 	}
 }
 
@@ -317,7 +317,7 @@ func (m *machine) joinPhaseEnded(now time.Time, g *classic) {
 		more := min(m.initialRebalanceDelay, g.initialLeft)
 		g.grown = false
 		g.initialLeft -= more
-		m.timers.set(&g.joinPhase, now.Add(more))
+		m.timers.Set(&g.joinPhase, now.Add(more))
 		return
 	}
 	m.completeJoin(now, g)
@@ -325,7 +325,7 @@ func (m *machine) joinPhaseEnded(now time.Time, g *classic) {
 
 // completeJoin begins the next generation with those that have joined. Static members that have not keep their place.
 func (m *machine) completeJoin(now time.Time, g *classic) {
-	g.joinPhase.cancel()
+	g.joinPhase.Cancel()
 	for _, mb := range append([]*member(nil), g.members...) {
 		if mb.joinTicket == 0 && mb.instance == "" {
 			m.fx.Note("member did not rejoin in time", "group", g.id, "member", mb.id)
@@ -335,7 +335,7 @@ func (m *machine) completeJoin(now time.Time, g *classic) {
 	}
 	if len(g.members) > 0 && !g.electLeader() {
 		// Only static members, and none of them is back. Their sessions end them, or one returns.
-		m.timers.set(&g.joinPhase, now.Add(g.rebalanceTimeout()))
+		m.timers.Set(&g.joinPhase, now.Add(g.rebalanceTimeout()))
 		return
 	}
 	g.nextGeneration(now)
@@ -351,7 +351,7 @@ func (m *machine) completeJoin(now time.Time, g *classic) {
 		mb.fresh = false
 		m.answerJoin(g, mb, g.currentGeneration(mb))
 	}
-	m.timers.set(&g.syncPhase, now.Add(g.rebalanceTimeout()))
+	m.timers.Set(&g.syncPhase, now.Add(g.rebalanceTimeout()))
 }
 
 // answerJoin answers a member's parked JoinGroup, if there is one.
@@ -366,11 +366,11 @@ func (m *machine) answerJoin(g *classic, mb *member, r joinResult) {
 
 // enroll ties a member's session to the machine.
 func (m *machine) enroll(g *classic, mb *member) {
-	mb.session.fire = func(m *machine, now time.Time) { m.sessionExpired(now, g, mb) }
+	mb.session.Fire = func(now time.Time) { m.sessionExpired(now, g, mb) }
 }
 
 func (m *machine) extendSession(now time.Time, mb *member) {
-	m.timers.set(&mb.session, now.Add(mb.sessionTimeout))
+	m.timers.Set(&mb.session, now.Add(mb.sessionTimeout))
 }
 
 func (m *machine) sessionExpired(now time.Time, g *classic, mb *member) {
@@ -396,7 +396,7 @@ func (m *machine) expel(g *classic, mb *member) {
 	g.remove(mb)
 }
 
-func (m *machine) reservationExpired(now time.Time, g *classic, id string, d *deadline) {
+func (m *machine) reservationExpired(now time.Time, g *classic, id string, d *coord.Deadline) {
 	if m.groups[g.id] != g || g.pendingJoin[id] != d {
 		return
 	}

@@ -32,8 +32,8 @@ type machine struct {
 	groups  map[string]*classic
 	shares  map[string]*shareGroup // none has the name of one of the groups
 	pending pending
-	timers  deadlines
-	expiry  deadline
+	timers  coord.Deadlines
+	expiry  coord.Deadline
 
 	loaded bool
 	writes []write        // appends under way, oldest first
@@ -57,8 +57,8 @@ func newMachine(r rules) *machine {
 func (m *machine) Loaded(now time.Time, fx *coord.Effects) {
 	defer m.with(fx)()
 	m.loaded = true
-	m.expiry.fire = (*machine).expireOffsets
-	m.timers.set(&m.expiry, now.Add(m.offsetsCheckInterval))
+	m.expiry.Fire = m.expireOffsets
+	m.timers.Set(&m.expiry, now.Add(m.offsetsCheckInterval))
 	m.loadedShares(now)
 	for _, g := range m.sorted() {
 		if g.consumers != nil {
@@ -131,13 +131,11 @@ func (m *machine) Applied(now time.Time, t coord.Token, fx *coord.Effects) {
 // Tick fires deadlines.
 func (m *machine) Tick(now time.Time, fx *coord.Effects) {
 	defer m.with(fx)()
-	for d := m.timers.due(now); d != nil; d = m.timers.due(now) {
-		d.fire(m, now)
-	}
+	m.timers.FireDue(now)
 }
 
 // Next returns the earliest time at which Tick may find something to do.
-func (m *machine) Next() (time.Time, bool) { return m.timers.next() }
+func (m *machine) Next() (time.Time, bool) { return m.timers.Next() }
 
 // with sets the effects of a call and returns what takes them away again.
 func (m *machine) with(fx *coord.Effects) func() {
@@ -205,8 +203,8 @@ func (m *machine) findOrCreate(now time.Time, id string) *classic {
 
 func (m *machine) adopt(g *classic) {
 	m.groups[g.id] = g
-	g.joinPhase.fire = func(m *machine, now time.Time) { m.joinPhaseEnded(now, g) }
-	g.syncPhase.fire = func(m *machine, now time.Time) { m.syncPhaseEnded(now, g) }
+	g.joinPhase.Fire = func(now time.Time) { m.joinPhaseEnded(now, g) }
+	g.syncPhase.Fire = func(now time.Time) { m.syncPhaseEnded(now, g) }
 }
 
 // dropIfVoid forgets a group that exists in memory only and that nobody is in.

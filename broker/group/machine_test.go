@@ -422,7 +422,7 @@ func consistent(g *classic) string {
 		if g.byID[mb.id] != mb || g.pendingJoin[mb.id] != nil {
 			return "member " + mb.id + " is lost, or pending as well"
 		}
-		if mb.session.at.IsZero() && !mb.waits() && g.state != dead {
+		if !mb.session.Running() && !mb.waits() && g.state != dead {
 			return "member " + mb.id + " can never expire"
 		}
 		if mb.syncTicket != 0 && g.state != completing {
@@ -443,7 +443,7 @@ func consistent(g *classic) string {
 		if g.state != preparing {
 			return fmt.Sprintf("%v with %d members", g.state, len(g.members))
 		}
-	case g.state == preparing && g.joinPhase.at.IsZero():
+	case g.state == preparing && !g.joinPhase.Running():
 		return "the join phase has no end"
 	case joining > 0 && g.state != preparing && g.state != stable:
 		return "joins are parked although nobody prepares"

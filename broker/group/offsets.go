@@ -276,7 +276,7 @@ func (m *machine) topicDeleted(t coord.Ticket, c *topicDeletedCommand) {
 
 // expireOffsets removes offsets whose retention has passed, and empty groups that have none left.
 func (m *machine) expireOffsets(now time.Time) {
-	m.timers.set(&m.expiry, now.Add(m.offsetsCheckInterval))
+	m.timers.Set(&m.expiry, now.Add(m.offsetsCheckInterval))
 	for _, g := range m.sorted() {
 		if g.state == dead || m.writing(g) {
 			continue // its turn comes again

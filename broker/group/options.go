@@ -1,13 +1,13 @@
 package group
 
 import (
-	"context"
 	"log/slog"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/base"
+	"sluice/broker/coord"
 )
 
 // Topic is Kafka's name of the topic that holds groups and offsets.
@@ -16,19 +16,12 @@ const Topic = "__consumer_offsets"
 // Cluster is what the coordinator needs to know of the cluster. Its methods do not block, CreateTopic aside. [NewCluster] makes one
 // of the cluster's image.
 type Cluster interface {
+	coord.Cluster
 	// TopicID finds a topic by name, TopicName by id.
 	TopicID(name string) (base.UUID, bool)
 	TopicName(id base.UUID) (string, bool)
 	// Topics returns a view of all topics as they are now.
 	Topics() Topics
-	// Partitions returns how many partitions a topic has, 0 if it does not exist.
-	Partitions(name string) int32
-	// Leader returns the node that serves a partition, false if none does at the moment.
-	Leader(name string, index int32) (base.NodeID, bool)
-	// Endpoint returns where clients that came in by a listener find a node.
-	Endpoint(node base.NodeID, listener string) (host string, port int32, ok bool)
-	// CreateTopic creates a topic and returns when it can be seen here. It is no error if it exists.
-	CreateTopic(ctx context.Context, name string, partitions int32, configs map[string]string) error
 }
 
 // Config holds the settings of groups, under the names Kafka knows them by. The zero value of a field means its default.

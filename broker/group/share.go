@@ -49,7 +49,7 @@ type shareGroup struct {
 	initialized map[base.UUID]shareTopic
 
 	// What follows is volatile.
-	sessions  map[string]*deadline
+	sessions  map[string]*coord.Deadline
 	lastWrite coord.Token
 	beginning bool // somebody has state begun
 	dead      bool // it is being deleted
@@ -58,7 +58,7 @@ type shareGroup struct {
 func newShareGroup(id string) *shareGroup {
 	return &shareGroup{
 		id: id, members: map[string]*shareMember{}, targets: map[string][]partitionID{}, initialized: map[base.UUID]shareTopic{},
-		sessions: map[string]*deadline{},
+		sessions: map[string]*coord.Deadline{},
 	}
 }
 
@@ -259,7 +259,7 @@ func (ch *shareChange) bump(now time.Time, must bool) {
 func (ch *shareChange) remove(now time.Time, id string) {
 	g := ch.g
 	if d := g.sessions[id]; d != nil {
-		d.cancel()
+		d.Cancel()
 		delete(g.sessions, id)
 	}
 	for _, typ := range []int16{keyShareState, keyShareTarget, keyShareMember} {
@@ -272,8 +272,8 @@ func (ch *shareChange) remove(now time.Time, id string) {
 func (m *machine) keepSession(now time.Time, g *shareGroup, id string) {
 	d := g.sessions[id]
 	if d == nil {
-		d = &deadline{}
-		d.fire = func(m *machine, now time.Time) {
+		d = &coord.Deadline{}
+		d.Fire = func(now time.Time) {
 			if m.shares[g.id] != g || g.dead || g.members[id] == nil {
 				return
 			}
@@ -284,7 +284,7 @@ func (m *machine) keepSession(now time.Time, g *shareGroup, id string) {
 		}
 		g.sessions[id] = d
 	}
-	m.timers.set(d, now.Add(time.Duration(m.shareMS(g.id, shareSessionSetting))*time.Millisecond))
+	m.timers.Set(d, now.Add(time.Duration(m.shareMS(g.id, shareSessionSetting))*time.Millisecond))
 }
 
 // loadedShares starts the sessions of what was loaded.

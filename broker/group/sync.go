@@ -69,7 +69,7 @@ func differs(a, b string) bool { return a != "" && b != "" && a != b }
 func (g *classic) synced(mb *member) {
 	delete(g.pendingSync, mb.id)
 	if len(g.pendingSync) == 0 {
-		g.syncPhase.cancel()
+		g.syncPhase.Cancel()
 	}
 }
 

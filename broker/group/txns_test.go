@@ -75,7 +75,7 @@ func TestTxnOffsetCommit(t *testing.T) {
 			t.Fatal(got)
 		}
 		r := make(chan any, 1)
-		s.c.shardFor("g").Submit(coord.Call{Command: &fetchCommand{group: "g", all: true}, Reply: func(v any) { r <- v }, Fail: func(c kerr.Code) { r <- c }})
+		s.c.host.Submit("g", coord.Call{Command: &fetchCommand{group: "g", all: true}, Reply: func(v any) { r <- v }, Fail: func(c kerr.Code) { r <- c }})
 		if f := (<-r).(fetchResult); len(f.offsets) != 1 || f.offsets[0].offset != 5 {
 			t.Fatalf("%+v", f)
 		}
