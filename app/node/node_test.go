@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -42,7 +43,10 @@ func newCluster(t *testing.T, settings ...string) *cluster {
 		t.Fatal(err)
 	}
 	c := &cluster{t: t, store: store}
-	settings = append([]string{"bucket=mem://" + name, "wal=mem://" + name, "listen=127.0.0.1:0", "admin=off", "memory=256MiB",
+	if !slices.ContainsFunc(settings, func(kv string) bool { return strings.HasPrefix(kv, "listeners=") }) {
+		settings = append([]string{"listen=127.0.0.1:0"}, settings...)
+	}
+	settings = append([]string{"bucket=mem://" + name, "wal=mem://" + name, "admin=off", "memory=256MiB",
 		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=3", "upload-interval=50ms"}, settings...)
 	for _, kv := range settings {
 		k, v, _ := strings.Cut(kv, "=")
