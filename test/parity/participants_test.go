@@ -154,6 +154,7 @@ func txnMarkers(s *script) {
 	s.send("write", 11, id, topic, txnBatchOf(p, 0, "x"))
 	write := func(name string, v int16, version int8, m msg.WriteTxnMarkersRequestWritableTxnMarker) {
 		m.TransactionVersion = version
+		time.Sleep(2 * time.Millisecond) // no two markers have the same time: which has the largest one is asked for
 		s.ask(name, v, &msg.WriteTxnMarkersRequest{Markers: []msg.WriteTxnMarkersRequestWritableTxnMarker{m}})
 	}
 	for _, v := range []int16{1, 2} {
