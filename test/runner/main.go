@@ -52,6 +52,9 @@ type event struct {
 	Elapsed float64
 }
 
+// slow is from how many seconds on a test is named with the time it took.
+const slow = 20
+
 // tally counts tests over all steps.
 type tally struct{ passed, failed, skipped int }
 
@@ -150,6 +153,9 @@ func (t *tally) count(e event, output *strings.Builder) {
 			fmt.Printf("%s %s %.1fs\n", e.Action, strings.TrimPrefix(e.Package, "sluice/"), e.Elapsed)
 		}
 		return
+	}
+	if e.Elapsed >= slow {
+		fmt.Printf("     %s took %.0fs\n", e.Test, e.Elapsed)
 	}
 	switch e.Action {
 	case "pass":
