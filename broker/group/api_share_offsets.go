@@ -96,7 +96,7 @@ func (c *Coordinator) describeShareOffsets(out *msg.DescribeShareGroupOffsetsRes
 	})
 }
 
-// AlterShareGroupOffsets serves AlterShareGroupOffsets, version 0: a group without members begins at other offsets.
+// AlterShareGroupOffsets serves AlterShareGroupOffsets, version 0: a group without members begins at other offsets. It is made if there is none.
 func (c *Coordinator) AlterShareGroupOffsets(_ CallInfo, req *msg.AlterShareGroupOffsetsRequest, reply func(*msg.AlterShareGroupOffsetsResponse)) {
 	res := &msg.AlterShareGroupOffsetsResponse{}
 	group := req.GroupId
@@ -124,7 +124,7 @@ func (c *Coordinator) AlterShareGroupOffsets(_ CallInfo, req *msg.AlterShareGrou
 		makeSlice(&res.Responses, 0)
 		reply(res)
 	}
-	submit(c, group, &alterShare{group: group}, func(r alterShareResult) {
+	submit(c, group, &alterShare{group: group, create: len(set) > 0}, func(r alterShareResult) {
 		if r.code != kerr.None {
 			fail(r.code)
 		} else if !c.goAside(func() { c.alterShares(group, r.epoch, set, func() { reply(res) }, fail) }) {

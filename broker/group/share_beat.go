@@ -183,6 +183,8 @@ func (m *machine) describeShare(t coord.Ticket, c *describeShare) {
 // alterShare prepares a change of a share group that has no members: where it begins in partitions, whether it is kept at all.
 type alterShare struct {
 	group string
+	// create has a group begin that there is not.
+	create bool
 	// remove ends the group for all but shareRemoved, which must follow.
 	remove bool
 }
@@ -196,6 +198,10 @@ type alterShareResult struct {
 
 func (m *machine) alterShare(now time.Time, t coord.Ticket, c *alterShare) {
 	g := m.shares[c.group]
+	if g == nil && c.create && m.groups[c.group] == nil {
+		g = newShareGroup(c.group)
+		m.shares[g.id] = g
+	}
 	switch {
 	case g == nil || g.dead:
 		m.fx.Reply(t, alterShareResult{code: kerr.GroupIDNotFound})

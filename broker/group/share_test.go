@@ -174,6 +174,16 @@ func TestShareGroupStory(t *testing.T) {
 	if len(d.m.shares) != 0 {
 		t.Fatal("the group is still there")
 	}
+	if r := d.do(&alterShare{group: "g"}).(alterShareResult); r.code != kerr.GroupIDNotFound {
+		t.Fatal(r)
+	}
+	if r := d.do(&alterShare{group: "g", create: true}).(alterShareResult); r.code != kerr.None || r.epoch != 1 {
+		t.Fatal(r)
+	}
+	d.load()
+	if g := d.m.shares["g"]; g == nil || g.epoch != 1 {
+		t.Fatalf("%+v", g)
+	}
 }
 
 // Topics that come and grow are assigned, those that are deleted go.

@@ -18,9 +18,6 @@ import (
 // clientMax bounds the run of one client program.
 const clientMax = 8 * time.Minute
 
-// franzSkip are the tests of franz-go's suite that need what is not offered yet: share groups, SCRAM.
-const franzSkip = "TestShareGroup|TestAuditShare|SCRAM"
-
 // place is where a broker keeps its data: one row for each WAL class.
 type place struct {
 	name  string
@@ -61,7 +58,7 @@ func TestClients(t *testing.T) {
 				const kgo = "github.com/twmb/franz-go/pkg/kgo"
 				suite := buildIn(t, "franz", "test", "-c", kgo)
 				env := []string{"KGO_SEEDS=" + addr, "KGO_TEST_RF=1", "KGO_TEST_RECORDS=50000", "KGO_LOG_LEVEL=none"}
-				runIn(t, sourceOf(t, "franz", kgo), env, suite, "-test.v", "-test.skip", franzSkip)
+				runIn(t, sourceOf(t, "franz", kgo), env, suite, "-test.v")
 			})
 		})
 	}
