@@ -43,6 +43,9 @@ func TestPriceOfRewriting(t *testing.T) {
 		streams int
 		most    float64 // dollars per GiB that comes in
 	}{{1024, 10, 0}, {1024, 1000, 0.0007}, {4096, 10, 0}, {4096, 1000, 0.00022}} {
+		if testing.Short() && c.streams > 10 {
+			continue // one goroutine: nothing for the race detector, and long under it
+		}
 		t.Run(fmt.Sprint(c.memory, "MiB ", c.streams), func(t *testing.T) {
 			opt := Options{MemoryBytes: min(c.memory<<20/10, 512<<20)}.withDefaults()
 			lim := opt.limits()
