@@ -101,6 +101,7 @@ func txnProduce(s *script) {
 	s.send("b is back", 12, b, topic, txnBatchOf(pb, 0, "b1"))
 	s.send("b with the epoch before", 12, b, topic, txnBatchOf(pb.with(-1), 1, "b2"))
 	pb = s.endTxn("b commits", 5, b, pb, true)
+	s.describe("b has committed", b) // its marker is written behind the answer, before what follows
 	s.addTxn("a adds again", 3, a, pa, topic, 0)
 	s.send("a is back", 11, a, topic, txnBatchOf(pa, 3, "a3"))
 	s.ask("a writes outside", 11, s.produceOf(topic, -1, recordsOf(batch.Options{Idempotent: true, ProducerID: pa.id, ProducerEpoch: pa.epoch, BaseSequence: 4}, t0, "a4")))
