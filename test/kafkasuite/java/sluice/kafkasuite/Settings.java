@@ -24,7 +24,7 @@ public class Settings {
             "replica.lag.time.max.ms", "group.coordinator.threads", "share.coordinator.threads", "num.network.threads", "num.io.threads", "background.threads",
             "unstable.api.versions.enable", "unstable.feature.versions.enable", "log.index.size.max.bytes", "offsets.commit.timeout.ms",
             "transaction.abort.timed.out.transaction.cleanup.interval.ms",
-            "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "replica.fetch.backoff.ms", "transaction.state.log.segment.bytes",
+            "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "unclean.leader.election.interval.ms", "replica.fetch.backoff.ms", "transaction.state.log.segment.bytes",
             "share.coordinator.state.topic.num.partitions", "log.flush.interval.messages", "log.dirs", "log.dir",
             "group.coordinator.append.linger.ms", "share.coordinator.append.linger.ms", "offsets.topic.segment.bytes", "controller.quorum.auto.join.enable");
 
