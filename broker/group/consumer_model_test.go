@@ -51,13 +51,16 @@ type agent struct {
 	using        map[partitionID]struct{} // what it works on
 	assigned     map[partitionID]struct{} // what it may work on
 	beatAt       time.Time                // when the last heartbeat that was answered was sent
-	revokeSince  time.Time                // when the one was sent whose answer took something away that is still in use
+	revokeSince  time.Time                // when the one was sent whose answer took something away, until it has told that this is not in use
 	asking       bool
 	sentAt       time.Time
+	// unheardSince is when the first heartbeat was sent whose answer it has not got. The coordinator may have begun then to wait for partitions to be
+	// given up; as in Kafka it waits for the rebalance timeout, whether the member has heard of it or not.
+	unheardSince time.Time
 }
 
 func (a *agent) reset() {
-	a.epoch, a.told, a.asking, a.revokeSince = 0, false, false, time.Time{}
+	a.epoch, a.told, a.asking, a.revokeSince, a.unheardSince = 0, false, false, time.Time{}, time.Time{}
 	a.using, a.assigned = map[partitionID]struct{}{}, map[partitionID]struct{}{}
 }
 
@@ -174,8 +177,11 @@ func (w *consumerWorld) send(a *agent, full, lost bool) {
 	}
 	owned := slices.SortedFunc(maps.Keys(a.using), partitionID.Compare)
 	c.owned = &owned
-	sent, id := w.now, a.id
+	sent, id, gaveUp := w.now, a.id, len(a.using) == len(a.assigned)
 	a.asking, a.sentAt = true, w.now
+	if a.unheardSince.IsZero() {
+		a.unheardSince = w.now
+	}
 	told := !lost && c.topics != nil
 	w.ticket++
 	w.waiting[w.ticket] = func(r beatResult) {
@@ -188,13 +194,14 @@ func (w *consumerWorld) send(a *agent, full, lost bool) {
 			return
 		}
 		a.told, a.unsure = a.told || told, false
-		w.answered(a, sent, r)
+		w.answered(a, sent, gaveUp, r)
 	}
 	w.m.Step(w.now, w.ticket, c, &w.fx)
 	w.perform()
 }
 
-func (w *consumerWorld) answered(a *agent, sent time.Time, r beatResult) {
+// answered takes in an answer to a heartbeat. gaveUp says that it told of nothing that had been taken away.
+func (w *consumerWorld) answered(a *agent, sent time.Time, gaveUp bool, r beatResult) {
 	switch r.code {
 	case kerr.None:
 	case kerr.FencedMemberEpoch, kerr.UnknownMemberID, kerr.GroupIDNotFound, kerr.UnreleasedInstanceID, kerr.FencedInstanceID:
@@ -210,6 +217,11 @@ func (w *consumerWorld) answered(a *agent, sent time.Time, r beatResult) {
 		w.rt.Fatalf("epoch of %s went from %d to %d", a.id, a.epoch, r.epoch)
 	}
 	a.epoch, a.beatAt = r.epoch, sent
+	since := a.unheardSince
+	a.unheardSince = time.Time{}
+	if gaveUp {
+		a.revokeSince = time.Time{}
+	}
 	if r.assigned == nil {
 		return
 	}
@@ -218,18 +230,16 @@ func (w *consumerWorld) answered(a *agent, sent time.Time, r beatResult) {
 		a.assigned[p] = struct{}{}
 		a.using[p] = struct{}{}
 	}
-	if a.revokeSince = (time.Time{}); len(a.using) > len(a.assigned) {
-		a.revokeSince = sent
+	if len(a.using) > len(a.assigned) && (gaveUp || a.revokeSince.IsZero()) {
+		a.revokeSince = since
 	}
 }
 
 // giveUp ends the use of what was taken away.
 func (w *consumerWorld) giveUp(rt *rapid.T) { w.release(w.pick(rt)) }
 
-func (w *consumerWorld) release(a *agent) {
-	a.using = maps.Clone(a.assigned)
-	a.revokeSince = time.Time{}
-}
+// release ends the use; the coordinator does not know before it is told, and waits no longer than the rebalance timeout for that.
+func (w *consumerWorld) release(a *agent) { a.using = maps.Clone(a.assigned) }
 
 func (w *consumerWorld) subscribe(rt *rapid.T) {
 	a := w.pick(rt)
@@ -302,8 +312,11 @@ func (w *consumerWorld) pass(d time.Duration) {
 
 // expire lets agents give up by their own clocks, which are never behind the coordinator's.
 func (w *consumerWorld) expire() {
+	over := func(since time.Time, timeout time.Duration) bool {
+		return !since.IsZero() && !w.now.Before(since.Add(timeout))
+	}
 	for _, a := range w.agents {
-		if a.epoch > 0 && !w.now.Before(a.beatAt.Add(modelSession)) || !a.revokeSince.IsZero() && !w.now.Before(a.revokeSince.Add(modelRebalance)) {
+		if a.epoch > 0 && over(a.beatAt, modelSession) || over(a.revokeSince, modelRebalance) || a.epoch > 0 && over(a.unheardSince, modelRebalance) {
 			w.forget(a)
 		}
 	}

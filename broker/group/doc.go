@@ -31,6 +31,10 @@
 //     on in the log counts, for that is the one that a compaction of the log keeps.
 //  9. The machine's state after a run equals that of a machine that loads the run's log, volatile state aside.
 //
+// That no partition has two owners in a group of the consumer protocol holds for members that stop working when they have not been answered for the
+// rebalance timeout, or have not told in that time that they gave up what was taken away: the coordinator waits for so long and no longer, whether the
+// member has heard of it or not, as in Kafka. What others commit is fenced by the member's epoch. [TestConsumerGroups]
+//
 // Timers: session (heartbeat) per member, id reservation per pending member, join phase and sync phase per group, expiry of offsets
 // per partition. All are deadlines inside the machine; see coord.Deadlines.
 //
