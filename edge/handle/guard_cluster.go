@@ -103,15 +103,21 @@ func (g *gate) config(op auth.Operation, kind int8, name string) int16 {
 	return 0
 }
 
-func guardDescribeConfigs(g *gate, req *msg.DescribeConfigsRequest) msg.Message {
-	type asked = msg.DescribeConfigsRequestDescribeConfigsResource
-	var codes []int16
-	rest := split(&req.Resources, func(r *asked) bool {
-		code := g.config(auth.DescribeConfigs, r.ResourceType, r.ResourceName)
+// splitConfigs takes the resources that are refused out of a request, and returns them with the codes that they are refused with.
+func splitConfigs[T any](all *[]T, check func(*T) int16) (refused []T, codes []int16) {
+	refused = split(all, func(r *T) bool {
+		code := check(r)
 		if code != 0 {
 			codes = append(codes, code)
 		}
 		return code == 0
+	})
+	return refused, codes
+}
+
+func guardDescribeConfigs(g *gate, req *msg.DescribeConfigsRequest) msg.Message {
+	rest, codes := splitConfigs(&req.Resources, func(r *msg.DescribeConfigsRequestDescribeConfigsResource) int16 {
+		return g.config(auth.DescribeConfigs, r.ResourceType, r.ResourceName)
 	})
 	if len(rest) == 0 {
 		return nil
@@ -128,14 +134,8 @@ func guardDescribeConfigs(g *gate, req *msg.DescribeConfigsRequest) msg.Message 
 }
 
 func guardAlterConfigs(g *gate, req *msg.AlterConfigsRequest) msg.Message {
-	type asked = msg.AlterConfigsRequestAlterConfigsResource
-	var codes []int16
-	rest := split(&req.Resources, func(r *asked) bool {
-		code := g.config(auth.AlterConfigs, r.ResourceType, r.ResourceName)
-		if code != 0 {
-			codes = append(codes, code)
-		}
-		return code == 0
+	rest, codes := splitConfigs(&req.Resources, func(r *msg.AlterConfigsRequestAlterConfigsResource) int16 {
+		return g.config(auth.AlterConfigs, r.ResourceType, r.ResourceName)
 	})
 	if len(rest) == 0 {
 		return nil
@@ -152,14 +152,8 @@ func guardAlterConfigs(g *gate, req *msg.AlterConfigsRequest) msg.Message {
 }
 
 func guardIncrementalAlterConfigs(g *gate, req *msg.IncrementalAlterConfigsRequest) msg.Message {
-	type asked = msg.IncrementalAlterConfigsRequestAlterConfigsResource
-	var codes []int16
-	rest := split(&req.Resources, func(r *asked) bool {
-		code := g.config(auth.AlterConfigs, r.ResourceType, r.ResourceName)
-		if code != 0 {
-			codes = append(codes, code)
-		}
-		return code == 0
+	rest, codes := splitConfigs(&req.Resources, func(r *msg.IncrementalAlterConfigsRequestAlterConfigsResource) int16 {
+		return g.config(auth.AlterConfigs, r.ResourceType, r.ResourceName)
 	})
 	if len(rest) == 0 {
 		return nil
