@@ -83,15 +83,10 @@ type machine struct {
 	entries map[Key]*entry
 	end     base.Offset // of the records replayed
 	loaded  bool
-	writes  []pending // appends under way, oldest first
+	writes  coord.Writes
 	timers  coord.Deadlines
 	pruning coord.Deadline
 	fx      *coord.Effects // of the call being made
-}
-
-type pending struct {
-	token coord.Token
-	then  func(now time.Time)
 }
 
 func newMachine(r rules) *machine { return &machine{rules: r, entries: map[Key]*entry{}} }
@@ -163,7 +158,7 @@ func (m *machine) dropIfVoid(k Key, e *entry) {
 // append appends a record of a share partition and calls then when it has been replayed.
 func (m *machine) append(k Key, e *entry, r coord.Record, then func()) {
 	e.busy = true
-	m.writes = append(m.writes, pending{m.fx.Append(r), func(now time.Time) {
+	m.writes.Add(m.fx.Append(r), func(now time.Time) {
 		e.busy = false
 		then()
 		for len(e.waiting) > 0 && !e.busy {
@@ -172,19 +167,13 @@ func (m *machine) append(k Key, e *entry, r coord.Record, then func()) {
 			do(now)
 		}
 		m.dropIfVoid(k, e)
-	}})
+	})
 }
 
 // Applied continues what waited for an append.
 func (m *machine) Applied(now time.Time, t coord.Token, fx *coord.Effects) {
 	defer m.with(fx)()
-	if len(m.writes) == 0 || m.writes[0].token != t {
-		panic("BUG: appends applied out of order")
-	}
-	w := m.writes[0]
-	m.writes[0] = pending{}
-	m.writes = m.writes[1:]
-	w.then(now)
+	m.writes.Applied(now, t)
 }
 
 // initialize begins a share partition, or begins it anew under a higher state epoch.

@@ -63,14 +63,8 @@ type machine struct {
 	expiry coord.Deadline
 
 	loaded bool
-	writes []write        // appends under way, oldest first
+	writes coord.Writes
 	fx     *coord.Effects // of the call being made
-}
-
-// write is an append under way and what happens once it is replayed.
-type write struct {
-	token coord.Token
-	then  func(now time.Time)
 }
 
 func newMachine(r rules) *machine {
@@ -128,13 +122,7 @@ func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Eff
 // Applied continues what waited for an append.
 func (m *machine) Applied(now time.Time, t coord.Token, fx *coord.Effects) {
 	defer m.with(fx)()
-	if len(m.writes) == 0 || m.writes[0].token != t {
-		panic("BUG: appends applied out of order")
-	}
-	w := m.writes[0]
-	m.writes[0] = write{}
-	m.writes = m.writes[1:]
-	w.then(now)
+	m.writes.Applied(now, t)
 }
 
 // Tick fires deadlines.
@@ -166,11 +154,11 @@ func (m *machine) write(x *transaction, then func(now time.Time), values ...valu
 	}
 	x.writing = true
 	m.timersOff(x)
-	m.writes = append(m.writes, write{m.fx.Append(records...), func(now time.Time) {
+	m.writes.Add(m.fx.Append(records...), func(now time.Time) {
 		x.writing = false
 		m.arm(x)
 		then(now)
-	}})
+	})
 	return true
 }
 
@@ -235,9 +223,9 @@ func (m *machine) expireIDs(now time.Time) {
 			return
 		}
 		ids := gone
-		m.writes = append(m.writes, write{m.fx.Append(records...), func(time.Time) {
+		m.writes.Add(m.fx.Append(records...), func(time.Time) {
 			m.fx.Note("transactional ids expired", "ids", len(ids), "first", ids[0].id)
-		}})
+		})
 		gone, records, bytes = nil, nil, 0
 	}
 	for _, x := range m.sorted() {
