@@ -31,21 +31,30 @@ func (d *driver) planCompaction() {
 	if d.plans = append(d.plans, cmd); len(d.plans) > 6 {
 		d.plans = d.plans[1:]
 	}
-	switch d.int("then", 0, 3) {
+	switch d.int("then", 0, 4) {
 	case 0, 1:
 		d.commitPlan(len(d.plans) - 1)
-	case 2:
+	case 2, 3:
 		d.trimInto(cmd)
 		d.commitPlan(len(d.plans) - 1)
 	}
 }
 
-// trimInto trims streams to somewhere within what is to be replaced, or to its end.
+// trimInto trims streams to somewhere within what is to be replaced, or to its end; of several sources it often takes just the first ones
+// away, which few other trims do.
 func (d *driver) trimInto(cmd *CommitCompaction) {
 	for _, r := range cmd.Replacements {
-		if s, ok := d.img.Stream(r.Stream); ok && d.rarely(2) {
-			_, _ = d.submit(&TrimStreams{Node: NodeRef{s.Owner, s.OwnerEpoch}, Trims: []StreamTrim{{s.ID, s.Epoch, r.Range.Start + base.Offset(d.int("into", 0, int(r.Range.End-r.Range.Start)))}}})
+		s, ok := d.img.Stream(r.Stream)
+		if !ok || len(r.Sources) < 2 && d.rarely(2) {
+			continue
 		}
+		to := r.Range.Start + base.Offset(d.int("into", 0, int(r.Range.End-r.Range.Start)))
+		for g := range s.Held() {
+			if len(r.Sources) > 1 && g.Object == r.Sources[0] && d.rarely(2) {
+				to = g.End
+			}
+		}
+		_, _ = d.submit(&TrimStreams{Node: NodeRef{s.Owner, s.OwnerEpoch}, Trims: []StreamTrim{{s.ID, s.Epoch, to}}})
 	}
 }
 
@@ -56,6 +65,9 @@ func (d *driver) planReplacements(cmd *CommitCompaction, held []Range, id base.S
 			return
 		}
 		from := d.int("from", 0, len(held)-1)
+		if d.rarely(2) {
+			from = 0 // where trims happen
+		}
 		run := held[from : from+d.int("count", 1, len(held)-from)]
 		held = held[from+len(run):]
 		r := Replacement{Stream: id, Range: base.OffsetRange{Start: run[0].Start, End: run[len(run)-1].End}, Cleaned: d.rarely(3)}

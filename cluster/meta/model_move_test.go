@@ -244,9 +244,17 @@ func (d *driver) unregister() {
 	if !ok {
 		return
 	}
-	if r, ok := d.img.Rescue(ref); ok && d.rarely(2) { // a quick one, so that it may still be the leader of something
-		if res, err := d.submit(&GrantRescue{Victim: ref, Rescuer: d.node()}); err == nil && r.State != RescueDone {
-			_, _ = d.submit(&CompleteRescue{Victim: ref, Grant: res.(*Granted).Rescue.Grant})
+	quick := d.rarely(2) // so that it may still be the leader of something
+	for r := range d.img.Rescues() {
+		if quick && d.rarely(2) {
+			ref = r.Victim
+		}
+	}
+	for r := range d.img.Rescues() {
+		if quick && r.Victim.ID == ref.ID && r.State != RescueDone {
+			if res, err := d.submit(&GrantRescue{Victim: r.Victim, Rescuer: d.node()}); err == nil {
+				_, _ = d.submit(&CompleteRescue{Victim: r.Victim, Grant: res.(*Granted).Rescue.Grant})
+			}
 		}
 	}
 	before, wasThere := d.img.Node(ref.ID)
