@@ -16,8 +16,8 @@ type FS interface {
 	Mkdir(path string) error
 	// SyncDir makes the entries of a directory durable.
 	SyncDir(path string) error
-	// Rename gives a file or directory another name in the same file system, replacing a file or an empty directory of that name.
-	// It is durable after SyncDir.
+	// Rename gives a file or directory another name in the same file system, replacing a file of that name. fs.ErrExist when it is the
+	// name of a directory, even of an empty one. It is durable after SyncDir.
 	Rename(from, to string) error
 	// Remove deletes a file or directory with all that is in it. Deleting nothing is fine.
 	Remove(path string) error

@@ -300,6 +300,73 @@ func TestAnEpochIsNeverReused(t *testing.T) {
 	}
 }
 
+// slowRemoval deletes a directory in two steps, first the files in it.
+type slowRemoval struct {
+	*memdisk.Disk
+	between func()
+}
+
+func (f slowRemoval) Remove(name string) error {
+	names, _ := f.Disk.List(name)
+	for _, in := range names {
+		f.Disk.Remove(name + "/" + in)
+	}
+	f.between()
+	return f.Disk.Remove(name)
+}
+
+// renameHook calls before once before it renames.
+type renameHook struct {
+	*memdisk.Disk
+	before func()
+}
+
+func (f renameHook) Rename(from, to string) error {
+	f.before()
+	return f.Disk.Rename(from, to)
+}
+
+// TestStartDuringRescueOfAMissingWAL: a node that starts again removes what earlier starts left, while a rescuer is about to give the place of
+// the earlier epoch's WAL, which was never made, to an empty one. That one is there whole, or not yet.
+func TestStartDuringRescueOfAMissingWAL(t *testing.T) {
+	s := free(t, true)
+	s.fill(1, 10)
+	never, opt := block.Victim{Node: 1, Epoch: 2}, block.Options{Cluster: testCluster, Pool: &s.pool}
+	removing, renamed, rescued := make(chan struct{}), make(chan struct{}), make(chan error, 1)
+	starter, rescuer := s.cfg, s.cfg
+	starter.FS = slowRemoval{s.disk, func() { close(removing); <-renamed }}
+	started := make(chan error, 1)
+	rescuer.FS = renameHook{s.disk, func() {
+		go func() {
+			opt := s.options()
+			opt.Epoch = 3
+			l, err := starter.Create(ctx, opt)
+			if err == nil {
+				l.Close(ctx)
+			}
+			started <- err
+		}()
+		<-removing
+	}}
+	go func() {
+		_, err := rescuer.Seal(ctx, opt, never, 0, "test")
+		rescued <- err
+	}()
+	t.Log("the first try:", <-rescued)
+	close(renamed)
+	if err := <-started; err != nil {
+		t.Fatal(err)
+	}
+	if end, err := s.cfg.Seal(ctx, opt, never, 0, "test"); err != nil || end != 0 {
+		t.Fatal(end, err)
+	}
+	opt = s.options()
+	opt.Epoch = 2
+	if _, err := s.cfg.Create(ctx, opt); !base.IsKind(err, base.Exists) {
+		t.Fatal(err)
+	}
+}
+
 // TestLateWriterIsFenced: a writer that sleeps through seal, rescue and removal acknowledges nothing when it wakes up.
 func TestLateWriterIsFenced(t *testing.T) {
 	s := newSystem(t, true, 64<<10, 256<<10)

@@ -138,14 +138,24 @@ func (l *Log) abandon(tmp string) {
 	l.cfg.FS.Remove(l.cfg.in(tmp))
 }
 
-// tmpPrefix begins the name of a directory that is being made.
-const tmpPrefix = ".new-"
+// tmpPrefix begins the name of a directory that is being made, oldPrefix that of one that is being removed.
+const (
+	tmpPrefix = ".new-"
+	oldPrefix = ".old-"
+)
 
-// removeLeftovers deletes what earlier starts of this node left half made.
+// removeLeftovers deletes what earlier starts of this node left half made. Whether it is a leftover nobody can tell: a rescuer may be
+// about to name it (sealMissing), or another process with this node's number. So it takes the directory out of their way by one
+// rename before it deletes what is in it: they find it gone, or it is theirs and whole.
 func (l *Log) removeLeftovers() {
 	names, _ := l.cfg.FS.List(l.cfg.Dir)
 	for _, name := range names {
-		if strings.HasPrefix(name, fmt.Sprintf("%s%d-", tmpPrefix, l.opt.Node)) {
+		if rest, ok := strings.CutPrefix(name, tmpPrefix); ok && strings.HasPrefix(rest, fmt.Sprintf("%d-", l.opt.Node)) {
+			if l.cfg.FS.Rename(l.cfg.in(name), l.cfg.in(oldPrefix+rest)) == nil {
+				l.cfg.FS.Remove(l.cfg.in(oldPrefix + rest))
+			}
+		}
+		if strings.HasPrefix(name, fmt.Sprintf("%s%d-", oldPrefix, l.opt.Node)) {
 			l.cfg.FS.Remove(l.cfg.in(name))
 		}
 	}

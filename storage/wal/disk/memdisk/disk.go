@@ -249,8 +249,8 @@ func (d *Disk) Rename(from, to string) error {
 		if err != nil {
 			return err
 		}
-		if old := target.entries[name]; old != nil && len(old.entries) > 0 {
-			return syscall.ENOTEMPTY
+		if old := target.entries[name]; old != nil && old.entries != nil {
+			return fs.ErrExist
 		}
 		target.entries[name] = dir.entries[last]
 		delete(dir.entries, last)
