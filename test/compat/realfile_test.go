@@ -121,7 +121,9 @@ func produceFile(t *testing.T, addr, path string) {
 	defer in.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), clientMax)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, "kcat", "-b", addr, "-P", "-t", "real", "-p", "0", "-z", "lz4", "-X", "enable.idempotence=true", "-X", "linger.ms=20")
+	// An idempotent producer of librdkafka has one request in flight for a partition: large ones make up for the latency of the s3 WAL.
+	cmd := exec.CommandContext(ctx, "kcat", "-b", addr, "-P", "-t", "real", "-p", "0", "-z", "lz4", "-X", "enable.idempotence=true", "-X", "linger.ms=20",
+		"-X", "batch.num.messages=30000", "-X", "batch.size=3000000", "-X", "message.max.bytes=3000000")
 	cmd.Stdin = in
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("kcat: %v\n%s", err, out)

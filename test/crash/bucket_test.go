@@ -66,6 +66,7 @@ func bucketWorld(t *testing.T, class string) (*world, *s3fault.Proxy) {
 func TestOutage(t *testing.T) {
 	for class := range walClasses {
 		t.Run(class+" WAL", func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			w, proxy := bucketWorld(t, class)
 			w.load(2)
 			time.Sleep(time.Second)
@@ -91,6 +92,7 @@ func TestOutage(t *testing.T) {
 func TestLostAnswers(t *testing.T) {
 	for class := range walClasses {
 		t.Run(class+" WAL", func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			w, proxy := bucketWorld(t, class)
 			w.load(2)
 			proxy.LoseAnswers(0.3)

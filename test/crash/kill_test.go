@@ -30,6 +30,7 @@ func TestKill(t *testing.T) {
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			w := newWorld(t, test.opt(t), 5)
 			w.load(3)
 			for range rounds(t) {
@@ -56,6 +57,7 @@ func TestKill(t *testing.T) {
 func TestZombie(t *testing.T) {
 	for _, class := range []string{"s3", "shared file"} {
 		t.Run(class+" WAL", func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			dir := t.TempDir()
 			opt := broker.Options{Bucket: "file://" + dir + "/bucket", WAL: "s3", Args: quick("wal-s3-puts-per-second=50", "broker.session.timeout.ms=1500")}
 			if class != "s3" {

@@ -76,6 +76,7 @@ const (
 func TestTrouble(t *testing.T) {
 	for _, class := range []string{"file", "s3"} {
 		t.Run(class+" WAL", func(t *testing.T) {
+			t.Parallel() // most of it is waiting
 			for _, tr := range troubles {
 				t.Run(tr.name, func(t *testing.T) { inTrouble(t, class, &tr) })
 			}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"os"
 	"os/exec"
 	"runtime"
 	"syscall"
@@ -37,14 +38,28 @@ type Server struct {
 	output *process.Output
 }
 
+// credentials is what the AWS SDK finds in the environment.
+var credentials = map[string]string{
+	"AWS_ACCESS_KEY_ID": AccessKey, "AWS_SECRET_ACCESS_KEY": SecretKey, "AWS_SESSION_TOKEN": "", "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+// SetCredentials puts the credentials of every test server into the environment of the process, for a TestMain: tests that call Start
+// can then be parallel.
+func SetCredentials() {
+	for name, value := range credentials {
+		os.Setenv(name, value)
+	}
+}
+
 // Start starts a server for the test with one empty bucket and returns the bucket's URL. It sets the credentials in the
-// environment of the test, so the test cannot be parallel. The server ends with the test.
+// environment of the test, so the test cannot be parallel, unless SetCredentials has done so before. The server ends with the test.
 func Start(t testing.TB) (bucketURL string) {
 	t.Helper()
-	t.Setenv("AWS_ACCESS_KEY_ID", AccessKey)
-	t.Setenv("AWS_SECRET_ACCESS_KEY", SecretKey)
-	t.Setenv("AWS_SESSION_TOKEN", "")
-	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	for name, value := range credentials {
+		if now, ok := os.LookupEnv(name); !ok || now != value {
+			t.Setenv(name, value)
+		}
+	}
 	s, err := Run(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatalf("start an S3 server: %v", err)
