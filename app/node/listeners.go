@@ -1,6 +1,7 @@
 package node
 
 import (
+	"context"
 	"crypto/tls"
 	"net"
 	"slices"
@@ -99,6 +100,8 @@ type security struct {
 
 	authorizer atomic.Pointer[auth.Authorizer] // nil: nobody is refused anything
 	unfollow   func()
+	removing   context.CancelFunc // nil: no delegation tokens are removed
+	removed    sync.WaitGroup
 }
 
 var clientAuth = map[string]certs.ClientAuth{"none": certs.None, "requested": certs.Requested, "required": certs.Required}
@@ -122,6 +125,9 @@ func (s *security) load(n *Node, all []config.Listener) (err error) {
 				}
 			}
 			conns.TLS = files.Config()
+			if l.SASL() { // ssl.client.auth is for clients that do not log in, as in Kafka
+				conns.TLS = files.Anonymous()
+			}
 		}
 		s.listeners[l.Name] = conns
 	}
@@ -143,9 +149,15 @@ func loadCertificates(n *Node) (*certs.Files, error) {
 	return certs.Load(opt)
 }
 
-// follow keeps the authorizer in step with the metadata.
-func (s *security) follow(client control.Client, c *config.Config) {
+// follow keeps the authorizer in step with the metadata, and begins to remove delegation tokens that have ended.
+func (s *security) follow(n *Node, c *config.Config) {
+	client := control.Client(n.member)
 	s.image = client.Image
+	if c.TokenSecret != "" {
+		var ctx context.Context
+		ctx, s.removing = context.WithCancel(context.Background())
+		s.removed.Go(func() { n.removeTokens(ctx, c.TokenCheck) })
+	}
 	if c.Authorizer == "" {
 		return
 	}
@@ -175,11 +187,17 @@ func (s *security) stop() {
 		s.unfollow()
 		s.unfollow = nil
 	}
+	if s.removing != nil {
+		s.removing()
+		s.removed.Wait()
+		s.removing = nil
+	}
 }
 
 // forHandler returns what the handler is to know.
 func (s *security) forHandler(c *config.Config) *handle.Security {
 	sec := &handle.Security{Listeners: s.byName, Mapping: s.mapping, MaxReauth: c.MaxReauth, FailureDelay: c.AuthFailureDelay, Authorizer: s.authorizer.Load}
+	sec.Tokens = handle.TokenSettings{Secret: c.TokenSecret, MaxLifetime: c.TokenMaxLifetime, Expiry: c.TokenExpiry}
 	if !s.login {
 		return sec
 	}
@@ -188,6 +206,9 @@ func (s *security) forHandler(c *config.Config) *handle.Security {
 		Credential: func(user string, m auth.Mechanism) (auth.Credential, bool) {
 			return auth.StoredCredential(s.image(), user, m)
 		},
+	}
+	if c.TokenSecret != "" {
+		opt.TokenCredential = sasl.NewTokens(c.TokenSecret, func(id string) (auth.TokenInfo, bool) { return auth.StoredToken(s.image(), id) }).Credential
 	}
 	if c.OAuthJWKS != "" || c.OAuthUnsecured {
 		opt.Bearer = sasl.NewBearer(sasl.BearerOptions{

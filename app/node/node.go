@@ -289,7 +289,7 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.watchVolumes()
-	n.security.follow(n.member, c)
+	n.security.follow(n, c)
 	onServing, onClosed := n.leading()
 	n.lead = lead.Start(lead.Options{
 		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.volumes.set), Logger: n.log, Registerer: reg,

@@ -43,7 +43,7 @@ func shortDuration(d time.Duration) string {
 	return s
 }
 
-// Print writes every setting of c as a configuration file that gives the same configuration, with documentation, defaults and
+// Print writes every setting of c as a configuration file that gives the same configuration, secrets aside, with documentation, defaults and
 // units in comments. Settings that have their default value are commented out.
 func Print(w io.Writer, c *Config) error {
 	group := ""
@@ -86,9 +86,12 @@ func (s *Setting) describe(c *Config) string {
 		b.WriteString(s.Default)
 	}
 	fmt.Fprintf(&b, "\n#   --%s, %s\n", s.Flag(), s.Env())
-	if from := c.Origin(s.Name); from != "default" {
+	switch from := c.Origin(s.Name); {
+	case s.Secret && from != "default":
+		fmt.Fprintf(&b, "#   given by %s\n# %s = (not shown)\n", from, s.Name)
+	case from != "default":
 		fmt.Fprintf(&b, "#   given by %s\n%s = %s\n", from, s.Name, s.Value(c))
-	} else {
+	default:
 		fmt.Fprintf(&b, "# %s = %s\n", s.Name, s.Value(c))
 	}
 	return b.String()

@@ -98,6 +98,18 @@ var securitySettings = []Setting{
 	{Name: "allow.everyone.if.no.acl.found", Group: security, Kind: Bool, Default: "false",
 		Doc:   "Everybody may do everything with a resource that no access control list speaks of.",
 		field: func(c *Config) any { return &c.AllowIfNoACL }},
+	{Name: "delegation.token.secret.key", Group: security, Kind: Text, Auto: "none: there are no delegation tokens", Secret: true,
+		Doc:   "The secret from which the keys of delegation tokens are made. The same for all brokers of a cluster. Better in the file or the environment than on the command line.",
+		field: func(c *Config) any { return &c.TokenSecret }},
+	{Name: "delegation.token.max.lifetime.ms", Group: security, Kind: Millis, Default: "604800000", Min: "1",
+		Doc:   "After so long a delegation token ends, however often it was renewed.",
+		field: func(c *Config) any { return &c.TokenMaxLifetime }},
+	{Name: "delegation.token.expiry.time.ms", Group: security, Kind: Millis, Default: "86400000", Min: "1",
+		Doc:   "After so long a delegation token ends if it is not renewed.",
+		field: func(c *Config) any { return &c.TokenExpiry }},
+	{Name: "delegation.token.expiry.check.interval.ms", Group: security, Kind: Millis, Default: "3600000", Min: "1",
+		Doc:   "Delegation tokens that have ended are removed so often.",
+		field: func(c *Config) any { return &c.TokenCheck }},
 }
 
 // Listener is one of the places where Kafka clients connect.
@@ -248,7 +260,7 @@ func (c *Config) checkSecurity() error {
 		switch {
 		case l.TLS() && len(own) == 0:
 			return wrong("listeners", c.Listeners, "a listener with "+l.Protocol+" needs a key and a certificate: ssl.keystore.location")
-		case l.TLS() && c.SSLClientAuth != "none" && len(trusted) == 0:
+		case l.Protocol == SSL && c.SSLClientAuth != "none" && len(trusted) == 0:
 			return wrong("ssl.client.auth", c.SSLClientAuth, "it needs ssl.truststore.location, to know whose certificates to believe")
 		case l.SASL() && len(c.SASLMechanisms()) == 0:
 			return wrong("sasl.enabled.mechanisms", c.SASLMechanismList, "a listener with "+l.Protocol+" needs at least one")

@@ -21,6 +21,7 @@ type Setting struct {
 	Choices []string // the words of a Choice, or words allowed beside a URL or HOST:PORT
 	Doc     string   // one or two sentences
 
+	Secret  bool // never shown
 	schemes []string
 	Many    bool // several values, with commas between; the flag may be given several times
 	field   func(*Config) any
@@ -76,6 +77,10 @@ type Config struct {
 	Authorizer          string // empty: nobody is refused anything
 	SuperUsers          string // principals with semicolons between
 	AllowIfNoACL        bool
+	TokenSecret         string        // empty: no delegation tokens
+	TokenMaxLifetime    time.Duration // of a delegation token, renewals included
+	TokenExpiry         time.Duration // of a delegation token that is not renewed
+	TokenCheck          time.Duration // between two looks for expired delegation tokens
 
 	// Memory.
 	Memory       Bytes // 0: from the machine

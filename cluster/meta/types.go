@@ -244,8 +244,10 @@ const (
 	ACLConfig
 	// ScramConfig holds the SCRAM credentials of the user of that name, by mechanism.
 	ScramConfig
+	// TokenConfig holds the delegation token of that id; package broker/auth says how it is written.
+	TokenConfig
 
-	lastConfigKind = ScramConfig
+	lastConfigKind = TokenConfig
 )
 
 // ConfigResource is a configured resource that is not a topic.

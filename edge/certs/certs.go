@@ -78,6 +78,15 @@ func (f *Files) Config() *tls.Config {
 	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) { return f.current(), nil }}
 }
 
+// Anonymous is Config for a listener whose clients prove otherwise who they are: none shows a certificate.
+func (f *Files) Anonymous() *tls.Config {
+	return &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		c := f.current().Clone()
+		c.ClientAuth, c.ClientCAs = tls.NoClientCert, nil
+		return c, nil
+	}}
+}
+
 // current returns the configuration of the newest usable files.
 func (f *Files) current() *tls.Config {
 	f.mu.Lock()

@@ -70,7 +70,11 @@ var guards = map[int16]guard{
 	msg.KeyCreateAcls:                   guarded(guardCreateAcls), // Alter cluster
 	msg.KeyDeleteAcls:                   guarded(guardDeleteAcls), // Alter cluster
 	msg.KeyDescribeUserScramCredentials: onCluster[msg.DescribeUserScramCredentialsResponse](auth.Describe),
-	msg.KeyAlterUserScramCredentials:    guarded(guardAlterScram), // Alter cluster
+	msg.KeyAlterUserScramCredentials:    guarded(guardAlterScram),  // Alter cluster
+	msg.KeyCreateDelegationToken:        guarded(guardCreateToken), // for another owner: CreateTokens user
+	msg.KeyRenewDelegationToken:         open,                      // owner and renewers only: the handler asks
+	msg.KeyExpireDelegationToken:        open,                      // owner and renewers only: the handler asks
+	msg.KeyDescribeDelegationToken:      open,                      // of others: Describe token or DescribeTokens user, asked for each token
 	msg.KeyDescribeClientQuotas:         onCluster[msg.DescribeClientQuotasResponse](auth.DescribeConfigs),
 	msg.KeyAlterClientQuotas:            guarded(guardAlterClientQuotas), // AlterConfigs cluster
 	msg.KeyGetTelemetrySubscriptions:    open,

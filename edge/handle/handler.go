@@ -82,6 +82,10 @@ var apis = map[int16]serve{
 	msg.KeyDeleteAcls:                   sync((*Handler).deleteAcls),
 	msg.KeyDescribeUserScramCredentials: sync((*Handler).describeScram),
 	msg.KeyAlterUserScramCredentials:    sync((*Handler).alterScram),
+	msg.KeyCreateDelegationToken:        sync((*Handler).createToken),
+	msg.KeyRenewDelegationToken:         sync((*Handler).renewToken),
+	msg.KeyExpireDelegationToken:        sync((*Handler).expireToken),
+	msg.KeyDescribeDelegationToken:      sync((*Handler).describeTokens),
 }
 
 // message is a message of which PT is the pointer.

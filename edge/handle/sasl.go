@@ -113,9 +113,6 @@ func (h *Handler) stepLogin(c *call, in []byte) (out []byte, lifetime time.Durat
 			return nil, 0, &sasl.Refused{Message: "Authentication failed: what the client logged in with has expired"}
 		}
 	}
-	if h.opt.Security.MaxReauth == 0 {
-		s.expires, lifetime = time.Time{}, 0 // as in Kafka: nothing ends
-	}
 	c.Admit()
 	h.log.Debug("a client logged in", "principal", s.who, "mechanism", s.chosen, "host", s.host, "listener", c.Listener())
 	return out, lifetime, nil

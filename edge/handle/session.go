@@ -19,6 +19,7 @@ type Security struct {
 	Mapping      auth.Mapping               // of the names in certificates
 	MaxReauth    time.Duration              // after that a client has to log in again; 0: never
 	FailureDelay time.Duration              // before a failed login is answered
+	Tokens       TokenSettings
 	// Authorizer returns what decides what clients may do, nil if nobody is refused anything. It is called for every request.
 	Authorizer func() *auth.Authorizer
 	Now        func() time.Time // nil: time.Now

@@ -32,8 +32,7 @@ func (r *Refused) Error() string { return r.Message }
 // Token is what a delegation token logs in as.
 type Token struct {
 	Owner   auth.Principal
-	Key     string    // what is the password
-	Expires time.Time // zero: never
+	Expires time.Time
 }
 
 // Options are what a Server works with.

@@ -80,6 +80,7 @@ type Options struct {
 	Env    []string // further environment, KEY=VALUE
 	Wrap   []string // a command that becomes the broker, such as nsenter with its arguments; default: none
 	Addr   string   // Kafka listener, HOST:PORT; default: a free port of 127.0.0.1
+	Many   bool     // Args name the listeners, and Addr is one of them
 	Admin  string   // HTTP listener, HOST:PORT; default: a free port of 127.0.0.1
 }
 
@@ -107,10 +108,10 @@ func New(t testing.TB, opt Options) *Process {
 	}
 	p := &Process{Addr: opt.Addr, Admin: opt.Admin, t: t, opt: opt}
 	if p.Addr == "" {
-		p.Addr = freeAddr(t)
+		p.Addr = FreeAddr(t)
 	}
 	if p.Admin == "" {
-		p.Admin = freeAddr(t)
+		p.Admin = FreeAddr(t)
 	}
 	t.Cleanup(func() {
 		p.Kill()
@@ -133,7 +134,10 @@ func Start(t testing.TB, opt Options) *Process {
 // Launch starts the process without waiting for it to be ready.
 func (p *Process) Launch() {
 	p.t.Helper()
-	args := []string{"start", "--bucket", p.opt.Bucket, "--data", p.opt.Dir, "--listen", p.Addr, "--admin", p.Admin}
+	args := []string{"start", "--bucket", p.opt.Bucket, "--data", p.opt.Dir, "--admin", p.Admin}
+	if !p.opt.Many {
+		args = append(args, "--listen", p.Addr)
+	}
 	if p.opt.WAL != "" {
 		args = append(args, "--wal", p.opt.WAL)
 	}
@@ -239,7 +243,8 @@ func (p *Process) Ended() bool {
 // Log returns what the broker has printed so far, over all starts.
 func (p *Process) Log() string { return p.log.tail(1 << 30) }
 
-func freeAddr(t testing.TB) string {
+// FreeAddr returns a free port of 127.0.0.1.
+func FreeAddr(t testing.TB) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
