@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -27,9 +28,10 @@ type fakeCluster struct {
 	topics  map[string]int32
 	leaders map[TopicPartition]base.NodeID // 1 if it is not here
 	refuse  map[base.NodeID]kerr.Code      // what a node answers to markers; None: it writes them
-	mute    map[base.NodeID]bool           // a node that gives no answer before it is asked no more
+	slow    map[TopicPartition]bool        // a partition whose leader gives no answer before it is asked no more
 	written []written
-	asked   map[base.NodeID]int // requests for markers
+	asked   map[base.NodeID]int    // requests for markers
+	named   map[TopicPartition]int // requests for markers that name it
 	nextID  int64
 	idErr   error
 }
@@ -97,7 +99,11 @@ type markersAt struct {
 func (m markersAt) WriteMarkers(ctx context.Context, req *msg.WriteTxnMarkersRequest, done func(*msg.WriteTxnMarkersResponse)) {
 	m.c.mu.Lock()
 	m.c.asked[m.node]++
-	code, mute := m.c.refuse[m.node], m.c.mute[m.node]
+	code, mute := m.c.refuse[m.node], false
+	for _, tp := range namedBy(req) {
+		m.c.named[tp]++
+		mute = mute || m.c.slow[tp]
+	}
 	m.c.mu.Unlock()
 	if mute {
 		<-ctx.Done()
@@ -129,6 +135,19 @@ func (m markersAt) WriteMarkers(ctx context.Context, req *msg.WriteTxnMarkersReq
 	done(res)
 }
 
+// namedBy returns the partitions that a request names, each once.
+func namedBy(req *msg.WriteTxnMarkersRequest) []TopicPartition {
+	names := map[TopicPartition]bool{}
+	for _, mk := range req.Markers {
+		for _, t := range mk.Topics {
+			for _, i := range t.PartitionIndexes {
+				names[TopicPartition{t.Name, i}] = true
+			}
+		}
+	}
+	return slices.Collect(maps.Keys(names))
+}
+
 // stage is a coordinator with the only partition of its topic on logs in memory.
 type stage struct {
 	t          *testing.T
@@ -144,7 +163,8 @@ type stage struct {
 func newStage(t *testing.T) *stage {
 	s := &stage{t: t, wal: &memlog.WAL{}, cluster: &fakeCluster{
 		topics: map[string]int32{Topic: 1, "x": 3, "y": 3}, leaders: map[TopicPartition]base.NodeID{},
-		refuse: map[base.NodeID]kerr.Code{}, mute: map[base.NodeID]bool{}, asked: map[base.NodeID]int{}, nextID: 100,
+		refuse: map[base.NodeID]kerr.Code{}, asked: map[base.NodeID]int{},
+		slow: map[TopicPartition]bool{}, named: map[TopicPartition]int{}, nextID: 100,
 	}}
 	s.data, s.meta = s.wal.New(0), s.wal.New(0)
 	s.c = New(Options{
@@ -379,22 +399,42 @@ func TestSuccessorTellsTheVerdict(t *testing.T) {
 	})
 }
 
-// A leader that takes a request and says nothing is asked again, and meanwhile nothing else is.
-func TestOneRequestToANodeAtATime(t *testing.T) {
+// A partition whose leader says nothing is asked by one request at a time, until the end of which no other one names it. Transactions without it end
+// meanwhile, on the same node, and so do the other partitions of those that have it.
+func TestSlowPartitionHoldsUpItselfAlone(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newStage(t)
-		s.cluster.mute[1] = true
-		a, b := s.begin("a", x0), s.begin("b", x1)
+		s.cluster.slow[x0] = true
+		a, b, c := s.begin("a", x0), s.begin("b", x1), s.begin("c", x0, x1)
 		s.end(5, "a", a, true)
 		s.end(5, "b", b, true)
-		time.Sleep(time.Second)
-		if n := s.cluster.asked[1]; n != 1 {
-			t.Errorf("%d requests", n)
+		s.end(5, "c", c, true)
+		time.Sleep(2 * time.Second)
+		s.wantState("a", prepareCommit)
+		s.wantState("b", completeCommit)
+		s.wantState("c", prepareCommit)
+		for range 3 {
+			b = s.begin("b", x1)
+			s.end(5, "b", b, true)
+			time.Sleep(time.Second)
+			s.wantState("b", completeCommit)
 		}
-		s.cluster.change(func() { s.cluster.mute[1] = false })
+		if n := s.cluster.named[x0]; n != 1 {
+			t.Errorf("%d requests name the slow partition", n)
+		}
+		told := 0
+		for _, w := range s.cluster.written {
+			if w.partition == x1 && w.producer.id == c.id {
+				told++
+			}
+		}
+		if told != 1 {
+			t.Errorf("the other partition of a transaction with the slow one was told %d times", told)
+		}
+		s.cluster.change(func() { s.cluster.slow[x0] = false })
 		time.Sleep(markerTimeout + 2*time.Second)
 		s.wantState("a", completeCommit)
-		s.wantState("b", completeCommit)
+		s.wantState("c", completeCommit)
 	})
 }
 

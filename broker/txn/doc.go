@@ -41,8 +41,9 @@
 //     as the record that made it one, and its predecessor looked the partition up before that.
 //   - INVALID_PRODUCER_EPOCH in answer to a marker counts as written: a leader hears of a higher epoch only after the transaction was complete, or
 //     from an administrator who ended it by hand.
-//   - To one node one request with markers is under way at a time, across machines that succeed each other in one process. Under version 0 of the
-//     protocol the epoch stays, and a marker of the transaction before would end the next one if it came late.
+//   - To one node one request with markers of a partition is under way at a time, across machines that succeed each other in one process. Under version
+//     0 of the protocol the epoch stays, and a marker of the transaction before would end the next one if it came late. Requests for other partitions go
+//     beside it, so a partition that is slow holds up what was sent in the request with it and nothing else; at 16 such requests the node is waited for.
 //   - The record of PrepareCommit already has the raised epoch (Kafka's too): from its replay on the old one is refused, and the new one told to wait.
 //   - A request that may need another producer id and has none is answered so, and made once more with one: the machine does not wait.
 //   - A transaction without partitions is prepared and complete in one batch.
@@ -53,6 +54,6 @@
 // (KAFKA-20090). A transaction of so many partitions that its record would not fit is refused as INVALID_REQUEST. Timeouts are exact, so there
 // is no setting of how often they are looked for.
 //
-// Goroutines: those of coord; one for each node that has markers to get, while it has; one for each parcel that waits to be tried again; one for each
+// Goroutines: those of coord; up to 16 for each node that has markers to get, while it has; one for each parcel that waits to be tried again; one for each
 // search of a producer id; and in the client, up to eight for each node that is asked, while it is.
 package txn

@@ -31,9 +31,11 @@ const (
 	markerTimeout    = 30 * time.Second      // of one request
 	markerRetryMin   = 20 * time.Millisecond // before a partition is tried again
 	markerRetryMax   = time.Second
-	markerWarnAfter  = 30 * time.Second // of trying in vain
-	markersVersion   = 2                // of WriteTxnMarkers, between nodes
-	transactionsSent = 500              // in one request
+	markerWarnAfter  = 30 * time.Second      // of trying in vain
+	markersVersion   = 2                     // of WriteTxnMarkers, between nodes
+	transactionsSent = 500                   // in one request
+	markerPatience   = 20 * time.Millisecond // of what waits for a request to the same node, before it goes beside it
+	requestsMax      = 16                    // to one node at a time
 )
 
 // life is the time in which one machine owns its partition. What a machine that is gone has asked for is not done any more.
@@ -41,8 +43,9 @@ type life struct{ over atomic.Bool }
 
 // sender tells verdicts to the leaders of partitions, until they are told or the machine that asked is gone.
 //
-// To one node there is one request under way, so what is asked for twice (by a machine, and by its successor of the same process) arrives in
-// order. All that waits meanwhile goes into the next.
+// To one node there is at most one request under way that names a partition, so what is asked for twice (by a machine, and by its successor of the
+// same process) arrives in order. What comes while one is under way waits for it a little, to go with others, and then goes in a request of its own,
+// without the partitions that are being told: a partition that is slow holds up what was told with it, and nothing after.
 type sender struct {
 	leaders Leaders
 	writer  WriterOf
@@ -58,9 +61,13 @@ type sender struct {
 	}
 }
 
+// queue is what one node is to be told.
 type queue struct {
-	parcels []parcel
-	running bool
+	parcels []parcel                    // not under way
+	busy    map[TopicPartition]struct{} // named by requests that are under way
+	flights int                         // those requests
+	due     *time.Timer                 // of the next request beside them; not nil while there are any
+	rested  bool                        // the timer has fired since the last request, or one has come back
 }
 
 // parcel is the part of a delivery that goes to one node.
@@ -159,50 +166,105 @@ func (s *sender) enqueue(node base.NodeID, p parcel) {
 	}
 	q := s.mu.nodes[node]
 	if q == nil {
-		q = &queue{}
+		q = &queue{busy: map[TopicPartition]struct{}{}}
 		s.mu.nodes[node] = q
 	}
 	q.parcels = append(q.parcels, p)
-	if !q.running {
-		q.running = true
-		s.running.Add(1)
-		go s.work(node, q)
-	}
+	s.pump(node, q)
 }
 
-// work sends what waits for one node, one request after the other, until nothing does.
-func (s *sender) work(node base.NodeID, q *queue) {
-	defer s.running.Done()
-	for {
-		batch := s.take(node, q)
-		if len(batch) == 0 {
-			return
+// pump sends a request if one may go now, and forgets the queue when nothing is left. The caller holds the lock.
+func (s *sender) pump(node base.NodeID, q *queue) {
+	if s.mu.closed || q.flights >= requestsMax || q.flights > 0 && !q.rested {
+		return
+	}
+	batch := q.take()
+	if len(batch) == 0 {
+		if q.flights == 0 {
+			delete(s.mu.nodes, node)
+		} else if len(q.parcels) > 0 { // all of partitions that are being told: looked through again now and then, not for each that comes
+			q.rested = false
+			s.rest(node, q)
 		}
-		s.deliver(node, batch)
+		return
 	}
+	for _, p := range batch {
+		for _, tp := range p.partitions {
+			q.busy[tp] = struct{}{}
+		}
+	}
+	q.flights++
+	q.rested = false
+	s.rest(node, q)
+	s.running.Add(1)
+	go s.work(node, q, batch)
 }
 
-// take takes out what one request holds. Without anything left the queue is forgotten.
-func (s *sender) take(node base.NodeID, q *queue) (batch []parcel) {
+// rest has the next request go after a while, should those under way take longer. The caller holds the lock.
+func (s *sender) rest(node base.NodeID, q *queue) {
+	if q.due != nil {
+		q.due.Stop()
+	}
+	q.due = time.AfterFunc(markerPatience, func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		q.rested = true
+		if q.flights > 0 {
+			s.pump(node, q)
+		}
+	})
+}
+
+// work sends one request, and then what has waited for it.
+func (s *sender) work(node base.NodeID, q *queue, batch []parcel) {
+	defer s.running.Done()
+	s.deliver(node, batch)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	for _, p := range batch {
+		for _, tp := range p.partitions {
+			delete(q.busy, tp)
+		}
+	}
+	if q.flights--; q.flights == 0 {
+		q.due.Stop()
+	}
+	q.rested = true
+	s.pump(node, q)
+}
+
+// take takes out what the next request holds: in order, and without partitions that are being told something.
+func (q *queue) take() (batch []parcel) {
 	partitions := 0
-	for len(q.parcels) > 0 && len(batch) < transactionsSent {
-		p := q.parcels[0]
-		if len(batch) > 0 && partitions+len(p.partitions) > markersMax {
+	var kept []parcel
+	held := map[TopicPartition]bool{} // by a parcel that stays: nothing overtakes it
+	for i, p := range q.parcels {
+		if len(batch) == transactionsSent || len(batch) > 0 && partitions+len(p.partitions) > markersMax {
+			kept = append(kept, q.parcels[i:]...)
 			break
 		}
-		q.parcels[0] = parcel{}
-		q.parcels = q.parcels[1:]
-		if !p.life.over.Load() {
-			partitions += len(p.partitions)
-			batch = append(batch, p)
+		if p.life.over.Load() {
+			continue
+		}
+		now, stays := p, p
+		now.partitions, stays.partitions = nil, nil
+		for _, tp := range p.partitions {
+			if _, busy := q.busy[tp]; busy || held[tp] {
+				held[tp] = true
+				stays.partitions = append(stays.partitions, tp)
+			} else {
+				now.partitions = append(now.partitions, tp)
+			}
+		}
+		if len(now.partitions) > 0 {
+			partitions += len(now.partitions)
+			batch = append(batch, now)
+		}
+		if len(stays.partitions) > 0 {
+			kept = append(kept, stays)
 		}
 	}
-	if len(batch) == 0 {
-		q.running = false
-		delete(s.mu.nodes, node)
-	}
+	q.parcels = kept
 	return batch
 }
 
