@@ -34,7 +34,7 @@ public class Settings {
     /** For the command line of a broker. */
     final Map<String, String> start = new TreeMap<>();
     /** For IncrementalAlterConfigs once the cluster runs. */
-    final Map<String, String> dynamic = new TreeMap<>();
+    public final Map<String, String> dynamic = new TreeMap<>();
 
     public Settings(Map<String, String> kafka) {
         kafka.forEach((name, value) -> {

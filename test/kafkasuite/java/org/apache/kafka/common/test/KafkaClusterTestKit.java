@@ -4,7 +4,12 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.concurrent.ExecutionException;
 import kafka.server.BrokerServer;
+import org.apache.kafka.clients.admin.Admin;
+import org.apache.kafka.clients.admin.AlterConfigOp;
+import org.apache.kafka.clients.admin.ConfigEntry;
+import org.apache.kafka.common.config.ConfigResource;
 import org.opentest4j.TestAbortedException;
 import sluice.kafkasuite.Processes;
 import sluice.kafkasuite.Refused;
@@ -12,7 +17,7 @@ import sluice.kafkasuite.Settings;
 
 /**
  * Takes the place of Kafka's class of this name, from which the integration tests of Kafka Streams and Kafka Connect get their brokers: these are
- * processes of Sluice. What it has no setting for is left away: those tests use a cluster, they do not test it.
+ * processes of Sluice. What it has no setting for, at the start or in a cluster that runs, is left away: those tests use a cluster, they do not test it.
  */
 public class KafkaClusterTestKit implements AutoCloseable {
     private final Map<String, String> properties;
@@ -60,6 +65,27 @@ public class KafkaClusterTestKit implements AutoCloseable {
             settings.add(new Settings(all));
         });
         processes.start(settings);
+        if (!settings.get(0).dynamic.isEmpty()) {
+            configure(settings.get(0).dynamic);
+        }
+    }
+
+    /** Sets configurations of the cluster, one by one, since each may be refused. */
+    private void configure(Map<String, String> dynamic) {
+        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrapServers()))) {
+            ConfigResource all = new ConfigResource(ConfigResource.Type.BROKER, "");
+            for (Map.Entry<String, String> e : dynamic.entrySet()) {
+                AlterConfigOp op = new AlterConfigOp(new ConfigEntry(e.getKey(), e.getValue()), AlterConfigOp.OpType.SET);
+                try {
+                    admin.incrementalAlterConfigs(Map.of(all, List.of(op))).all().get();
+                } catch (ExecutionException refused) {
+                    System.out.println("left away: " + e + ": " + refused.getCause().getMessage());
+                }
+            }
+        } catch (InterruptedException e) {
+            Thread.currentThread().interrupt();
+            throw new IllegalStateException(e);
+        }
     }
 
     public void waitForReadyBrokers() {
