@@ -2,15 +2,18 @@ package clients
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// Copy moves records from one topic to another, exactly once, until ctx ends: a transaction holds the copies and the offsets up to which they are made. All
+// copyOnce moves records from one topic to another, exactly once, until ctx ends: a transaction holds the copies and the offsets up to which they are made. All
 // copiers of a group share the work. Errors are those that end a client; what is tried again is no error.
-func Copy(ctx context.Context, seeds []string, group, id, from, to string, opts ...kgo.Opt) error {
+func copyOnce(ctx context.Context, seeds []string, group, id, from, to string, opts ...kgo.Opt) error {
 	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.TransactionalID(id), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.RequireStableFetchOffsets(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DefaultProduceTopic(to),
@@ -37,4 +40,101 @@ func Copy(ctx context.Context, seeds []string, group, id, from, to string, opts 
 		}
 	}
 	return nil
+}
+
+// Copy copies a topic exactly once until ctx ends, with another client after each that ends: of the same transactional id, so that it fences what the one before
+// has open. The clients take turns in the version of the protocol. ended is told what has ended a client before its time.
+func Copy(ctx context.Context, seeds []string, group, id, from, to string, ended func(life int, err error)) {
+	for life := 0; ctx.Err() == nil; life++ {
+		opts := []kgo.Opt{kgo.RetryTimeout(10 * time.Second), kgo.TransactionTimeout(20 * time.Second), kgo.SessionTimeout(6 * time.Second)}
+		if life%2 == 1 {
+			opts = append(opts, kgo.MaxVersions(kversion.V3_7_0()))
+		}
+		one, cancel := context.WithTimeout(ctx, time.Duration(2+life%3)*time.Second)
+		if err := copyOnce(one, seeds, group, id, from, to, opts...); err != nil {
+			ended(life, err)
+		}
+		cancel()
+	}
+}
+
+// CheckCopies reads what is committed in a topic until each of the values is there, and from there to its end, and returns what is wrong with them: twice there,
+// or missing when ctx ends.
+func CheckCopies(ctx context.Context, seeds []string, topic string, values map[string]bool) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(20*time.Millisecond), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	c := copies{values: values, seen: map[string]int{}, next: map[int32]int64{}}
+	for len(c.seen) < len(values) && ctx.Err() == nil {
+		cl.PollFetches(ctx).EachRecord(c.read)
+	}
+	if len(c.seen) != len(values) {
+		return errors.Join(c.wrong, fmt.Errorf("%d of %d records were copied", len(c.seen), len(values)))
+	}
+	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
+	if err == nil {
+		err = ends.Error()
+	}
+	for _, end := range ends[topic] {
+		for c.next[end.Partition] < end.Offset && err == nil {
+			cl.PollFetches(ctx).EachRecord(c.read)
+			err = ctx.Err()
+		}
+	}
+	return errors.Join(c.wrong, err)
+}
+
+// copies is what was read of them.
+type copies struct {
+	values map[string]bool
+	seen   map[string]int
+	next   map[int32]int64 // after the last record of a partition, markers included
+	wrong  error
+}
+
+func (c *copies) read(r *kgo.Record) {
+	c.next[r.Partition] = r.Offset + 1
+	if r.Attrs.IsControl() {
+		return
+	}
+	v := string(r.Value)
+	if c.seen[v]++; c.seen[v] > 1 {
+		c.wrong = errors.Join(c.wrong, fmt.Errorf("%q was copied %d times, the last time to offset %d of partition %d", v, c.seen[v], r.Offset, r.Partition))
+	}
+	if !c.values[v] {
+		c.wrong = errors.Join(c.wrong, fmt.Errorf("%q is at offset %d of partition %d, and was never produced", v, r.Offset, r.Partition))
+	}
+}
+
+// CheckAtRest waits until no transaction is open, and then checks that nothing holds back who reads what is committed of a topic.
+func CheckAtRest(ctx context.Context, seeds []string, topic string) error {
+	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(20*time.Millisecond))
+	if err != nil {
+		return err
+	}
+	defer cl.Close()
+	adm := kadm.NewClient(cl)
+	for ; ; time.Sleep(100 * time.Millisecond) {
+		open, err := adm.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareCommit", "PrepareAbort"})
+		if err == nil && len(open) == 0 {
+			break
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("transactions that do not end: %+v, %w", open, err)
+		}
+	}
+	stable, err := adm.ListCommittedOffsets(ctx, topic)
+	ends, err2 := adm.ListEndOffsets(ctx, topic)
+	if err := errors.Join(err, err2); err != nil {
+		return err
+	}
+	ends.Each(func(end kadm.ListedOffset) {
+		if s, _ := stable.Lookup(topic, end.Partition); s.Offset != end.Offset {
+			err = errors.Join(err, fmt.Errorf("partition %d of %s is stable up to %d of %d", end.Partition, topic, s.Offset, end.Offset))
+		}
+	})
+	return err
 }

@@ -1,6 +1,6 @@
 // Package clients runs Kafka clients that never give up and writes down what they did and saw, for package history to check: idempotent
-// producers with several requests in flight, consumers that read everything from the start, members of a group, and one that commits
-// offsets and reads them back.
+// producers with several requests in flight, consumers that read everything from the start, members of a group, one that commits
+// offsets and reads them back, and copiers of a topic in transactions, which are checked by what is in the copy.
 //
 // Invariants:
 //

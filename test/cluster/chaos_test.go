@@ -86,12 +86,14 @@ func (w *world) sleep(n *node) {
 	w.resume(n)
 }
 
-// TestChaos does random faults under load while partitions are moved.
+// TestChaos does random faults under load while partitions are moved, those of the coordinators of groups and transactions too, and a topic is copied in
+// transactions.
 func TestChaos(t *testing.T) {
 	for _, class := range walClasses {
 		t.Run(class.name, func(t *testing.T) {
 			w := newWorld(t, class.at(t.TempDir()), brokers(t), 9)
 			w.load(3)
+			copies := w.copy(2)
 			w.moves()
 			var deck []int
 			for range rounds(t) {
@@ -110,6 +112,7 @@ func TestChaos(t *testing.T) {
 				w.random(0, time.Second)
 				w.heal()
 			}
+			copies.check()
 			w.settle()
 			w.judge(history.Want{Faults: []string{"round", "move"}, Acknowledged: 100})
 		})

@@ -34,6 +34,9 @@ func (w *world) moves() {
 	}))
 }
 
+// others are topics whose partitions are moved beside those of the topic that is written to, where there are such topics.
+var others = []string{"__consumer_offsets", "__transaction_state", copiesTopic}
+
 // move asks one broker for one move.
 func (w *world) move(at *node, rnd *rand.Rand) error {
 	v, err := at.describe()
@@ -41,8 +44,8 @@ func (w *world) move(at *node, rnd *rand.Rand) error {
 		return err
 	}
 	req := admin.MoveRequest{Topic: w.Topic, To: v.Nodes[rnd.IntN(len(v.Nodes))].ID}
-	if rnd.IntN(4) == 0 {
-		req.Topic = "__consumer_offsets"
+	if n := rnd.IntN(8); n < len(others) {
+		req.Topic = others[n]
 	}
 	for range 1 + rnd.IntN(3) {
 		req.Partitions = append(req.Partitions, int32(rnd.IntN(6)))

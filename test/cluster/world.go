@@ -129,7 +129,7 @@ func (w *world) prepare(p places, i int) *node {
 	args := []string{"--memory", "192MiB", "--name", name, "--zone", zones[i%len(zones)]}
 	for _, s := range append([]string{
 		"upload-interval=500ms", "upload-bytes=2MiB", "stream-object-bytes=256KiB", "group.initial.rebalance.delay.ms=0",
-		"offsets.topic.num.partitions=6", fmt.Sprintf("broker.session.timeout.ms=%d", session.Milliseconds()),
+		"offsets.topic.num.partitions=6", "transaction.state.log.num.partitions=6", fmt.Sprintf("broker.session.timeout.ms=%d", session.Milliseconds()),
 	}, p.args...) {
 		args = append(args, "--set", s)
 	}
