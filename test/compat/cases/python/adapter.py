@@ -55,8 +55,9 @@ class Consumer:
 class Client:
     """The client itself and its admin calls."""
 
+    lacking = {}  # cases that the client cannot pass on any broker, with the reason
+    at_once = 8  # cases
     consumer_protocol = False  # KIP-848
-    share_groups = False
     static_members = False
     codecs = ()
     strategies = ()

@@ -12,7 +12,6 @@ import traceback
 
 CASES = []
 LIMIT = 105  # seconds for all cases of a program
-AT_ONCE = 8
 
 
 class Skip(Exception):
@@ -82,8 +81,10 @@ class Member:
         self.thread.join(30)
 
 
-def outcome(body, client):
+def outcome(name, body, client):
     try:
+        if name in client.lacking:
+            raise Skip(client.lacking[name])
         body(client)
         return "ok"
     except Skip as e:
@@ -99,7 +100,7 @@ def main(adapter):
     client = adapter(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "py")
     only = sys.argv[3] if len(sys.argv) > 3 else ""
     wanted = [c for c in CASES if only in c[0]]
-    pool = concurrent.futures.ThreadPoolExecutor(AT_ONCE)
+    pool = concurrent.futures.ThreadPoolExecutor(client.at_once)
     started = time.monotonic()
     waiting = [(name, pool.submit(timed, name, body, client)) for name, body in wanted]
     for name, future in waiting:
@@ -113,6 +114,6 @@ def main(adapter):
 
 def timed(name, body, client):
     before = time.monotonic()
-    result = outcome(body, client)
+    result = outcome(name, body, client)
     print(f"{name}: {time.monotonic() - before:.1f} s, {result}", file=sys.stderr)
     return result
