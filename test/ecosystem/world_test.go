@@ -26,7 +26,7 @@ import (
 )
 
 // patience bounds every wait: a program that starts a JVM and joins a group takes seconds, on a busy machine many.
-const patience = 3 * time.Minute
+const patience = 6 * time.Minute
 
 func TestMain(m *testing.M) {
 	want := os.Getenv("SLUICE_ECOSYSTEM")
