@@ -152,7 +152,7 @@ func (n *Node) listen(context.Context) (err error) {
 	if err := n.listenClients(); err != nil {
 		return err
 	}
-	if err := n.listenPeer(n.listeners[0].endpoint.Host); err != nil {
+	if err := n.securePeers(n.listeners[0].endpoint.Host); err != nil {
 		return err
 	}
 	build := prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_build_info", Help: "1, labelled with the version.", ConstLabels: prometheus.Labels{"version": n.opt.Version}})

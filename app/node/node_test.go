@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"slices"
 	"strings"
@@ -31,6 +32,7 @@ type cluster struct {
 	store objstore.Store
 	set   []config.Value
 	now   func() time.Time // of the brokers to start; nil: as it is
+	log   io.Writer        // of the brokers to start; nil: the test's
 	node  *Node
 }
 
@@ -64,7 +66,11 @@ func (c *cluster) open() (*Node, error) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	log := slog.New(slog.NewTextHandler(testWriter{c.t}, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	to := io.Writer(testWriter{c.t})
+	if c.log != nil {
+		to = c.log
+	}
+	log := slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelWarn}))
 	return Start(c.t.Context(), Options{Config: cfg, Store: c.store, Hostname: "localhost", Now: c.now, Logger: log})
 }
 

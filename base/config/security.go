@@ -62,6 +62,9 @@ var securitySettings = []Setting{
 	{Name: "ssl.enabled.protocols", Group: security, Kind: Text, Default: "TLSv1.2,TLSv1.3", Form: "TLSv1.2 and TLSv1.3, with commas between",
 		Doc:   "The versions of TLS that are offered.",
 		field: func(c *Config) any { return &c.SSLProtocols }},
+	{Name: "security.inter.broker.protocol", Group: security, Kind: Choice, Default: Plaintext, Choices: []string{Plaintext, SSL},
+		Doc:   "Whether brokers speak TLS with each other, and show each other the certificates of ssl.keystore.location, which those of ssl.truststore.location have to have signed. The same for all brokers of a cluster.",
+		field: func(c *Config) any { return &c.PeerProtocol }},
 	{Name: "sasl.enabled.mechanisms", Group: security, Kind: Text, Default: "SCRAM-SHA-512,SCRAM-SHA-256,PLAIN", Form: "PLAIN, SCRAM-SHA-256, SCRAM-SHA-512 and OAUTHBEARER, with commas between",
 		Doc:   "How clients of SASL listeners may log in.",
 		field: func(c *Config) any { return &c.SASLMechanismList }},
@@ -256,6 +259,9 @@ func (c *Config) checkSecurity() error {
 		}
 	}
 	own, trusted := c.SSLFiles()
+	if c.PeerProtocol == SSL && (len(own) == 0 || len(trusted) == 0) {
+		return wrong("security.inter.broker.protocol", c.PeerProtocol, "it needs ssl.keystore.location and ssl.truststore.location")
+	}
 	for _, l := range all {
 		switch {
 		case l.TLS() && len(own) == 0:

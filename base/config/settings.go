@@ -63,6 +63,7 @@ type Config struct {
 	SSLKeystore         string        // PEM files, with commas between
 	SSLTruststore       string        // PEM files, with commas between
 	SSLClientAuth       string        // none, requested or required
+	PeerProtocol        string        // between brokers
 	SSLProtocols        string        // TLSv1.2 and TLSv1.3, with commas between
 	SSLPrincipalRules   string        // as Kafka's ssl.principal.mapping.rules
 	SASLMechanismList   string        // with commas between

@@ -3,7 +3,8 @@
 //
 // A client has one TCP connection to each address it calls, made at the first call and closed after a minute without one. Calls of all
 // goroutines share it and are answered in any order, so a long poll holds up nobody. Each side proves to the other that it knows the
-// cluster's secret before anything else is said; after that the bytes are neither encrypted nor signed, only checksummed.
+// cluster's secret before anything else is said; after that the bytes are neither encrypted nor signed, only checksummed, unless the listener and
+// Dial are given as TLS.
 //
 // Invariants:
 //

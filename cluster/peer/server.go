@@ -113,11 +113,38 @@ func (s *Server) accept(nc net.Conn) {
 	}()
 }
 
+// secured is a connection that has a handshake of its own, such as that of TLS.
+type secured interface {
+	HandshakeContext(ctx context.Context) error
+}
+
+// secure does the handshake that a connection has of its own. Who is not let in is refused; who says nothing has given up.
+func (s *Server) secure(nc net.Conn) error {
+	c, ok := nc.(secured)
+	if !ok {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(s.ctx, s.opt.limits.handshake)
+	defer cancel()
+	err := c.HandshakeContext(ctx)
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, io.EOF), isTimeout(err), errors.Is(err, context.DeadlineExceeded):
+		return base.Errorf(base.Unavailable, "TLS: %w", err)
+	}
+	return refused("TLS: %v", err)
+}
+
 // serve is the life of one connection.
 func (s *Server) serve(nc net.Conn, full bool) {
 	lim := s.opt.limits
 	own := newHello(s.opt.Cluster, lim.versionMin, lim.versionMax, s.opt.MaxFrame)
-	other, err := receive(nc, own, s.opt.Secret, lim.handshake, full)
+	err := s.secure(nc)
+	var other hello
+	if err == nil {
+		other, err = receive(nc, own, s.opt.Secret, lim.handshake, full)
+	}
 	s.mu.Lock()
 	s.mu.handshaking--
 	s.mu.Unlock()

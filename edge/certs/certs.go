@@ -87,6 +87,16 @@ func (f *Files) Anonymous() *tls.Config {
 	}}
 }
 
+// Dialing returns a configuration to connect with to a host, of the newest files: it shows the same certificate that listeners show, and believes a server
+// that has one for that host from the authorities that clients' certificates have to be from. Only for files with Clients Required.
+func (f *Files) Dialing(host string) *tls.Config {
+	c := f.current().Clone()
+	c.RootCAs, c.ServerName = c.ClientCAs, host
+	own := &c.Certificates[0] // shown to a server that believes in others, too: then it says what is wrong with it
+	c.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return own, nil }
+	return c
+}
+
 // current returns the configuration of the newest usable files.
 func (f *Files) current() *tls.Config {
 	f.mu.Lock()
