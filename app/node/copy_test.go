@@ -92,7 +92,7 @@ func TestTransactionsAcrossNodes(t *testing.T) {
 			seeds := []string{a.Info().Kafka, b.Info().Kafka}
 			done := make(chan error, 2)
 			for i := range 2 {
-				go func() { done <- clients.Copy(ctx, seeds, "copy", fmt.Sprint("copier-", i), "in", "out", opts...) }()
+				go func() { done <- clients.CopyOnce(ctx, seeds, "copy", fmt.Sprint("copier-", i), "in", "out", opts...) }()
 			}
 			for i := range 6 { // coordinators and leaders move while they are at work
 				time.Sleep(50 * time.Millisecond)

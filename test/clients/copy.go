@@ -11,9 +11,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kversion"
 )
 
-// copyOnce moves records from one topic to another, exactly once, until ctx ends: a transaction holds the copies and the offsets up to which they are made. All
+// CopyOnce moves records from one topic to another, exactly once, until ctx ends: a transaction holds the copies and the offsets up to which they are made. All
 // copiers of a group share the work. Errors are those that end a client; what is tried again is no error.
-func copyOnce(ctx context.Context, seeds []string, group, id, from, to string, opts ...kgo.Opt) error {
+func CopyOnce(ctx context.Context, seeds []string, group, id, from, to string, opts ...kgo.Opt) error {
 	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
 		kgo.SeedBrokers(seeds...), kgo.TransactionalID(id), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.RequireStableFetchOffsets(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DefaultProduceTopic(to),
@@ -51,7 +51,7 @@ func Copy(ctx context.Context, seeds []string, group, id, from, to string, ended
 			opts = append(opts, kgo.MaxVersions(kversion.V3_7_0()))
 		}
 		one, cancel := context.WithTimeout(ctx, time.Duration(2+life%3)*time.Second)
-		if err := copyOnce(one, seeds, group, id, from, to, opts...); err != nil {
+		if err := CopyOnce(one, seeds, group, id, from, to, opts...); err != nil {
 			ended(life, err)
 		}
 		cancel()
