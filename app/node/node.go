@@ -25,6 +25,7 @@ import (
 	"sluice/broker/lead"
 	"sluice/broker/load"
 	"sluice/broker/partition"
+	"sluice/broker/topicconfig"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
 	"sluice/cluster/rescue"
@@ -284,7 +285,7 @@ func (n *Node) serve(ctx context.Context) error {
 		Txns:    n.txns.client,
 		Cluster: group.NewCluster(n.member), Config: groupConfig(c), Logger: n.log, Registerer: reg,
 		Gate:        func() bool { return n.member.Contact() == nil },
-		GroupConfig: func(group string) map[string]string { return n.member.Image().Configs(meta.GroupConfig, group) },
+		GroupConfig: n.groupConfigs,
 		Shares:      states{sharing.client, sharing}, ShareMS: sharing.setting,
 	})
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
@@ -338,6 +339,12 @@ func (n *Node) follower(id base.NodeID) (f handle.Follower, ok bool) {
 		f.CaughtUpMS = f.FetchMS
 	}
 	return f, ok
+}
+
+// groupConfigs returns what is set at run time for a group, or for all.
+func (n *Node) groupConfigs(group string) map[string]string {
+	img := n.member.Image()
+	return topicconfig.GroupConfigs(img.Configs(meta.GroupConfig, group), lead.BrokerConfigs(img, n.self.ID))
 }
 
 func groupConfig(c *config.Config) group.Config {

@@ -126,6 +126,7 @@ type Config struct {
 	ConsumerMaxSize      int
 	ConsumerAssignors    string // separated by commas
 	ConsumerMigration    string
+	ShareGroups          ShareGroups
 	ShareMaxSize         int
 	ShareSessions        int
 	ShareStatePartitions int
@@ -371,6 +372,7 @@ var settings = slices.Concat([]Setting{
 	{Name: "group.consumer.migration.policy", Group: kafka, Kind: Choice, Default: "bidirectional", Choices: []string{"bidirectional", "upgrade", "downgrade", "disabled"},
 		Doc:   "Whether a live group may change from the classic to the consumer protocol (upgrade) and back (downgrade).",
 		field: func(c *Config) any { return &c.ConsumerMigration }},
+}, shareSettings, []Setting{
 	{Name: "group.share.max.size", Group: kafka, Kind: Int, Default: "200", Min: "1", Max: "1000",
 		Doc:   "Members of one share group.",
 		field: func(c *Config) any { return &c.ShareMaxSize }},

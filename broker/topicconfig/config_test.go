@@ -136,3 +136,20 @@ func TestClientMatches(t *testing.T) {
 		}
 	}
 }
+
+// What is set for all groups at run time holds for those that set nothing, and for them alone.
+func TestGroupConfigs(t *testing.T) {
+	own := map[string]string{"consumer.session.timeout.ms": "50000"}
+	broker := map[string]string{"group.consumer.assignment.interval.ms": "7", "group.consumer.session.timeout.ms": "46000", "group.share.assignment.interval.ms": "8"}
+	got := GroupConfigs(own, broker)
+	want := map[string]string{"consumer.session.timeout.ms": "50000", "consumer.assignment.interval.ms": "7", "share.assignment.interval.ms": "8"}
+	if !maps.Equal(got, want) || len(own) != 1 {
+		t.Errorf("%v, want %v; own %v", got, want, own)
+	}
+	if got := GroupConfigs(nil, broker); got["consumer.session.timeout.ms"] != "46000" || len(got) != 3 {
+		t.Errorf("%v", got)
+	}
+	if got := GroupConfigs(own, nil); !maps.Equal(got, own) {
+		t.Errorf("%v", got)
+	}
+}

@@ -59,6 +59,9 @@ func (d *Def) Refused() string {
 	return ""
 }
 
+// Hidden reports whether a broker setting is shown only where it is set: it is no setting of a configuration file.
+func (d *Def) Hidden() bool { return idleBrokerSettings[d.Name] == noCopies }
+
 // Sensitive reports whether the value must never be shown.
 func (d *Def) Sensitive() bool { return d.Type == Password }
 

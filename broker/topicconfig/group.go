@@ -1,6 +1,7 @@
 package topicconfig
 
 import (
+	"maps"
 	"regexp"
 	"strconv"
 	"strings"
@@ -39,6 +40,27 @@ func GroupValue(name string, own, broker map[string]string) Value {
 func GroupInt(name string, own, broker map[string]string) int64 {
 	n, _ := strconv.ParseInt(GroupValue(name, own, broker).Value, 10, 64)
 	return n
+}
+
+// GroupConfigs returns what is set for a group, its own settings or else those that its broker has for all groups (broker maps broker config names to
+// the values that are set there). The result is not to be changed.
+func GroupConfigs(own, broker map[string]string) map[string]string {
+	if len(broker) == 0 {
+		return own
+	}
+	all := own
+	for _, d := range groups.defs {
+		if v := d.Resolve(own, broker); v.Source == FromDynamicBroker {
+			if len(all) == len(own) {
+				all = maps.Clone(own)
+			}
+			if all == nil {
+				all = map[string]string{}
+			}
+			all[d.Name] = v.Value
+		}
+	}
+	return all
 }
 
 // bound is a limit, and the broker setting that says so.

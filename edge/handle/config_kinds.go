@@ -64,8 +64,7 @@ func (h *Handler) groupConfigs(img *meta.Image, name string) ([]describedConfig,
 	if name == "" {
 		return nil, kerr.Errorf(kerr.InvalidRequest, "Group name must not be empty")
 	}
-	own, broker := img.Configs(meta.GroupConfig, name), h.brokerValues(img)
-	dynamic := lead.BrokerConfigs(img, h.opt.Node.ID)
+	own, broker, all := img.Configs(meta.GroupConfig, name), img.NodeConfigs(h.opt.Node.ID), img.NodeConfigs(base.NoNode)
 	out := make([]describedConfig, 0, len(topicconfig.Group()))
 	for _, def := range topicconfig.Group() {
 		c := add(&out)
@@ -75,14 +74,14 @@ func (h *Handler) groupConfigs(img *meta.Image, name string) ([]describedConfig,
 		}
 		for _, s := range def.Synonyms {
 			if v, ok := broker[s]; ok {
-				source := sourceStaticBroker
-				if _, ok := dynamic[s]; ok {
-					source = sourceBroker
-				}
+				addSynonym(c, def, s, v, sourceBroker)
+			}
+			if v, ok := all[s]; ok {
+				addSynonym(c, def, s, v, sourceDefaultBroker)
+			}
+			if v, source := h.staticConfig(img, s); source == sourceStaticBroker {
 				addSynonym(c, def, s, v, source)
 			}
-		}
-		for _, s := range def.Synonyms {
 			addSynonym(c, def, s, def.Default, sourceDefault)
 		}
 		if len(def.Synonyms) == 0 {

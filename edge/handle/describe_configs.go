@@ -133,6 +133,9 @@ func (h *Handler) brokerConfigs(img *meta.Image, name string) ([]describedConfig
 	own := img.Configs(meta.BrokerConfig, name)
 	out := make([]describedConfig, 0, len(topicconfig.Broker()))
 	for _, def := range topicconfig.Broker() {
+		if def.Hidden() && own[def.Name] == "" && all[def.Name] == "" {
+			continue
+		}
 		c := add(&out)
 		fill(c, def)
 		c.ReadOnly = !def.Dynamic
@@ -144,7 +147,7 @@ func (h *Handler) brokerConfigs(img *meta.Image, name string) ([]describedConfig
 		}
 		if v, source := h.staticConfig(img, def.Name); source != 0 {
 			addSynonym(c, def, def.Name, v, source)
-		} else if def.HasDefault {
+		} else if def.HasDefault && !def.Hidden() {
 			addSynonym(c, def, def.Name, def.Default, sourceDefault)
 		}
 		c.ConfigSource = sourceDefault

@@ -7,6 +7,7 @@ import java.util.List;
 import java.util.Map;
 import java.util.Optional;
 import java.util.Set;
+import java.util.TreeMap;
 import java.util.concurrent.Callable;
 import java.util.concurrent.ExecutionException;
 import java.util.stream.Collectors;
@@ -74,6 +75,14 @@ public class SluiceCluster implements ClusterInstance {
 
     private Refusal inside() {
         return refuse("looks inside a JVM broker");
+    }
+
+    private Map<Integer, KafkaBroker> standins(Set<Integer> ids) {
+        Map<Integer, KafkaBroker> all = new TreeMap<>();
+        for (int id : ids) {
+            all.put(id, Standin.broker(id, () -> List.copyOf(ask(admin -> admin.describeCluster().nodes().get())), this::inside));
+        }
+        return all;
     }
 
     /** Aborts the test if such a cluster cannot be had. */
@@ -203,12 +212,12 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public Map<Integer, KafkaBroker> brokers() {
-        return new Refused<>(processes.ids(), this::inside);
+        return standins(processes.ids());
     }
 
     @Override
     public Map<Integer, KafkaBroker> aliveBrokers() {
-        return new Refused<>(processes.alive(), this::inside);
+        return standins(processes.alive());
     }
 
     @Override
