@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"maps"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,8 +21,9 @@ import (
 
 // What brokers ask each other about share groups.
 const (
-	methodShareState peer.Method = control.FreeMethod + 8 + iota // the state of a share partition
-	methodShareEnd                                               // the end of a partition
+	methodShareState   peer.Method = control.FreeMethod + 8 + iota // the state of a share partition
+	methodShareEnd                                                 // the end of a partition
+	methodShareLetters                                             // dead letters for a partition
 )
 
 // shares is what a node has of share groups.
@@ -61,6 +63,12 @@ func (n *Node) shareServices() map[peer.Method]control.Service {
 			}
 			return nil, base.Errorf(base.Unavailable, "the broker is starting")
 		}},
+		methodShareLetters: {Name: "share letters", Handle: func(ctx context.Context, body []byte) ([]byte, error) {
+			if s := n.shares.Load(); s != nil {
+				return s.serveLetters(ctx, body)
+			}
+			return nil, base.Errorf(base.Unavailable, "the broker is starting")
+		}},
 	}
 }
 
@@ -81,7 +89,7 @@ func (s *shares) serve(directory share.Directory) {
 	n := s.node
 	s.manager.Store(share.NewManager(share.Options{
 		Directory: directory, Store: s.client, Group: s.group, Contact: n.member.Contact, Sessions: n.opt.Config.ShareSessions,
-		MaxBytes: int(n.opt.Config.FetchMaxBytes), Logger: n.log, Registerer: n.opt.Registry,
+		Dead: deadLetters{s}, MaxBytes: int(n.opt.Config.FetchMaxBytes), Logger: n.log, Registerer: n.opt.Registry,
 	}))
 }
 
@@ -147,7 +155,9 @@ func shareConfig(own, broker map[string]string) share.GroupConfig {
 		LockDuration:  time.Duration(number("share.record.lock.duration.ms")) * time.Millisecond,
 		DeliveryLimit: int16(number("share.delivery.count.limit")),
 		RecordLocks:   int(number("share.partition.max.record.locks")),
-		RenewDisabled: text("share.renew.acknowledge.enable") == "false",
+		RenewDisabled: strings.EqualFold(text("share.renew.acknowledge.enable"), "false"),
+		DeadTopic:     text("errors.deadletterqueue.topic.name"),
+		DeadCopy:      strings.EqualFold(text("errors.deadletterqueue.copy.record.enable"), "true"),
 	}
 	if text("share.isolation.level") == "read_committed" {
 		g.Isolation = partition.ReadCommitted

@@ -11,6 +11,8 @@ type ShareGroups struct {
 	Lock, LockMin, LockMax                   time.Duration
 	Deliveries, DeliveriesMin, DeliveriesMax int
 	Records, RecordsMin, RecordsMax          int
+	DeadAutoCreate                           bool
+	DeadPrefix                               string
 }
 
 var shareSettings = []Setting{
@@ -68,4 +70,10 @@ var shareSettings = []Setting{
 	{Name: "group.share.max.partition.max.record.locks", Group: kafka, Kind: Int, Default: "4000", Min: "2000", Max: "10000",
 		Doc:   "The highest number of records that may be configured for a share group.",
 		field: func(c *Config) any { return &c.ShareGroups.RecordsMax }},
+	{Name: "errors.deadletterqueue.auto.create.topics.enable", Group: kafka, Kind: Bool, Default: "false",
+		Doc:   "A topic for the dead letters of a share group that is missing is created.",
+		field: func(c *Config) any { return &c.ShareGroups.DeadAutoCreate }},
+	{Name: "errors.deadletterqueue.topic.name.prefix", Group: kafka, Kind: Text, Default: "dlq.",
+		Doc:   "How the names of topics for dead letters must begin; empty is anyhow.",
+		field: func(c *Config) any { return &c.ShareGroups.DeadPrefix }},
 }

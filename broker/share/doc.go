@@ -35,17 +35,28 @@
 //  7. Nothing is handed out that members are not to see: above the last stable offset and of aborted transactions where the group reads only
 //     what is committed, control records, offsets that compaction has emptied. Those are archived without being delivered.
 //  8. Every request is answered once. A fetch that finds nothing waits for its partitions' watermarks, locks and writes, and does not poll.
-//  9. Bounds: records of a window (RecordLocks, exceeded by the rest of one batch), sessions, bytes of an answer, reads from the bucket.
+//  9. With a topic for dead letters, a record that was delivered and not accepted is archived only when its letter is durable, or can never be (the topic
+//     is not allowed, or refuses it): that is counted and logged. Records are archiving durably before their letters are written, so whoever loads the
+//     share partition goes on; a letter is written at least once. One run of letters of a share partition is under way at a time.
+//  10. Bounds: records of a window (RecordLocks, exceeded by the rest of one batch), sessions, bytes of an answer, reads from the bucket.
 //
 // Non-obvious:
+//
 //   - The offset at which a group begins (latest, say) is made durable when the leader has chosen it, so that nothing is skipped if the leader
 //     dies before the first acknowledgement.
+//
 //   - When a member's session ends, with its connection or by its own request, what it holds comes back at once, and that delivery is not counted.
+//
 //   - When the last session of a group on a node ends the node forgets the group's share partitions: offsets of a group without members can
 //     be altered, and are to be read anew then.
+//
 //   - The topic is not compacted, for updates of one key add up. The coordinator deletes what lies below the oldest snapshot that counts, and
 //     rewrites snapshots that hold it up.
 //
-// Goroutines: those of coord; one for each write and load of a share partition, one for each fetch, one for each deletion. Manager.Close and
+//   - What is archiving in a share partition that no member reads waits for the next member: nobody else loads the share partition.
+//
+//   - An error that may pass holds records in the window, and so the group, for as long as it lasts; Kafka gives up after five tries and archives.
+//
+// Goroutines: those of coord; one for each write, load and burial of a share partition, one for each fetch, one for each deletion. Manager.Close and
 // Coordinator.Close wait for them.
 package share

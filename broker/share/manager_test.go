@@ -26,6 +26,23 @@ type memStore struct {
 	state  State
 	err    error
 	writes int
+	wrote  chan struct{} // closed by the next write
+}
+
+// await returns when the state is as wanted.
+func (s *memStore) await(want func(State) bool) {
+	for {
+		s.mu.Lock()
+		if s.wrote == nil {
+			s.wrote = make(chan struct{})
+		}
+		done, wrote := want(s.state), s.wrote
+		s.mu.Unlock()
+		if done {
+			return
+		}
+		<-wrote
+	}
 }
 
 func (s *memStore) Read(context.Context, Key, int32) (State, error) {
@@ -40,6 +57,10 @@ func (s *memStore) Write(_ context.Context, _ Key, w Write) error {
 	if s.err == nil {
 		s.writes++
 		s.state = snapshotValue{State: s.state}.apply(updateValue{start: w.Start, complete: w.Complete, batches: w.Batches}).State
+	}
+	if s.wrote != nil {
+		close(s.wrote)
+		s.wrote = nil
 	}
 	return s.err
 }
@@ -63,6 +84,7 @@ type stage struct {
 	p     *partition.Partition
 	store *memStore
 	group GroupConfig
+	dead  DeadLetters
 }
 
 var topic = base.UUID{7}
@@ -90,9 +112,15 @@ func newStage(t *testing.T) *stage {
 	}
 	s := &stage{t: t, p: p, store: &memStore{state: State{Start: NoOffset, Complete: -1}}, group: DefaultGroupConfig()}
 	s.group.Reset = ResetEarliest
-	s.m = NewManager(Options{Directory: s, Store: s.store, Group: func(string) GroupConfig { return s.group }})
+	s.m = NewManager(Options{Directory: s, Store: s.store, Group: func(string) GroupConfig { return s.group }, Dead: s})
 	t.Cleanup(s.m.Close)
 	return s
+}
+
+func (s *stage) Open(ctx context.Context, name string) (int, error) { return s.dead.Open(ctx, name) }
+
+func (s *stage) Append(ctx context.Context, name string, source int32, records []byte) error {
+	return s.dead.Append(ctx, name, source, records)
 }
 
 // produce appends a batch of n records.
@@ -101,8 +129,12 @@ func (s *stage) produce(n int) {
 	for i := range n {
 		b.Add(batch.Record{Timestamp: 1, Value: fmt.Append(nil, i)})
 	}
+	s.append(b.Bytes())
+}
+
+func (s *stage) append(records []byte) {
 	done := make(chan error, 1)
-	s.p.Append(partition.AppendRequest{Batch: b.Bytes()}, func(r partition.AppendResult) { done <- r.Err })
+	s.p.Append(partition.AppendRequest{Batch: records}, func(r partition.AppendResult) { done <- r.Err })
 	if err := <-done; err != nil {
 		s.t.Fatal(err)
 	}

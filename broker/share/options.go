@@ -34,6 +34,8 @@ type GroupConfig struct {
 	Reset         Reset               // share.auto.offset.reset
 	ResetDuration time.Duration       // of by_duration
 	RenewDisabled bool                // share.renew.acknowledge.enable = false
+	DeadTopic     string              // errors.deadletterqueue.topic.name; empty: none
+	DeadCopy      bool                // errors.deadletterqueue.copy.record.enable
 }
 
 // DefaultGroupConfig is Kafka's.
@@ -42,7 +44,7 @@ func DefaultGroupConfig() GroupConfig {
 }
 
 func (g GroupConfig) limits() limits {
-	return limits{deliveryCount: g.DeliveryLimit, lock: g.LockDuration, records: g.RecordLocks}
+	return limits{deliveryCount: g.DeliveryLimit, lock: g.LockDuration, records: g.RecordLocks, buries: g.DeadTopic != ""}
 }
 
 // CoordinatorOptions are what a Coordinator works with. Cluster is required.
@@ -76,6 +78,7 @@ type Options struct {
 	Group func(group string) GroupConfig
 	// Contact says why this node may be out of date; nothing is handed out then. Nil means never. It must not block.
 	Contact    func() error
+	Dead       DeadLetters   // nil: groups have no dead letters
 	Sessions   int           // share sessions kept (group.share.max.share.sessions); 2000
 	MaxBytes   int           // of one response (fetch.max.bytes); 55 MiB
 	MaxWait    time.Duration // longest a fetch waits, whatever it asks for; 5 min

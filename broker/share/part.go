@@ -20,6 +20,7 @@ type part struct {
 	epoch  int32  // leader epoch of p
 	writer uint64 // this incarnation, for the coordinator
 	cancel context.CancelFunc
+	aside  func(func(context.Context)) // runs something on a goroutine of its own, until the share partition ends
 
 	mu struct {
 		sync.Mutex
@@ -32,6 +33,7 @@ type part struct {
 		reading    bool // a fetch reads the log; others wait, for it may take what they would read
 		retiring   bool // the group has no session left; it is forgotten when nothing is under way
 		held       bool // a write has failed; the next one waits for a moment
+		burying    bool // dead letters are being written
 		timer      *time.Timer
 	}
 }
@@ -43,6 +45,7 @@ func newPart(m *Manager, k Key, p *partition.Partition) *part {
 	sp.mu.timer.Stop()
 	ctx, cancel := context.WithCancel(m.ctx)
 	sp.cancel = cancel
+	sp.aside = func(fn func(context.Context)) { m.running.Go(func() { fn(ctx) }) }
 	m.running.Go(func() { sp.load(ctx) })
 	return sp
 }
@@ -133,6 +136,7 @@ func (sp *part) changedLocked() {
 			sp.m.running.Go(func() { sp.persist(out, acks) })
 		}
 	}
+	sp.buryLocked()
 	if at, ok := sp.mu.w.deadline(); ok {
 		sp.mu.timer.Reset(max(0, at.Sub(sp.m.opt.Now())))
 	} else {
@@ -192,6 +196,7 @@ func (sp *part) lockEnded() {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	if sp.mu.failure == nil && sp.mu.w != nil {
+		sp.mu.w.limits = sp.m.opt.Group(sp.key.Group).limits()
 		sp.mu.w.expire(sp.m.opt.Now())
 		sp.changedLocked()
 	}
@@ -199,11 +204,11 @@ func (sp *part) lockEnded() {
 
 // quietLocked reports whether nothing is under way: then the state can be read back whenever it is needed.
 func (sp *part) quietLocked() bool {
-	if sp.mu.w == nil || sp.mu.reading || sp.mu.w.writing || sp.mu.w.dirty || len(sp.mu.waiting) > 0 {
+	if sp.mu.w == nil || sp.mu.reading || sp.mu.burying || sp.mu.w.writing || sp.mu.w.dirty || len(sp.mu.waiting) > 0 {
 		return false
 	}
 	for i := range sp.mu.w.spans {
-		if s := &sp.mu.w.spans[i]; s.phase != settled || s.state == Acquired {
+		if s := &sp.mu.w.spans[i]; s.phase != settled || s.state == Acquired || s.state == Archiving {
 			return false
 		}
 	}
@@ -261,6 +266,7 @@ func (sp *part) acknowledge(member string, batches []ackBatch, done func(kerr.Co
 	case sp.mu.w == nil:
 		code = kerr.InvalidRecordState // whatever was acquired, it was in another life
 	default:
+		sp.mu.w.limits = sp.m.opt.Group(sp.key.Group).limits()
 		var wait bool
 		wait, code = sp.mu.w.acknowledge(sp.m.opt.Now(), member, batches)
 		if wait {

@@ -46,6 +46,8 @@ const (
 	Acquired DeliveryState = 1
 	// Acknowledged records are done.
 	Acknowledged DeliveryState = 2
+	// Archiving records are given up, and their dead letters are being written.
+	Archiving DeliveryState = 3
 	// Archived records are given up: rejected, delivered too often, or not there.
 	Archived DeliveryState = 4
 )
@@ -58,6 +60,8 @@ func (s DeliveryState) String() string {
 		return "acquired"
 	case Acknowledged:
 		return "acknowledged"
+	case Archiving:
+		return "archiving"
 	case Archived:
 		return "archived"
 	}
@@ -136,7 +140,7 @@ func merge(older, newer []StateBatch, start base.Offset) []StateBatch {
 func ordered(batches []StateBatch) bool {
 	next := base.Offset(0)
 	for _, b := range batches {
-		if b.First < next || b.Last < b.First || b.DeliveryCount < 0 || b.State != Available && !b.State.final() {
+		if b.First < next || b.Last < b.First || b.DeliveryCount < 0 || b.State != Available && b.State != Archiving && !b.State.final() {
 			return false
 		}
 		next = b.Last + 1

@@ -46,6 +46,9 @@ type span struct {
 	toCount int16
 	// forced changes are nobody's who could be told that they failed; they are tried again.
 	forced bool
+
+	cause   cause // of what is being given up
+	burying bool  // its dead letter is being written
 }
 
 type phase uint8
@@ -68,11 +71,22 @@ func (s *span) change(to DeliveryState, count int16, forced bool) {
 	s.phase, s.to, s.toCount, s.forced = queued, to, count, forced
 }
 
+// giveUp archives records that were delivered, by way of the group's dead letters if it has any.
+func (w *window) giveUp(s *span, why cause, forced bool) {
+	if !w.buries {
+		s.change(Archived, s.count, forced)
+		return
+	}
+	s.change(Archiving, s.count, forced)
+	s.cause = why
+}
+
 // limits are the settings of a share group that a window goes by.
 type limits struct {
 	deliveryCount int16         // a record that was delivered so often is archived instead of made available again
 	lock          time.Duration // for which a record is acquired
 	records       int           // between start and end at which no more are taken in, but for the rest of a batch
+	buries        bool          // the group has a topic for dead letters
 }
 
 // window is what is in flight of a share partition: the records between start, before which all are done, and end, from which on none has
@@ -196,7 +210,7 @@ func (w *window) acquire(now time.Time, member string, batches []base.OffsetRang
 			}
 			w.split(end + 1)
 			if s := &w.spans[i]; s.count >= w.deliveryCount { // the limit was lowered
-				s.change(Archived, s.count, true)
+				w.giveUp(s, tooOften, true)
 			} else {
 				s.state, s.member, s.until = Acquired, member, now.Add(w.lock)
 				s.count++
@@ -289,10 +303,14 @@ func (w *window) settle(now time.Time, first, last base.Offset, t AckType) bool 
 			s.until = now.Add(w.lock)
 		case t == AckAccept:
 			s.change(Acknowledged, s.count, false)
-		case t == AckRelease && s.count < w.deliveryCount:
+		case t == AckGap:
+			s.change(Archived, s.count, false)
+		case t == AckReject:
+			w.giveUp(s, rejected, false)
+		case s.count < w.deliveryCount:
 			s.change(Available, s.count, false)
 		default:
-			s.change(Archived, s.count, false)
+			w.giveUp(s, tooOften, false)
 		}
 	}
 	return t != AckRenew
@@ -317,7 +335,7 @@ func (w *window) expire(now time.Time) {
 		case s.count < w.deliveryCount:
 			s.change(Available, s.count, true)
 		default:
-			s.change(Archived, s.count, true)
+			w.giveUp(s, tooOften, true)
 		}
 	}
 	w.join()
@@ -418,6 +436,7 @@ func (w *window) wrote(ok bool) {
 			s.phase = queued
 		default:
 			s.settled() // acquired still, until its lock ends
+			s.cause = unknownCause
 		}
 	}
 	w.advance()

@@ -147,11 +147,12 @@ func TestWindowAfterAFailedWrite(t *testing.T) {
 func TestWindowProperty(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const end = 40
-		r := &rig{t: t, now: time.Unix(0, 0), limit: int16(rapid.IntRange(2, 4).Draw(t, "limit")), done: map[base.Offset]bool{}, counts: map[base.Offset]int{}}
+		r := &rig{t: t, now: time.Unix(0, 0), limit: int16(rapid.IntRange(2, 4).Draw(t, "limit")), done: map[base.Offset]bool{}, counts: map[base.Offset]int{},
+			buries: rapid.Bool().Draw(t, "buries"), letters: map[base.Offset]int{}, unburied: map[base.Offset]bool{}}
 		r.durable.Complete = -1
 		r.load()
 		for range rapid.IntRange(1, 120).Draw(t, "steps") {
-			switch rapid.IntRange(0, 9).Draw(t, "step") {
+			switch rapid.IntRange(0, 11).Draw(t, "step") {
 			case 0, 1, 2:
 				r.fetch(end)
 			case 3, 4, 5:
@@ -165,11 +166,20 @@ func TestWindowProperty(t *testing.T) {
 				r.write(rapid.SampledFrom([]string{"ok", "ok", "lost", "unclear"}).Draw(t, "fate"))
 			case 9:
 				r.load()
+			case 10:
+				r.dig()
+			case 11:
+				r.bury()
 			}
 			r.audit()
 		}
 		for range 1000 { // in the end all are done
 			r.write("ok")
+			for r.dig() {
+			}
+			for r.bury() {
+			}
+			r.audit()
 			if r.w.start == end {
 				return
 			}
@@ -192,13 +202,47 @@ type rig struct {
 	done    map[base.Offset]bool // acknowledged, and said so
 	next    []base.Offset        // of the next one
 	counts  map[base.Offset]int  // deliveries of this incarnation that count
+
+	buries   bool
+	graves   []grave              // whose letters are being written
+	letters  map[base.Offset]int  // durable dead letters
+	unburied map[base.Offset]bool // may be done without a letter: somebody accepted it, or said that it is not there
 }
 
 // load begins again with what is durable.
 func (r *rig) load() {
-	r.w = newWindow(limits{r.limit, time.Minute, 15}, r.durable, max(0, r.durable.Start))
-	r.next = nil
+	r.w = newWindow(limits{r.limit, time.Minute, 15, r.buries}, r.durable, max(0, r.durable.Start))
+	r.next, r.graves = nil, nil
 	clear(r.counts)
+}
+
+// dig begins to write the letters of a run.
+func (r *rig) dig() bool {
+	g, ok := r.w.nextGrave()
+	if !ok {
+		return false
+	}
+	for _, o := range r.graves {
+		if g.first <= o.last && o.first <= g.last {
+			r.t.Fatalf("%v is buried twice at a time: %v", g, o)
+		}
+	}
+	r.graves = append(r.graves, g)
+	return true
+}
+
+// bury makes the letters of a run durable.
+func (r *rig) bury() bool {
+	if len(r.graves) == 0 {
+		return false
+	}
+	i := rapid.IntRange(0, len(r.graves)-1).Draw(r.t, "grave")
+	for at := r.graves[i].first; at <= r.graves[i].last; at++ {
+		r.letters[at]++
+	}
+	r.w.buried(r.graves[i])
+	r.graves = slices.Delete(r.graves, i, i+1)
+	return true
 }
 
 func (r *rig) fetch(end base.Offset) {
@@ -244,6 +288,9 @@ func (r *rig) acknowledge() {
 	typ := AckType(rapid.IntRange(0, 4).Draw(r.t, "type"))
 	if _, code := r.w.acknowledge(r.now, s.member, []ackBatch{{first, last, []AckType{typ}}}); code != kerr.None {
 		r.t.Fatal(code)
+	}
+	for at := first; at <= last; at++ {
+		r.unburied[at] = r.unburied[at] || typ == AckAccept || typ == AckGap
 	}
 	if typ == AckAccept {
 		for at := first; at <= last; at++ {
@@ -301,6 +348,14 @@ func (r *rig) audit() {
 	if !ordered(r.durable.Batches) {
 		r.t.Fatal(r.durable)
 	}
+	for at := base.Offset(0); at < r.w.end; at++ {
+		if r.over(at) && r.buries && !r.unburied[at] && r.letters[at] == 0 {
+			r.t.Fatalf("%d was given up without a dead letter: %v", at, r.durable)
+		}
+		if r.letters[at] > 0 && (!r.buries || r.done[at]) {
+			r.t.Fatalf("%d has a dead letter", at)
+		}
+	}
 	for at := range r.done {
 		if at >= r.durable.Start && !slices.ContainsFunc(r.durable.Batches, func(b StateBatch) bool {
 			return b.First <= at && at <= b.Last && b.State.final()
@@ -308,6 +363,13 @@ func (r *rig) audit() {
 			r.t.Fatalf("%d was acknowledged, durable is %v", at, r.durable)
 		}
 	}
+}
+
+// over says whether a record is done, durably.
+func (r *rig) over(at base.Offset) bool {
+	return at < r.durable.Start || slices.ContainsFunc(r.durable.Batches, func(b StateBatch) bool {
+		return b.First <= at && at <= b.Last && b.State.final()
+	})
 }
 
 func TestMerge(t *testing.T) {
@@ -351,7 +413,7 @@ func drawBatches(t *rapid.T, label string) (out []StateBatch) {
 	for range rapid.IntRange(0, 5).Draw(t, label) {
 		at += base.Offset(rapid.Int64Range(0, 4).Draw(t, "gap"))
 		n := base.Offset(rapid.Int64Range(1, 5).Draw(t, "length"))
-		s := rapid.SampledFrom([]DeliveryState{Available, Acknowledged, Archived}).Draw(t, "state")
+		s := rapid.SampledFrom([]DeliveryState{Available, Acknowledged, Archiving, Archived}).Draw(t, "state")
 		out = append(out, StateBatch{at, at + n - 1, s, rapid.Int16Range(0, 2).Draw(t, "count")})
 		at += n
 	}

@@ -16,7 +16,7 @@ func TestDefaults(t *testing.T) {
 	if c.MaxMessageBytes != 1048588 || c.RetentionMS != 604800000 || c.RetentionBytes != -1 || !c.Delete || c.Compact || c.LogAppendTime || c.CompressionType != "producer" || c.TimestampAfterMaxMS != 3600000 {
 		t.Fatalf("%+v", c)
 	}
-	if len(Topic()) != 34 || LookupTopic("retention.ms").Doc == "" || LookupBroker("node.id").HasDefault {
+	if len(Topic()) != 35 || LookupTopic("retention.ms").Doc == "" || LookupBroker("node.id").HasDefault {
 		t.Fatal(len(Topic()))
 	}
 	for _, d := range Topic() {
@@ -83,7 +83,7 @@ func TestParseNeverPanics(t *testing.T) {
 }
 
 func TestGroupSettings(t *testing.T) {
-	if len(Group()) != 17 || len(ClientMetrics()) != 3 {
+	if len(Group()) != 19 || len(ClientMetrics()) != 3 {
 		t.Fatal(len(Group()), len(ClientMetrics()))
 	}
 	for _, d := range append(slices.Clone(Group()), ClientMetrics()...) {

@@ -17,6 +17,9 @@ var brokerEffects = map[string]string{
 	"max.connections.per.ip.overrides":    "Applies to connections that come after it; addresses, no names of hosts.",
 	"max.connection.creation.rate":        "Applies to connections that come after it.",
 	"producer.id.expiration.ms":           "Applies from the next look on.",
+
+	"errors.deadletterqueue.auto.create.topics.enable": "Applies from the next dead letter on: whether a topic for dead letters that is missing is created.",
+	"errors.deadletterqueue.topic.name.prefix":         "Applies from the next dead letter on: how the names of topics for dead letters must begin.",
 }
 
 const (

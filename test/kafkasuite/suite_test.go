@@ -24,7 +24,7 @@ var short = []string{
 }
 
 // classMax bounds the run of one class; each of its tests is bounded by JUnit.
-const classMax = 15 * time.Minute
+const classMax = 40 * time.Minute
 
 func TestKafkasOwnTests(t *testing.T) {
 	dir := filepath.Join(broker.Root(), "test", "kafkasuite")
