@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: ecosystem help run build release test lint unit race integration parity crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests
+.PHONY: ecosystem help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -42,6 +42,10 @@ integration: deps ## real clients against the built binary
 
 parity: deps ## the same requests to sluice and to Apache Kafka 4.3, answers compared
 	@$(GO) test -count=1 -timeout 10m ./test/parity
+
+differential: deps ## random requests to sluice and to Apache Kafka 4.3, answers compared: SEED=1 REQUESTS=2000 KEYS=Fetch,Produce REPLAY=file
+	@SLUICE_DIFFERENTIAL=1 SLUICE_DIFFERENTIAL_SEED=$(SEED) SLUICE_DIFFERENTIAL_REQUESTS=$(REQUESTS) SLUICE_DIFFERENTIAL_KEYS=$(KEYS) \
+	  SLUICE_DIFFERENTIAL_REPLAY=$(abspath $(REPLAY)) $(GO) test -count=1 -timeout 3h -v -run TestDifferential ./test/differential
 
 kafka-tests: deps ## Apache Kafka's own tests: all, or ONLY=Class,Class#method; half an hour
 	@SLUICE_KAFKASUITE=$(or $(ONLY),all) $(GO) test -count=1 -timeout 3h -v ./test/kafkasuite

@@ -17,7 +17,7 @@ var _ = add(map[string]func(*script){
 const nobody = 7777
 
 func reassign(s *script) {
-	topic, node := s.create("t", 2), s.broker.node
+	topic, node := s.create("t", 2), s.broker.Node
 	alter := func(name string, v int16, topic string, partition int32, mayResize bool, replicas []int32) {
 		s.ask(name, v, &msg.AlterPartitionReassignmentsRequest{TimeoutMs: 10_000, AllowReplicationFactorChange: mayResize,
 			Topics: []msg.AlterPartitionReassignmentsRequestReassignableTopic{{Name: topic,

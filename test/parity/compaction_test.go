@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"sluice/test/broker"
+	"sluice/test/twin"
 	"sluice/wire/batch"
 	"sluice/wire/msg"
 )
@@ -20,12 +21,12 @@ import (
 //
 // What each broker keeps without records differs and is not compared: Kafka the last batch of every producer, whose state would be lost with it.
 func TestCompaction(t *testing.T) {
-	both := [2]*target{{name: "kafka"}, {name: "sluice"}}
-	both[0].addr = startKafka(t, "log.cleaner.backoff.ms=200")
-	both[1].addr = broker.Start(t, broker.Options{Args: []string{"--log-cleaner-backoff-ms", "200", "--upload-interval", "100ms", "--offsets-topic-num-partitions", "1"}}).Addr
+	both := [2]*twin.Target{{Name: "kafka"}, {Name: "sluice"}}
+	both[0].Addr = twin.StartKafka(t, "log.cleaner.backoff.ms=200")
+	both[1].Addr = broker.Start(t, broker.Options{Args: []string{"--log-cleaner-backoff-ms", "200", "--upload-interval", "100ms", "--offsets-topic-num-partitions", "1"}}).Addr
 	for _, b := range both {
-		if err := b.await(startMax); err != nil {
-			t.Fatalf("%s: %v", b.name, err)
+		if err := b.Await(twin.StartMax); err != nil {
+			t.Fatalf("%s: %v", b.Name, err)
 		}
 	}
 	at := time.Now().UnixMilli() // the same for both
@@ -107,14 +108,14 @@ type dump []batch.Batch
 
 // awaitCompacted waits until every key but the last record's is there once, and none of the tombstones.
 func (s *script) awaitCompacted(topic string, tombstones map[int64]bool) dump {
-	for deadline := time.Now().Add(startMax); ; time.Sleep(200 * time.Millisecond) {
+	for deadline := time.Now().Add(twin.StartMax); ; time.Sleep(200 * time.Millisecond) {
 		d := s.dump(topic)
 		why := d.notCompacted(tombstones)
 		if why == "" {
 			return d
 		}
 		if time.Now().After(deadline) {
-			s.fatalf("not compacted in %s: %s", startMax, why)
+			s.fatalf("not compacted in %s: %s", twin.StartMax, why)
 		}
 	}
 }

@@ -33,7 +33,7 @@ type configOp = msg.IncrementalAlterConfigsRequestAlterableConfig
 func set(name, value string) configOp { return configOp{Name: name, Value: &value} }
 
 func configResources(s *script) {
-	node := strconv.Itoa(int(s.broker.node))
+	node := strconv.Itoa(int(s.broker.Node))
 	alter := func(step string, kind int8, name string, ops ...configOp) {
 		s.ask(step, 1, &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: kind, ResourceName: name, Configs: ops}}})
 	}

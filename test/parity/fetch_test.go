@@ -62,7 +62,7 @@ func fetchLimits(s *script) {
 func fetchEpochs(s *script) {
 	topic := s.create("t", 1)
 	s.ask("records", 9, s.produceOf(topic, -1, values("a", "b")))
-	first := s.names.firstEpoch
+	first := s.names.FirstEpoch
 	for _, v := range []int16{9, 12, 16, 18} {
 		for _, d := range []int32{0, 1, 5} {
 			s.ask(fmt.Sprintf("current epoch first+%d", d), v, s.fetchOf(topic, from(0, 0, func(p *fetchPartition) { p.CurrentLeaderEpoch = first + d })))

@@ -20,9 +20,9 @@ func apiVersions(s *script) {
 		s.ask("no version", v, &msg.ApiVersionsRequest{ClientSoftwareName: "parity"})
 	}
 	s.ask("an unknown version of another key", 99, &msg.HeartbeatRequest{})
-	p, err := s.on().sendBytes(999, 0, nil)
+	p, err := s.on().SendBytes(999, 0, nil)
 	s.record("an unknown key", 0, msg.KeyApiVersions, p, err)
-	p, err = s.on().sendBytes(msg.KeyMetadata, 1, []byte{1, 2})
+	p, err = s.on().SendBytes(msg.KeyMetadata, 1, []byte{1, 2})
 	s.record("a cut-short request", 1, msg.KeyMetadata, p, err)
 }
 

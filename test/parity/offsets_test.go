@@ -41,7 +41,7 @@ func listOffsets(s *script) {
 		s.ask("a partition twice", v, twice)
 		for _, d := range []int32{0, 1, 9} {
 			epoch := listOf(topic, -1)
-			epoch.Topics[0].Partitions[0].CurrentLeaderEpoch = s.names.firstEpoch + d
+			epoch.Topics[0].Partitions[0].CurrentLeaderEpoch = s.names.FirstEpoch + d
 			s.ask(fmt.Sprintf("leader epoch first+%d", d), v, epoch)
 		}
 	})
@@ -57,7 +57,7 @@ func leaderEpochs(s *script) {
 				Topic: topic, Partitions: []msg.OffsetForLeaderEpochRequestOffsetForLeaderPartition{{Partition: partition, CurrentLeaderEpoch: current, LeaderEpoch: epoch}},
 			}}})
 		}
-		first := s.names.firstEpoch
+		first := s.names.FirstEpoch
 		ask("the epoch", topic, 0, -1, first)
 		ask("a later epoch", topic, 0, -1, first+3)
 		ask("epoch -1", topic, 0, -1, -1)

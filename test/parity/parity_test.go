@@ -1,13 +1,27 @@
 package parity
 
 import (
-	"fmt"
+	"flag"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"sluice/test/twin"
 )
+
+// scriptsAtOnce is how many scripts run at the same time: they mostly wait.
+const scriptsAtOnce = "8"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	if f := flag.Lookup("test.parallel"); f != nil {
+		_ = f.Value.Set(scriptsAtOnce)
+	}
+	os.Exit(m.Run())
+}
 
 // scripts are all conversations, by name.
 var scripts = map[string]func(*script){}
@@ -23,7 +37,7 @@ func add(more map[string]func(*script)) bool {
 }
 
 func TestParity(t *testing.T) {
-	both := startBoth(t)
+	both := twin.StartBoth(t)
 	t.Run("scripts", func(t *testing.T) {
 		for _, name := range slices.Sorted(maps.Keys(scripts)) {
 			t.Run(name, func(t *testing.T) {
@@ -42,7 +56,7 @@ func TestParity(t *testing.T) {
 }
 
 // compareScript runs a script against both brokers at once.
-func compareScript(t *testing.T, name string, both [2]*target) {
+func compareScript(t *testing.T, name string, both [2]*twin.Target) {
 	var done [2]*script
 	var errs [2]error
 	var wg sync.WaitGroup
@@ -77,62 +91,14 @@ func compare(t *testing.T, kafka, sluice []step) {
 
 // differences lists where two answers differ and are not meant to.
 func differences(kafka, sluice step) (out []string) {
-	if (kafka.lines[""] == "") != (sluice.lines[""] == "") { // one has an answer, the other an error
-		if !excused(kafka.name+" ", kafka.lines[""], sluice.lines[""]) {
-			out = append(out, fmt.Sprintf("\tkafka: %s\n\tsluice: %s\n", brief(kafka.lines), brief(sluice.lines)))
+	for _, d := range twin.Compare(kafka.lines, sluice.lines) {
+		k, s := d.Kafka, d.Sluice
+		if d.Path == "" { // one has an answer, the other an error
+			k, s = kafka.lines[""], sluice.lines[""]
 		}
-		return out
-	}
-	paths := map[string]bool{}
-	for p := range kafka.lines {
-		paths[p] = true
-	}
-	for p := range sluice.lines {
-		paths[p] = true
-	}
-	for _, p := range slices.Sorted(maps.Keys(paths)) {
-		k, inKafka := kafka.lines[p]
-		s, inSluice := sluice.lines[p]
-		if k == s && inKafka == inSluice || missingAbove(p, kafka.lines, sluice.lines) || excused(kafka.name+" "+p, k, s) {
-			continue
+		if !excused(kafka.name+" "+d.Path, k, s) {
+			out = append(out, "\t"+d.String()+"\n")
 		}
-		out = append(out, fmt.Sprintf("\t%s: kafka %s, sluice %s\n", p, orAbsent(k), orAbsent(s)))
 	}
 	return out
-}
-
-func orAbsent(s string) string {
-	if s == "" {
-		return "(absent)"
-	}
-	return s
-}
-
-// missingAbove reports whether an element that path lies in is missing on one side, which is told once.
-func missingAbove(path string, a, b map[string]string) bool {
-	for i := range path {
-		if path[i] != ']' || i+1 == len(path) {
-			continue
-		}
-		if _, inA := a[path[:i+1]]; !inA {
-			return true
-		}
-		if _, inB := b[path[:i+1]]; !inB {
-			return true
-		}
-	}
-	return false
-}
-
-// brief shows an answer in a line.
-func brief(lines map[string]string) string {
-	if e, ok := lines[""]; ok {
-		return e
-	}
-	var all []string
-	for _, p := range slices.Sorted(maps.Keys(lines)) {
-		all = append(all, p+"="+lines[p])
-	}
-	text := strings.Join(all, " ")
-	return text[:min(len(text), 600)]
 }

@@ -273,7 +273,7 @@ func produceCodecs(s *script) {
 func produceWithoutAnswer(s *script) {
 	topic := s.create("t", 1)
 	quiet := func(name string, req *msg.ProduceRequest) {
-		if _, err := s.on().send(9, req); err != nil {
+		if _, err := s.on().Send(9, req); err != nil {
 			s.fatalf("%s: %v", name, err)
 		}
 		s.ask("after "+name, 4, metadataOf(topic))

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/test/twin"
 	"sluice/wire/batch"
 	"sluice/wire/msg"
 )
@@ -13,10 +14,10 @@ import (
 // script is a conversation with one broker. Its methods end it when the broker does not play along.
 type script struct {
 	name   string
-	broker *target
-	names  *names
-	main   *conn
-	conns  []*conn
+	broker *twin.Target
+	names  *twin.Names
+	main   *twin.Conn
+	conns  []*twin.Conn
 	steps  []step
 	ids    map[string]base.UUID // of topics
 }
@@ -31,15 +32,15 @@ type step struct {
 type stopped struct{ why string }
 
 func (s *script) fatalf(format string, args ...any) {
-	panic(stopped{fmt.Sprintf("%s: %s after step %d: %s", s.name, s.broker.name, len(s.steps), fmt.Sprintf(format, args...))})
+	panic(stopped{fmt.Sprintf("%s: %s after step %d: %s", s.name, s.broker.Name, len(s.steps), fmt.Sprintf(format, args...))})
 }
 
 // run runs fn against b.
-func run(name string, fn func(*script), b *target) (s *script, err error) {
-	s = &script{name: name, broker: b, names: newNames(b.node), ids: map[string]base.UUID{}}
+func run(name string, fn func(*script), b *twin.Target) (s *script, err error) {
+	s = &script{name: name, broker: b, names: twin.NewNames(b.Node), ids: map[string]base.UUID{}}
 	defer func() {
 		for _, c := range s.conns {
-			c.close()
+			c.Close()
 		}
 		if r := recover(); r != nil {
 			stop, ok := r.(stopped)
@@ -59,15 +60,15 @@ func (s *script) findEpoch() {
 	name := s.topic("epoch")
 	s.create("epoch", 1)
 	meta := s.tell(7, metadataOf(name)).(*msg.MetadataResponse)
-	s.names.firstEpoch = meta.Topics[0].Partitions[0].LeaderEpoch
+	s.names.FirstEpoch = meta.Topics[0].Partitions[0].LeaderEpoch
 }
 
 // topic returns the full name of one of the script's topics, or groups.
 func (s *script) topic(name string) string { return s.name + "-" + name }
 
 // open opens a further connection.
-func (s *script) open() *conn {
-	c, err := dial(s.broker.addr)
+func (s *script) open() *twin.Conn {
+	c, err := twin.Dial(s.broker.Addr)
 	if err != nil {
 		s.fatalf("%v", err)
 	}
@@ -76,7 +77,7 @@ func (s *script) open() *conn {
 }
 
 // on returns the connection that steps use, a new one after the broker closed the old one.
-func (s *script) on() *conn {
+func (s *script) on() *twin.Conn {
 	if s.main == nil {
 		s.main = s.open()
 	}
@@ -85,7 +86,7 @@ func (s *script) on() *conn {
 
 // tell sends a request that is no step, and returns the answer.
 func (s *script) tell(version int16, req msg.Message) msg.Message {
-	answer, err := s.on().ask(version, req)
+	answer, err := s.on().Ask(version, req)
 	if err != nil {
 		s.fatalf("%s %d: %v", msg.Name(req.APIKey()), version, err)
 	}
@@ -94,13 +95,13 @@ func (s *script) tell(version int16, req msg.Message) msg.Message {
 
 // ask takes a step: a request and its answer, nil if there is none.
 func (s *script) ask(name string, version int16, req msg.Message) msg.Message {
-	p, err := s.on().send(version, req)
+	p, err := s.on().Send(version, req)
 	return s.record(name, version, req.APIKey(), p, err)
 }
 
 // start sends a request on a connection of its own, so that others can follow before its answer.
-func (s *script) start(version int16, req msg.Message) *pending {
-	p, err := s.open().send(version, req)
+func (s *script) start(version int16, req msg.Message) *twin.Pending {
+	p, err := s.open().Send(version, req)
 	if err != nil {
 		s.fatalf("%s %d: %v", msg.Name(req.APIKey()), version, err)
 	}
@@ -108,21 +109,21 @@ func (s *script) start(version int16, req msg.Message) *pending {
 }
 
 // await takes a step: the answer to a request that was started.
-func (s *script) await(name string, p *pending) msg.Message {
-	return s.record(name, p.version, p.key, p, nil)
+func (s *script) await(name string, p *twin.Pending) msg.Message {
+	return s.record(name, p.Version, p.Key, p, nil)
 }
 
-func (s *script) record(name string, version, key int16, p *pending, err error) msg.Message {
+func (s *script) record(name string, version, key int16, p *twin.Pending, err error) msg.Message {
 	var answer msg.Message
 	if err == nil {
-		answer, err = p.await(answerMax)
+		answer, err = p.Await(twin.AnswerMax)
 	}
 	st := step{name: fmt.Sprintf("%s %d %s", msg.Name(key), version, name)}
 	if err != nil {
 		st.lines = map[string]string{"": err.Error()}
 		s.main = nil
 	} else {
-		st.lines = s.names.render(answer)
+		st.lines = s.names.Render(answer)
 	}
 	s.steps = append(s.steps, st)
 	return answer
@@ -130,7 +131,7 @@ func (s *script) record(name string, version, key int16, p *pending, err error) 
 
 // show takes a step: an answer that the script has looked at.
 func (s *script) show(name string, version int16, answer msg.Message) {
-	s.steps = append(s.steps, step{name: fmt.Sprintf("%s %d %s", msg.Name(answer.APIKey()), version, name), lines: s.names.render(answer)})
+	s.steps = append(s.steps, step{name: fmt.Sprintf("%s %d %s", msg.Name(answer.APIKey()), version, name), lines: s.names.Render(answer)})
 }
 
 // note takes a step that says something else.
@@ -169,7 +170,7 @@ func (s *script) create(name string, partitions int32, configs ...string) string
 		s.fatalf("create %s: error %d, %s", full, created.ErrorCode, orNone(created.ErrorMessage))
 	}
 	s.ids[full] = created.TopicId
-	s.names.call("topic", created.TopicId.String(), "id of "+full)
+	s.names.Call("topic", created.TopicId.String(), "id of "+full)
 	s.awaitTopic(full, partitions)
 	return full
 }

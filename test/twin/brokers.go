@@ -1,7 +1,6 @@
-package parity
+package twin
 
 import (
-	"flag"
 	"net"
 	"os"
 	"os/exec"
@@ -16,37 +15,26 @@ import (
 	"sluice/wire/msg"
 )
 
-// target is one of the brokers that are compared.
-type target struct {
-	name string
-	addr string
-	node int32 // its id
+// Target is one of the brokers that are compared.
+type Target struct {
+	Name string
+	Addr string
+	Node int32 // its id
 }
 
-// startMax is how long a broker may take to serve.
-const startMax = time.Minute
+// StartMax is how long a broker may take to serve.
+const StartMax = time.Minute
 
-// scriptsAtOnce is how many scripts run at the same time: they mostly wait.
-const scriptsAtOnce = "8"
-
-func TestMain(m *testing.M) {
-	flag.Parse()
-	if f := flag.Lookup("test.parallel"); f != nil {
-		_ = f.Value.Set(scriptsAtOnce)
-	}
-	os.Exit(m.Run())
-}
-
-// startBoth starts both brokers with the same settings, and waits until they serve topics and groups.
-func startBoth(t *testing.T) [2]*target {
-	kafka, sluice := &target{name: "kafka"}, &target{name: "sluice"}
-	kafka.addr = startKafka(t)
-	sluice.addr = broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0", "--offsets-topic-num-partitions", "1", "--transaction-state-log-num-partitions", "3"}}).Addr
+// StartBoth starts both brokers with the same settings, and waits until they serve topics and groups.
+func StartBoth(t *testing.T) [2]*Target {
+	kafka, sluice := &Target{Name: "kafka"}, &Target{Name: "sluice"}
+	kafka.Addr = StartKafka(t)
+	sluice.Addr = broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0", "--offsets-topic-num-partitions", "1", "--transaction-state-log-num-partitions", "3"}}).Addr
 	var wg sync.WaitGroup
-	for _, b := range []*target{kafka, sluice} {
+	for _, b := range []*Target{kafka, sluice} {
 		wg.Go(func() {
-			if err := b.await(startMax); err != nil {
-				t.Errorf("%s: %v", b.name, err)
+			if err := b.Await(StartMax); err != nil {
+				t.Errorf("%s: %v", b.Name, err)
 			}
 		})
 	}
@@ -54,11 +42,11 @@ func startBoth(t *testing.T) [2]*target {
 	if t.Failed() {
 		t.FailNow()
 	}
-	return [2]*target{kafka, sluice}
+	return [2]*Target{kafka, sluice}
 }
 
-// startKafka runs test/kafka/kafka, with settings beside its own, in a process group of its own, which is killed with the test.
-func startKafka(t *testing.T, settings ...string) (addr string) {
+// StartKafka runs test/kafka/kafka, with settings beside its own, in a process group of its own, which is killed with the test.
+func StartKafka(t *testing.T, settings ...string) (addr string) {
 	t.Helper()
 	dir, port := t.TempDir(), freePorts(t)
 	log, err := os.Create(filepath.Join(dir, "log"))
@@ -107,8 +95,8 @@ func freePorts(t *testing.T) int {
 	return 0
 }
 
-// await waits until the broker serves topics and is a group coordinator.
-func (b *target) await(within time.Duration) (err error) {
+// Await waits until the broker serves topics and is a group coordinator.
+func (b *Target) Await(within time.Duration) (err error) {
 	for deadline := time.Now().Add(within); time.Now().Before(deadline); time.Sleep(100 * time.Millisecond) {
 		if err = b.probe(); err == nil {
 			return nil
@@ -117,13 +105,13 @@ func (b *target) await(within time.Duration) (err error) {
 	return err
 }
 
-func (b *target) probe() error {
-	c, err := dial(b.addr)
+func (b *Target) probe() error {
+	c, err := Dial(b.Addr)
 	if err != nil {
 		return err
 	}
-	defer c.close()
-	answer, err := c.ask(1, &msg.MetadataRequest{})
+	defer c.Close()
+	answer, err := c.Ask(1, &msg.MetadataRequest{})
 	if err != nil {
 		return err
 	}
@@ -131,19 +119,19 @@ func (b *target) probe() error {
 	if len(meta.Brokers) == 0 {
 		return errNotReady
 	}
-	b.node = meta.Brokers[0].NodeId
-	answer, err = c.ask(4, &msg.FindCoordinatorRequest{CoordinatorKeys: []string{"probe"}})
+	b.Node = meta.Brokers[0].NodeId
+	answer, err = c.Ask(4, &msg.FindCoordinatorRequest{CoordinatorKeys: []string{"probe"}})
 	if err != nil {
 		return err
 	}
 	if co := answer.(*msg.FindCoordinatorResponse).Coordinators; len(co) == 0 || co[0].ErrorCode != 0 {
 		return errNotReady
 	}
-	answer, err = c.ask(1, &msg.OffsetFetchRequest{GroupId: "probe"})
+	answer, err = c.Ask(1, &msg.OffsetFetchRequest{GroupId: "probe"})
 	if err != nil {
 		return err
 	}
-	answer, err = c.ask(5, &msg.OffsetFetchRequest{GroupId: "probe"})
+	answer, err = c.Ask(5, &msg.OffsetFetchRequest{GroupId: "probe"})
 	if err == nil && answer.(*msg.OffsetFetchResponse).ErrorCode != 0 {
 		err = errNotReady
 	}

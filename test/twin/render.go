@@ -1,4 +1,4 @@
-package parity
+package twin
 
 import (
 	"fmt"
@@ -13,59 +13,76 @@ import (
 	"sluice/wire/kerr"
 )
 
-// names gives the same names to what each broker makes up for itself.
-type names struct {
+// Names gives the same names to what each broker makes up for itself.
+type Names struct {
 	node       int32
-	firstEpoch int32             // leader epoch of a new partition
+	FirstEpoch int32             // leader epoch of a new partition
 	given      map[string]string // "kind value" to name
+	values     map[string]string // name to value
 	count      map[string]int
+
+	// Skip says what elements of arrays, by what they are about, are left out and not counted; nil: none.
+	Skip func(key string) bool
 }
 
-func newNames(node int32) *names {
-	return &names{node: node, given: map[string]string{}, count: map[string]int{}}
+// NewNames returns the names of a conversation with a broker of that id.
+func NewNames(node int32) *Names {
+	return &Names{node: node, given: map[string]string{}, values: map[string]string{}, count: map[string]int{}}
 }
 
-// of returns the name of a value: what it was called, or the next of its kind.
-func (n *names) of(kind, value string) string {
+// Of returns the name of a value: what it was called, or the next of its kind.
+func (n *Names) Of(kind, value string) string {
 	key := kind + " " + value
 	if n.given[key] == "" {
 		n.count[kind]++
-		n.given[key] = fmt.Sprintf("<%s %d>", kind, n.count[kind])
+		n.Call(kind, value, fmt.Sprintf("%s %d", kind, n.count[kind]))
 	}
 	return n.given[key]
 }
 
-// call says how a value is called.
-func (n *names) call(kind, value, name string) { n.given[kind+" "+value] = "<" + name + ">" }
+// Node returns the id of the broker.
+func (n *Names) Node() int32 { return n.node }
+
+// Value returns the value that has a name.
+func (n *Names) Value(name string) (value string, ok bool) {
+	value, ok = n.values["<"+name+">"]
+	return value, ok
+}
+
+// Call says how a value is called.
+func (n *Names) Call(kind, value, name string) {
+	n.given[kind+" "+value] = "<" + name + ">"
+	n.values["<"+name+">"] = value
+}
 
 // nowAround is how near to the present a time is called now. Scripts use times that are not.
 const nowAround = 10 * time.Minute
 
-func (n *names) time(ms int64) string {
+func (n *Names) time(ms int64) string {
 	if d := time.Since(time.UnixMilli(ms)); d < nowAround && d > -nowAround {
 		return "<now>"
 	}
 	return strconv.FormatInt(ms, 10)
 }
 
-func (n *names) nodeID(id int64) string {
+func (n *Names) nodeID(id int64) string {
 	if id == int64(n.node) {
 		return "<node>"
 	}
 	return strconv.FormatInt(id, 10)
 }
 
-func (n *names) epoch(e int64) string {
-	if e < int64(n.firstEpoch) {
+func (n *Names) epoch(e int64) string {
+	if e < int64(n.FirstEpoch) {
 		return strconv.FormatInt(e, 10)
 	}
-	return fmt.Sprintf("first+%d", e-int64(n.firstEpoch))
+	return fmt.Sprintf("first+%d", e-int64(n.FirstEpoch))
 }
 
 func sign(v int64) string { return []string{"negative", "zero", "positive"}[1+min(1, max(-1, v))] }
 
 // ints renders integers whose field says what they are.
-func (n *names) int(field string, v int64) string {
+func (n *Names) int(field string, v int64) string {
 	switch field {
 	case "ErrorCode", "TopicConfigErrorCode":
 		return kerr.Code(v).String()
@@ -77,11 +94,11 @@ func (n *names) int(field string, v int64) string {
 		return n.epoch(v)
 	case "ProducerId":
 		if v >= 0 {
-			return n.of("producer", strconv.FormatInt(v, 10))
+			return n.Of("producer", strconv.FormatInt(v, 10))
 		}
 	case "CoordinatorEpoch":
 		if v >= 0 {
-			return n.of("coordinator epoch", strconv.FormatInt(v, 10))
+			return n.Of("coordinator epoch", strconv.FormatInt(v, 10))
 		}
 	case "SessionId":
 		if v != 0 {
@@ -95,7 +112,7 @@ func (n *names) int(field string, v int64) string {
 	return strconv.FormatInt(v, 10)
 }
 
-func (n *names) string(field, v string) string {
+func (n *Names) string(field, v string) string {
 	switch field {
 	case "Host", "ClusterId", "LogDir":
 		if v != "" {
@@ -107,7 +124,7 @@ func (n *names) string(field, v string) string {
 		}
 	case "MemberId", "Leader":
 		if v != "" {
-			return n.of("member", v)
+			return n.Of("member", v)
 		}
 	case "ErrorMessage", "BatchIndexErrorMessage", "Documentation":
 		if v != "" {
@@ -121,18 +138,18 @@ func (n *names) string(field, v string) string {
 var keyFields = []string{"Name", "EntityName", "ResourceName", "TransactionalId", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
 	"NodeId", "ReplicaId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
 
-// render flattens a message to lines.
-func (n *names) render(m any) map[string]string {
+// Render flattens a message to lines.
+func (n *Names) Render(m any) map[string]string {
 	out := map[string]string{}
 	n.walk(out, "", "", reflect.ValueOf(m).Elem())
 	return out
 }
 
-func (n *names) walk(out map[string]string, path, field string, v reflect.Value) {
+func (n *Names) walk(out map[string]string, path, field string, v reflect.Value) {
 	switch x := v.Interface().(type) {
 	case base.UUID:
 		if out[path] = "<no topic>"; !x.IsZero() {
-			out[path] = n.of("topic", x.String())
+			out[path] = n.Of("topic", x.String())
 		}
 		return
 	case [][]byte:
@@ -152,6 +169,7 @@ func (n *names) walk(out map[string]string, path, field string, v reflect.Value)
 		}
 		n.walk(out, path, field, v.Elem())
 	case reflect.Struct:
+		n.callTopic(v)
 		for i := range v.NumField() {
 			if name := v.Type().Field(i).Name; name != "ThrottleTimeMs" {
 				n.walk(out, strings.TrimPrefix(path+"."+name, "."), name, v.Field(i))
@@ -170,12 +188,35 @@ func (n *names) walk(out map[string]string, path, field string, v reflect.Value)
 	}
 }
 
-func (n *names) walkArray(out map[string]string, path, field string, v reflect.Value) {
+// callTopic calls the id of a topic by the topic's name, where both are there.
+func (n *Names) callTopic(v reflect.Value) {
+	field := v.FieldByName("TopicId")
+	if !field.IsValid() {
+		return
+	}
+	id, ok := field.Interface().(base.UUID)
+	if !ok || id.IsZero() || n.given["topic "+id.String()] != "" {
+		return
+	}
+	for _, f := range []string{"Name", "TopicName", "Topic"} {
+		name := v.FieldByName(f)
+		if name.IsValid() && name.Kind() == reflect.Pointer && !name.IsNil() {
+			name = name.Elem()
+		}
+		if name.IsValid() && name.Kind() == reflect.String && name.String() != "" {
+			kind := "id of " + name.String()
+			n.count[kind]++
+			n.Call("topic", id.String(), fmt.Sprintf("%s %d", kind, n.count[kind]))
+			return
+		}
+	}
+}
+
+func (n *Names) walkArray(out map[string]string, path, field string, v reflect.Value) {
 	if v.IsNil() {
 		out[path] = "null"
 		return
 	}
-	out[path] = fmt.Sprintf("%d elements", v.Len())
 	if v.Type().Elem().Kind() != reflect.Struct {
 		var all []string
 		for i := range v.Len() {
@@ -187,18 +228,25 @@ func (n *names) walkArray(out map[string]string, path, field string, v reflect.V
 		out[path] = strings.Join(all, ", ")
 		return
 	}
+	kept := 0
 	for i := range v.Len() {
-		at := path + "[" + n.key(v.Index(i)) + "]"
+		key := n.key(v.Index(i))
+		if n.Skip != nil && n.Skip(key) {
+			continue
+		}
+		kept++
+		at := path + "[" + key + "]"
 		for again := 2; out[at] != ""; again++ {
-			at = fmt.Sprintf("%s[%s #%d]", path, n.key(v.Index(i)), again)
+			at = fmt.Sprintf("%s[%s #%d]", path, key, again)
 		}
 		out[at] = "there"
 		n.walk(out, at, "", v.Index(i))
 	}
+	out[path] = fmt.Sprintf("%d elements", kept)
 }
 
 // key says what an element is about.
-func (n *names) key(v reflect.Value) string {
+func (n *Names) key(v reflect.Value) string {
 	for _, name := range keyFields {
 		f := v.FieldByName(name)
 		if !f.IsValid() {
@@ -217,7 +265,7 @@ func (n *names) key(v reflect.Value) string {
 }
 
 // walkRecords shows the batches of a Fetch answer.
-func (n *names) walkRecords(out map[string]string, path string, segments [][]byte) {
+func (n *Names) walkRecords(out map[string]string, path string, segments [][]byte) {
 	if len(segments) == 1 && segments[0] == nil {
 		out[path] = "null"
 		return
@@ -239,7 +287,7 @@ func (n *names) walkRecords(out map[string]string, path string, segments [][]byt
 	out[path] = fmt.Sprintf("%d batches", i)
 }
 
-func (n *names) batch(b batch.Batch) string {
+func (n *Names) batch(b batch.Batch) string {
 	var s strings.Builder
 	fmt.Fprintf(&s, "%d-%d attributes %#x epoch %s times %s to %s producer %s epoch %d sequence %d:", b.BaseOffset(), b.LastOffset(), b.Attributes(),
 		n.epoch(int64(b.LeaderEpoch())), n.time(b.FirstTimestamp()), n.time(b.MaxTimestamp()), n.int("ProducerId", b.ProducerID()), b.ProducerEpoch(), b.BaseSequence())

@@ -1,0 +1,222 @@
+package differential
+
+import (
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strings"
+	"sync"
+
+	"sluice/test/twin"
+	"sluice/wire/msg"
+)
+
+// pair is both brokers.
+type pair struct {
+	targets [2]*twin.Target // Kafka, Sluice
+	fences  [2]*fence
+	schemas map[int16]schema
+	meant   []*entry
+	runs    int
+
+	seen map[string]int // requests compared, by name and version
+}
+
+// finding is the first difference of a sequence that is not meant.
+type finding struct {
+	steps []step // up to the one that differs
+	diffs []twin.Difference
+}
+
+var index = regexp.MustCompile(`\[[^\]]*\]`)
+
+// signature says what kind of difference it is.
+func (f *finding) signature() string {
+	last := f.steps[len(f.steps)-1]
+	d := f.diffs[0]
+	k, s := d.Kafka, d.Sluice
+	if d.Path == "" {
+		k, s = beforeEquals(k), beforeEquals(s)
+	}
+	return fmt.Sprintf("%s %s: kafka %q, sluice %q", msg.Name(last.Key), index.ReplaceAllString(d.Path, "[]"), k, s)
+}
+
+// beforeEquals keeps errors and drops what an answer holds.
+func beforeEquals(s string) string {
+	before, _, _ := strings.Cut(s, "=")
+	return before
+}
+
+func (f *finding) String() string {
+	var b strings.Builder
+	for _, d := range f.diffs[:min(len(f.diffs), 12)] {
+		fmt.Fprintf(&b, "\t%s\n", d)
+	}
+	for _, st := range f.steps {
+		fmt.Fprintf(&b, "%s\n", encodeStep(st))
+	}
+	return b.String()
+}
+
+// sequence takes steps with both brokers and returns the first difference that is not meant, nil if there is none.
+func (p *pair) sequence(steps []step) (*finding, error) {
+	p.runs++
+	prefix := fmt.Sprintf("d%d-", p.runs)
+	var answers [2][]lines
+	var errs [2]error
+	var wg sync.WaitGroup
+	for i, target := range p.targets {
+		wg.Go(func() {
+			r := newRunner(target, p.schemas, p.fences[i], prefix)
+			defer r.close()
+			answers[i], errs[i] = r.all(steps)
+		})
+	}
+	wg.Wait()
+	for i, err := range errs {
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w, in\n%s", p.targets[i].Name, err, (&finding{steps: steps}).String())
+		}
+	}
+	return p.judge(steps, answers), nil
+}
+
+func (r *runner) all(steps []step) (out []lines, err error) {
+	if err := r.prepare(); err != nil {
+		return nil, fmt.Errorf("prepare: %w", err)
+	}
+	for _, st := range steps {
+		answer, err := r.take(st)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, answer)
+		if changes[st.Key] {
+			if err := r.fence.pass(); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return out, r.tidy()
+}
+
+// tidy deletes the topics of the sequence.
+func (r *runner) tidy() error {
+	c, err := r.on()
+	if err != nil {
+		return err
+	}
+	answer, err := c.Ask(9, &msg.MetadataRequest{})
+	if err != nil {
+		return err
+	}
+	req := &msg.DeleteTopicsRequest{TimeoutMs: 30_000}
+	for _, t := range answer.(*msg.MetadataResponse).Topics {
+		if t.Name != nil && strings.HasPrefix(*t.Name, r.prefix) {
+			req.TopicNames = append(req.TopicNames, *t.Name)
+		}
+	}
+	_, err = c.Ask(5, req)
+	return err
+}
+
+// judge compares step by step.
+func (p *pair) judge(steps []step, answers [2][]lines) *finding {
+	for i, st := range steps {
+		p.seen[msg.Name(st.Key)]++
+		var left []twin.Difference
+		for _, d := range twin.Compare(answers[0][i], answers[1][i]) {
+			e := p.excuse(st, d)
+			if e == nil {
+				left = append(left, d)
+			} else if e.ends {
+				return nil
+			}
+		}
+		if len(left) > 0 {
+			return &finding{steps: slices.Clone(steps[:i+1]), diffs: left}
+		}
+	}
+	return nil
+}
+
+func (p *pair) excuse(st step, d twin.Difference) *entry {
+	for _, e := range p.meant {
+		if e.matches(st, d) {
+			e.seen++
+			return e
+		}
+	}
+	return nil
+}
+
+// shrink leaves out what is not needed for the difference: steps, then elements and fields of the last request.
+func (p *pair) shrink(f *finding, runsMax int) *finding {
+	want := f.signature()
+	stays := func(steps []step) *finding {
+		if runsMax--; runsMax < 0 {
+			return nil
+		}
+		g, err := p.sequence(steps)
+		if err != nil || g == nil || len(g.steps) != len(steps) || g.signature() != want {
+			return nil
+		}
+		return g
+	}
+	for i := len(f.steps) - 2; i >= 0; i-- {
+		if i >= len(f.steps)-1 {
+			continue
+		}
+		if g := stays(slices.Delete(slices.Clone(f.steps), i, i+1)); g != nil {
+			f = g
+		}
+	}
+	for again := true; again; {
+		again = false
+		last := f.steps[len(f.steps)-1]
+		for _, body := range smaller(last.Body) {
+			st := last
+			st.Body = body
+			if g := stays(append(slices.Clone(f.steps[:len(f.steps)-1]), st)); g != nil {
+				f, again = g, true
+				break
+			}
+		}
+	}
+	return f
+}
+
+// smaller lists trees with one thing less.
+func smaller(v tree) (out []tree) {
+	switch x := v.(type) {
+	case object:
+		if _, special := x["$"]; special {
+			return nil
+		}
+		for _, k := range slices.Sorted(maps.Keys(x)) {
+			without := maps.Clone(x)
+			delete(without, k)
+			if k[0] >= 'A' && k[0] <= 'Z' || k == "?tags" {
+				out = append(out, without)
+			}
+			for _, s := range smaller(x[k]) {
+				with := maps.Clone(x)
+				with[k] = s
+				out = append(out, with)
+			}
+		}
+	case []any:
+		for i := range x {
+			out = append(out, slices.Delete(slices.Clone(x), i, i+1))
+		}
+		for i := range x {
+			for _, s := range smaller(x[i]) {
+				with := slices.Clone(x)
+				with[i] = s
+				out = append(out, with)
+			}
+		}
+	}
+	return out
+}

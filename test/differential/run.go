@@ -1,0 +1,238 @@
+package differential
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strings"
+	"time"
+
+	"sluice/test/twin"
+	"sluice/wire/msg"
+)
+
+// answerMax is how long a broker may take for an answer.
+const answerMax = 10 * time.Second
+
+// lines are a rendered answer.
+type lines = map[string]string
+
+// runner takes the steps of a sequence with one broker.
+type runner struct {
+	env
+	target  *twin.Target
+	schemas map[int16]schema
+	conn    *twin.Conn
+	fence   *fence
+}
+
+// foreign are names that other sequences made.
+var foreign = regexp.MustCompile(`^(\d+ )?d\d*-`)
+
+func newRunner(target *twin.Target, schemas map[int16]schema, f *fence, prefix string) *runner {
+	names := twin.NewNames(target.Node)
+	names.FirstEpoch = f.firstEpoch
+	r := &runner{env: env{prefix, names}, target: target, schemas: schemas, fence: f}
+	names.Skip = func(key string) bool {
+		name := foreign.FindString(key) != "" && !strings.Contains(key, prefix)
+		return name || strings.HasPrefix(key, "__")
+	}
+	return r
+}
+
+func (r *runner) close() {
+	if r.conn != nil {
+		r.conn.Close()
+		r.conn = nil
+	}
+}
+
+// on returns the connection, a new one after the broker closed the old one.
+func (r *runner) on() (*twin.Conn, error) {
+	if r.conn == nil {
+		c, err := twin.Dial(r.target.Addr)
+		if err != nil {
+			return nil, err
+		}
+		r.conn = c
+	}
+	return r.conn, nil
+}
+
+// take takes a step and returns its answer.
+func (r *runner) take(st step) (lines, error) {
+	c, err := r.on()
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be reached: %w", r.target.Name, err)
+	}
+	p, err := c.SendBytes(st.Key, st.Version, r.body(st))
+	if err == nil && r.silent(st) { // what follows shows whether it was taken
+		p, err = c.Send(0, &msg.ApiVersionsRequest{})
+	}
+	var answer msg.Message
+	if err == nil {
+		answer, err = p.Await(answerMax)
+	}
+	if err != nil {
+		r.close()
+		return lines{"": err.Error()}, nil
+	}
+	out := lines{}
+	for path, value := range r.names.Render(answer) {
+		out[strings.ReplaceAll(path, r.prefix, "@")] = strings.ReplaceAll(value, r.prefix, "@")
+	}
+	return out, nil
+}
+
+// body encodes a step.
+func (r *runner) body(st step) []byte {
+	s, known := r.schemas[st.Key]
+	if !known {
+		return nil
+	}
+	b := encode(s, st.Version, st.Body, r.env)
+	b = b[:max(0, len(b)-st.Cut)]
+	for _, x := range st.Extra {
+		b = append(b, byte(x))
+	}
+	return b
+}
+
+// silent reports whether a step has no answer.
+func (r *runner) silent(st step) bool {
+	o, ok := st.Body.(object)
+	return ok && st.Key == msg.KeyProduce && int16(r.number(o["Acks"])) == 0 && st.Cut == 0
+}
+
+// changes are the APIs that change metadata, which brokers apply some time later.
+var changes = map[int16]bool{
+	msg.KeyCreateTopics: true, msg.KeyDeleteTopics: true, msg.KeyCreatePartitions: true, msg.KeyAlterConfigs: true, msg.KeyIncrementalAlterConfigs: true,
+	msg.KeyAlterClientQuotas: true, msg.KeyAlterUserScramCredentials: true, msg.KeyAlterPartitionReassignments: true, msg.KeyMetadata: true,
+	msg.KeyUpdateFeatures: true, msg.KeyElectLeaders: true,
+}
+
+// prepare makes what sequences use.
+func (r *runner) prepare() error {
+	c, err := r.on()
+	if err != nil {
+		return err
+	}
+	req := &msg.CreateTopicsRequest{TimeoutMs: 30_000}
+	for name, partitions := range map[string]int32{"t0": 3, "t1": 1, "c0": 1} {
+		t := msg.CreateTopicsRequestCreatableTopic{Name: r.prefix + name, NumPartitions: partitions, ReplicationFactor: 1}
+		if compact := "compact"; name == "c0" {
+			t.Configs = []msg.CreateTopicsRequestCreatableTopicConfig{{Name: "cleanup.policy", Value: &compact}}
+		}
+		req.Topics = append(req.Topics, t)
+	}
+	answer, err := c.Ask(7, req)
+	if err != nil {
+		return err
+	}
+	for _, t := range answer.(*msg.CreateTopicsResponse).Topics {
+		if t.ErrorCode != 0 {
+			return fmt.Errorf("create %s: error %d", t.Name, t.ErrorCode)
+		}
+	}
+	r.names.Render(answer)
+	if err := r.fence.pass(); err != nil {
+		return err
+	}
+	return r.fill(c)
+}
+
+// fill writes some records.
+func (r *runner) fill(c *twin.Conn) error {
+	for _, to := range []struct {
+		topic   string
+		records int
+	}{{"t0", 3}, {"t0", 2}, {"t1", 1}} {
+		one := msg.ProduceRequestPartitionProduceData{Records: r.batch(object{"n": to.records})}
+		req := &msg.ProduceRequest{Acks: -1, TimeoutMs: 30_000, TopicData: []msg.ProduceRequestTopicProduceData{
+			{Name: r.prefix + to.topic, PartitionData: []msg.ProduceRequestPartitionProduceData{one}}}}
+		answer, err := c.Ask(9, req)
+		if err != nil {
+			return err
+		}
+		if code := answer.(*msg.ProduceResponse).Responses[0].PartitionResponses[0].ErrorCode; code != 0 {
+			return fmt.Errorf("%s: write to %s: error %d", r.target.Name, to.topic, code)
+		}
+	}
+	return nil
+}
+
+// fence tells when a broker has applied what it was told before: its controller decides in order, so a setting that is changed later shows later. Twice,
+// because a broker shows a setting before it has done the rest of what came with it.
+type fence struct {
+	target     *twin.Target
+	firstEpoch int32
+	conn       *twin.Conn
+	count      int
+}
+
+const fenceTopic = "d-fence"
+
+var errStuck = errors.New("what was changed does not show")
+
+func newFence(target *twin.Target) (*fence, error) {
+	c, err := twin.Dial(target.Addr)
+	if err != nil {
+		return nil, err
+	}
+	f := &fence{target: target, conn: c, count: 1000}
+	req := &msg.CreateTopicsRequest{TimeoutMs: 30_000, Topics: []msg.CreateTopicsRequestCreatableTopic{{Name: fenceTopic, NumPartitions: 1, ReplicationFactor: 1}}}
+	if _, err := c.Ask(7, req); err != nil {
+		return nil, err
+	}
+	if err := f.pass(); err != nil {
+		return nil, err
+	}
+	name := fenceTopic
+	answer, err := c.Ask(9, &msg.MetadataRequest{Topics: []msg.MetadataRequestMetadataRequestTopic{{Name: &name}}})
+	if err != nil {
+		return nil, err
+	}
+	topics := answer.(*msg.MetadataResponse).Topics
+	if len(topics) != 1 || len(topics[0].Partitions) != 1 {
+		return nil, errStuck
+	}
+	f.firstEpoch = topics[0].Partitions[0].LeaderEpoch
+	return f, nil
+}
+
+func (f *fence) pass() error {
+	for range 2 {
+		if err := f.once(); err != nil {
+			return fmt.Errorf("%s: %w", f.target.Name, err)
+		}
+	}
+	return nil
+}
+
+func (f *fence) once() error {
+	f.count++
+	want := fmt.Sprint(f.count)
+	alter := &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: 2, ResourceName: fenceTopic,
+		Configs: []msg.IncrementalAlterConfigsRequestAlterableConfig{{Name: "segment.bytes", ConfigOperation: 0, Value: ptr(fmt.Sprint(1<<20 + f.count))}}}}}
+	want = fmt.Sprint(1<<20 + f.count)
+	if _, err := f.conn.Ask(1, alter); err != nil {
+		return err
+	}
+	read := &msg.DescribeConfigsRequest{Resources: []msg.DescribeConfigsRequestDescribeConfigsResource{{ResourceType: 2, ResourceName: fenceTopic, ConfigurationKeys: []string{"segment.bytes"}}}}
+	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
+		answer, err := f.conn.Ask(4, read)
+		if err != nil {
+			return err
+		}
+		for _, res := range answer.(*msg.DescribeConfigsResponse).Results {
+			for _, c := range res.Configs {
+				if c.Value != nil && *c.Value == want {
+					return nil
+				}
+			}
+		}
+	}
+	return errStuck
+}
+
+func ptr[T any](v T) *T { return &v }
