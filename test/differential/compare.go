@@ -15,12 +15,40 @@ import (
 // pair is both brokers.
 type pair struct {
 	targets [2]*twin.Target // Kafka, Sluice
-	fences  [2]*fence
 	schemas map[int16]schema
 	meant   []*entry
-	runs    int
 
-	seen map[string]int // requests compared, by name and version
+	mu struct {
+		sync.Mutex
+		runs int
+		idle [][2]*fence
+		seen map[string]int // requests compared, by name
+	}
+}
+
+// begin names a sequence and gives it fences, which end gives back.
+func (p *pair) begin() (prefix string, fences [2]*fence, err error) {
+	p.mu.Lock()
+	p.mu.runs++
+	prefix = fmt.Sprintf("d%d-", p.mu.runs)
+	if n := len(p.mu.idle); n > 0 {
+		fences, p.mu.idle = p.mu.idle[n-1], p.mu.idle[:n-1]
+		p.mu.Unlock()
+		return prefix, fences, nil
+	}
+	p.mu.Unlock()
+	for i, target := range p.targets {
+		if fences[i], err = newFence(target, prefix); err != nil {
+			return "", fences, err
+		}
+	}
+	return prefix, fences, nil
+}
+
+func (p *pair) end(fences [2]*fence) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.idle = append(p.mu.idle, fences)
 }
 
 // finding is the first difference of a sequence that is not meant.
@@ -61,14 +89,17 @@ func (f *finding) String() string {
 
 // sequence takes steps with both brokers and returns the first difference that is not meant, nil if there is none.
 func (p *pair) sequence(steps []step) (*finding, error) {
-	p.runs++
-	prefix := fmt.Sprintf("d%d-", p.runs)
+	prefix, fences, err := p.begin()
+	if err != nil {
+		return nil, err
+	}
+	defer p.end(fences)
 	var answers [2][]lines
 	var errs [2]error
 	var wg sync.WaitGroup
 	for i, target := range p.targets {
 		wg.Go(func() {
-			r := newRunner(target, p.schemas, p.fences[i], prefix)
+			r := newRunner(target, p.schemas, fences[i], prefix)
 			defer r.close()
 			answers[i], errs[i] = r.all(steps)
 		})
@@ -92,7 +123,7 @@ func (r *runner) all(steps []step) (out []lines, err error) {
 			return nil, err
 		}
 		out = append(out, answer)
-		if changes[st.Key] {
+		if changed(st) {
 			if err := r.fence.pass(); err != nil {
 				return nil, err
 			}
@@ -123,8 +154,10 @@ func (r *runner) tidy() error {
 
 // judge compares step by step.
 func (p *pair) judge(steps []step, answers [2][]lines) *finding {
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i, st := range steps {
-		p.seen[msg.Name(st.Key)]++
+		p.mu.seen[msg.Name(st.Key)]++
 		var left []twin.Difference
 		for _, d := range twin.Compare(answers[0][i], answers[1][i]) {
 			e := p.excuse(st, d)

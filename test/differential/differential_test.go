@@ -8,7 +8,9 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"testing"
+	"time"
 
 	"sluice/test/twin"
 	"sluice/wire/msg"
@@ -17,6 +19,7 @@ import (
 const (
 	sequenceMax = 12 // requests of a sequence, at most
 	shrinkMax   = 60 // runs to shrink a finding
+	workers     = 6  // sequences at a time
 	findingsMax = 60 // kinds of differences that are looked into
 )
 
@@ -46,29 +49,55 @@ func TestDifferential(t *testing.T) {
 	seed, requests := setting(t, "SLUICE_DIFFERENTIAL_SEED", 1), setting(t, "SLUICE_DIFFERENTIAL_REQUESTS", 2000)
 	d := &drawer{Rand: rand.New(rand.NewPCG(seed, 4)), schemas: p.schemas}
 	apis := offered(t, p)
-	kinds := map[string]int{}
-	for sent := 0; sent < int(requests); {
-		steps := d.sequence(apis)
-		sent += len(steps)
-		f, err := p.sequence(steps)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if f == nil {
-			continue
-		}
-		kind := f.signature()
-		if kinds[kind]++; kinds[kind] == 1 && len(kinds) <= findingsMax {
-			f = p.shrink(f, int(setting(t, "SLUICE_DIFFERENTIAL_SHRINK", shrinkMax)))
-			t.Errorf("%s\n%s", kind, f)
-		}
-	}
+	kinds := explore(t, p, func() []step { return d.sequence(apis) }, int(requests))
 	report(t, p, kinds)
 }
 
+// explore takes sequences, several at a time, and shrinks what is new.
+func explore(t *testing.T, p *pair, next func() []step, requests int) map[string]int {
+	var mu sync.Mutex
+	var wg sync.WaitGroup
+	kinds, shrinks := map[string]int{}, int(setting(t, "SLUICE_DIFFERENTIAL_SHRINK", shrinkMax))
+	draw := func() []step {
+		mu.Lock()
+		defer mu.Unlock()
+		if requests <= 0 {
+			return nil
+		}
+		steps := next()
+		requests -= len(steps)
+		return steps
+	}
+	first := func(kind string) bool {
+		mu.Lock()
+		defer mu.Unlock()
+		kinds[kind]++
+		return kinds[kind] == 1 && len(kinds) <= findingsMax
+	}
+	for range setting(t, "SLUICE_DIFFERENTIAL_WORKERS", workers) {
+		wg.Go(func() {
+			for steps := draw(); steps != nil; steps = draw() {
+				f, err := p.sequence(steps)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if f == nil {
+					continue
+				}
+				if kind := f.signature(); first(kind) {
+					t.Errorf("%s\n%s", kind, p.shrink(f, shrinks))
+				}
+			}
+		})
+	}
+	wg.Wait()
+	return kinds
+}
+
 func report(t *testing.T, p *pair, kinds map[string]int) {
-	for _, name := range slices.Sorted(maps.Keys(p.seen)) {
-		t.Logf("%6d %s", p.seen[name], name)
+	for _, name := range slices.Sorted(maps.Keys(p.mu.seen)) {
+		t.Logf("%6d %s", p.mu.seen[name], name)
 	}
 	for _, kind := range slices.Sorted(maps.Keys(kinds)) {
 		t.Logf("%6d times: %s", kinds[kind], kind)
@@ -105,13 +134,50 @@ func start(t *testing.T) *pair {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &pair{targets: twin.StartBoth(t), schemas: schemas, meant: meant, seen: map[string]int{}}
-	for i, target := range p.targets {
-		if p.fences[i], err = newFence(target); err != nil {
+	var both [2]*twin.Target
+	if kafka := os.Getenv("SLUICE_DIFFERENTIAL_KAFKA"); kafka != "" {
+		both = twin.Join(t, kafka)
+	} else {
+		both = twin.StartBoth(t)
+	}
+	p := &pair{targets: both, schemas: schemas, meant: meant}
+	p.mu.runs = int(time.Now().Unix()%1_000_000) * 10_000 // a Kafka that was there before has names of earlier runs
+	p.mu.seen = map[string]int{}
+	for _, target := range p.targets {
+		if err := warm(target); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return p
+}
+
+// warm makes the broker open its coordinators' topics.
+func warm(target *twin.Target) error {
+	c, err := twin.Dial(target.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	id := "warm"
+	for deadline := time.Now().Add(twin.StartMax); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		for kind := range int8(3) { // who looks for a coordinator makes its topic
+			if _, err := c.Ask(6, &msg.FindCoordinatorRequest{KeyType: kind, CoordinatorKeys: []string{"g:AAAAAAAAAAAAAAAAAAAAAQ:0"}}); err != nil {
+				return err
+			}
+		}
+		answer, err := c.Ask(4, &msg.InitProducerIdRequest{TransactionalId: &id, TransactionTimeoutMs: 60_000, ProducerId: -1, ProducerEpoch: -1})
+		if err != nil {
+			return err
+		}
+		list, err := c.Ask(1, &msg.ListTransactionsRequest{DurationFilter: -1})
+		if err != nil {
+			return err
+		}
+		if answer.(*msg.InitProducerIdResponse).ErrorCode == 0 && list.(*msg.ListTransactionsResponse).ErrorCode == 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("%s: no producer id", target.Name)
 }
 
 // offered returns what both brokers offer, of the keys that are asked for.

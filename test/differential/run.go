@@ -107,8 +107,14 @@ func (r *runner) silent(st step) bool {
 // changes are the APIs that change metadata, which brokers apply some time later.
 var changes = map[int16]bool{
 	msg.KeyCreateTopics: true, msg.KeyDeleteTopics: true, msg.KeyCreatePartitions: true, msg.KeyAlterConfigs: true, msg.KeyIncrementalAlterConfigs: true,
-	msg.KeyAlterClientQuotas: true, msg.KeyAlterUserScramCredentials: true, msg.KeyAlterPartitionReassignments: true, msg.KeyMetadata: true,
+	msg.KeyAlterClientQuotas: true, msg.KeyAlterUserScramCredentials: true, msg.KeyAlterPartitionReassignments: true,
 	msg.KeyUpdateFeatures: true, msg.KeyElectLeaders: true,
+}
+
+// changed reports whether a step may change metadata.
+func changed(st step) bool {
+	o, _ := st.Body.(object)
+	return changes[st.Key] && o["ValidateOnly"] != true || st.Key == msg.KeyMetadata && (st.Version < 4 || o["AllowAutoTopicCreation"] == true) && len(list(o["Topics"])) > 0
 }
 
 // prepare makes what sequences use.
@@ -165,29 +171,28 @@ func (r *runner) fill(c *twin.Conn) error {
 // because a broker shows a setting before it has done the rest of what came with it.
 type fence struct {
 	target     *twin.Target
+	topic      string
 	firstEpoch int32
 	conn       *twin.Conn
 	count      int
 }
 
-const fenceTopic = "d-fence"
-
 var errStuck = errors.New("what was changed does not show")
 
-func newFence(target *twin.Target) (*fence, error) {
+func newFence(target *twin.Target, prefix string) (*fence, error) {
 	c, err := twin.Dial(target.Addr)
 	if err != nil {
 		return nil, err
 	}
-	f := &fence{target: target, conn: c, count: 1000}
-	req := &msg.CreateTopicsRequest{TimeoutMs: 30_000, Topics: []msg.CreateTopicsRequestCreatableTopic{{Name: fenceTopic, NumPartitions: 1, ReplicationFactor: 1}}}
+	f := &fence{target: target, topic: prefix + "fence", conn: c}
+	req := &msg.CreateTopicsRequest{TimeoutMs: 30_000, Topics: []msg.CreateTopicsRequestCreatableTopic{{Name: f.topic, NumPartitions: 1, ReplicationFactor: 1}}}
 	if _, err := c.Ask(7, req); err != nil {
 		return nil, err
 	}
 	if err := f.pass(); err != nil {
 		return nil, err
 	}
-	name := fenceTopic
+	name := f.topic
 	answer, err := c.Ask(9, &msg.MetadataRequest{Topics: []msg.MetadataRequestMetadataRequestTopic{{Name: &name}}})
 	if err != nil {
 		return nil, err
@@ -211,14 +216,13 @@ func (f *fence) pass() error {
 
 func (f *fence) once() error {
 	f.count++
-	want := fmt.Sprint(f.count)
-	alter := &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: 2, ResourceName: fenceTopic,
-		Configs: []msg.IncrementalAlterConfigsRequestAlterableConfig{{Name: "segment.bytes", ConfigOperation: 0, Value: ptr(fmt.Sprint(1<<20 + f.count))}}}}}
-	want = fmt.Sprint(1<<20 + f.count)
+	want := fmt.Sprint(1<<20 + f.count)
+	alter := &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: 2, ResourceName: f.topic,
+		Configs: []msg.IncrementalAlterConfigsRequestAlterableConfig{{Name: "segment.bytes", ConfigOperation: 0, Value: &want}}}}}
 	if _, err := f.conn.Ask(1, alter); err != nil {
 		return err
 	}
-	read := &msg.DescribeConfigsRequest{Resources: []msg.DescribeConfigsRequestDescribeConfigsResource{{ResourceType: 2, ResourceName: fenceTopic, ConfigurationKeys: []string{"segment.bytes"}}}}
+	read := &msg.DescribeConfigsRequest{Resources: []msg.DescribeConfigsRequestDescribeConfigsResource{{ResourceType: 2, ResourceName: f.topic, ConfigurationKeys: []string{"segment.bytes"}}}}
 	for deadline := time.Now().Add(30 * time.Second); time.Now().Before(deadline); time.Sleep(2 * time.Millisecond) {
 		answer, err := f.conn.Ask(4, read)
 		if err != nil {
@@ -234,5 +238,3 @@ func (f *fence) once() error {
 	}
 	return errStuck
 }
-
-func ptr[T any](v T) *T { return &v }

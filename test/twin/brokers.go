@@ -1,6 +1,7 @@
 package twin
 
 import (
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -26,9 +27,11 @@ type Target struct {
 const StartMax = time.Minute
 
 // StartBoth starts both brokers with the same settings, and waits until they serve topics and groups.
-func StartBoth(t *testing.T) [2]*Target {
-	kafka, sluice := &Target{Name: "kafka"}, &Target{Name: "sluice"}
-	kafka.Addr = StartKafka(t)
+func StartBoth(t *testing.T) [2]*Target { return Join(t, StartKafka(t)) }
+
+// Join starts Sluice beside a Kafka that runs already, with the settings of StartKafka, and waits until both serve.
+func Join(t *testing.T, kafkaAddr string) [2]*Target {
+	kafka, sluice := &Target{Name: "kafka", Addr: kafkaAddr}, &Target{Name: "sluice"}
 	sluice.Addr = broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0", "--offsets-topic-num-partitions", "1", "--transaction-state-log-num-partitions", "3"}}).Addr
 	var wg sync.WaitGroup
 	for _, b := range []*Target{kafka, sluice} {
@@ -74,15 +77,17 @@ func StartKafka(t *testing.T, settings ...string) (addr string) {
 	return "127.0.0.1:" + strconv.Itoa(port)
 }
 
-// freePorts returns the first of two neighbouring free ports: Kafka's controller takes the second.
+// freePorts returns the first of two neighbouring free ports: Kafka's controller takes the second. They lie below those that the system gives to
+// whoever asks for any, which could be taken before Kafka has started.
 func freePorts(t *testing.T) int {
 	t.Helper()
+	const from, to = 12_000, 32_000
 	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
+		port := from + 2*rand.IntN((to-from)/2)
+		first, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port))
 		if err != nil {
-			t.Fatal(err)
+			continue
 		}
-		port := first.Addr().(*net.TCPAddr).Port
 		second, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+1))
 		first.Close()
 		if err != nil {
