@@ -265,7 +265,7 @@ func (h *Host) FindCoordinator(version int16, listener string, req *msg.FindCoor
 }
 
 func (h *Host) find(key, listener string, created error) msg.FindCoordinatorResponseCoordinator {
-	found := msg.FindCoordinatorResponseCoordinator{Key: key, NodeId: int32(base.NoNode), Port: -1, ErrorCode: int16(kerr.CoordinatorNotAvailable)}
+	found := msg.FindCoordinatorResponseCoordinator{Key: key, NodeId: int32(base.NoNode), Port: -1, ErrorCode: int16(kerr.CoordinatorNotAvailable), ErrorMessage: new(string)}
 	if created != nil {
 		text := "the topic " + h.opt.Topic.Name + " could not be created"
 		found.ErrorMessage = &text
@@ -273,7 +273,7 @@ func (h *Host) find(key, listener string, created error) msg.FindCoordinatorResp
 	}
 	if node, ok := h.Leader(key); ok {
 		if host, port, ok := h.opt.Cluster.Endpoint(node, listener); ok {
-			found.ErrorCode, found.ErrorMessage, found.NodeId, found.Host, found.Port = 0, new(string), int32(node), host, port
+			found.ErrorCode, found.NodeId, found.Host, found.Port = 0, int32(node), host, port
 		}
 	}
 	return found

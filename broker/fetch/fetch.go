@@ -110,7 +110,25 @@ func requested(req *msg.FetchRequest, version int16) []part {
 			parts = append(parts, part{key: keyOf(version, t.Topic, t.TopicId, t.Partitions[j].Partition), want: wantOf(&t.Partitions[j])})
 		}
 	}
-	return parts
+	return withoutTwice(parts)
+}
+
+// withoutTwice leaves of a partition that is asked for several times the place of the first and what the last wants, as Kafka does.
+func withoutTwice(parts []part) []part {
+	if len(parts) < 2 {
+		return parts
+	}
+	at := make(map[key]int, len(parts))
+	kept := parts[:0]
+	for _, p := range parts {
+		if i, again := at[p.key]; again {
+			kept[i].want = p.want
+			continue
+		}
+		at[p.key] = len(kept)
+		kept = append(kept, p)
+	}
+	return kept
 }
 
 func keyOf(version int16, name string, id base.UUID, index int32) key {
@@ -121,7 +139,7 @@ func keyOf(version int16, name string, id base.UUID, index int32) key {
 }
 
 func wantOf(p *msg.FetchRequestFetchPartition) want {
-	return want{offset: base.Offset(p.FetchOffset), maxBytes: p.PartitionMaxBytes, leaderEpoch: p.CurrentLeaderEpoch, lastEpoch: p.LastFetchedEpoch}
+	return want{offset: base.Offset(p.FetchOffset), maxBytes: p.PartitionMaxBytes, leaderEpoch: max(p.CurrentLeaderEpoch, partition.NoEpoch), lastEpoch: p.LastFetchedEpoch}
 }
 
 // continueSession applies an incremental request to its session and lists the session's partitions.

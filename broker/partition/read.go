@@ -61,7 +61,7 @@ func (p *Partition) watermarks() (res ReadResult, next base.Offset, refusal *ker
 // checkEpoch compares the leader epoch a client believes in with this one's.
 func (p *Partition) checkEpoch(epoch int32) *kerr.Error {
 	switch own := int32(p.opt.Epoch); {
-	case epoch < 0 || epoch == own:
+	case epoch == NoEpoch || epoch == own:
 		return nil
 	case epoch < own:
 		return kerr.Errorf(kerr.FencedLeaderEpoch, "leader epoch is %d, the request has %d", own, epoch)

@@ -50,7 +50,7 @@ func (h *Handler) describeConfigs(_ *call, req *msg.DescribeConfigsRequest) *msg
 			continue
 		}
 		for _, c := range configs {
-			if asked.ConfigurationKeys != nil && !slices.Contains(asked.ConfigurationKeys, c.Name) {
+			if len(asked.ConfigurationKeys) > 0 && !slices.Contains(asked.ConfigurationKeys, c.Name) {
 				continue
 			}
 			if !req.IncludeSynonyms {

@@ -4,6 +4,9 @@ package handle
 // without what is only in the WAL. Total and usable space of a bucket are not known.
 
 import (
+	"maps"
+	"slices"
+
 	"sluice/cluster/meta"
 	"sluice/wire/msg"
 )
@@ -20,9 +23,13 @@ func (h *Handler) describeLogDirs(_ *call, req *msg.DescribeLogDirsRequest) *msg
 		}
 		return resp
 	}
-	for _, asked := range req.Topics {
-		if t, ok := img.TopicByName(asked.Topic); ok {
-			h.addSizes(dir, img, t, asked.Partitions)
+	asked := map[string][]int32{}
+	for _, t := range req.Topics { // a topic may stand in several places
+		asked[t.Topic] = append(asked[t.Topic], t.Partitions...)
+	}
+	for _, name := range slices.Sorted(maps.Keys(asked)) {
+		if t, ok := img.TopicByName(name); ok && len(asked[name]) > 0 {
+			h.addSizes(dir, img, t, asked[name])
 		}
 	}
 	return resp

@@ -26,6 +26,10 @@ func (h *Handler) listOffsets(c *call, req *msg.ListOffsetsRequest) *msg.ListOff
 	ctx, cancel := context.WithTimeout(c.Context(), most)
 	defer cancel()
 	var slow []func()
+	if req.IsolationLevel != int8(partition.ReadUncommitted) && req.IsolationLevel != int8(partition.ReadCommitted) {
+		return refuseListing(req, kerr.UnknownServerError) // as Kafka has it
+	}
+	gatherTopics(req)
 	resp.Topics = make([]msg.ListOffsetsResponseListOffsetsTopicResponse, len(req.Topics))
 	for i := range req.Topics {
 		asked, out := &req.Topics[i], &resp.Topics[i]
@@ -58,6 +62,41 @@ func (h *Handler) listOffsets(c *call, req *msg.ListOffsetsRequest) *msg.ListOff
 	}
 	parallel(slow)
 	return resp
+}
+
+// refuseListing answers everything that is asked for with one error.
+func refuseListing(req *msg.ListOffsetsRequest, code kerr.Code) *msg.ListOffsetsResponse {
+	resp := new(msg.ListOffsetsResponse)
+	resp.SetDefaults()
+	for i := range req.Topics {
+		out := add(&resp.Topics)
+		out.Name = req.Topics[i].Name
+		for _, p := range req.Topics[i].Partitions {
+			o := add(&out.Partitions)
+			o.PartitionIndex, o.ErrorCode = p.PartitionIndex, int16(code)
+		}
+	}
+	return resp
+}
+
+// gatherTopics puts what is asked for of a topic in several places into one, and drops topics of which nothing is asked for.
+func gatherTopics(req *msg.ListOffsetsRequest) {
+	if len(req.Topics) == 1 && len(req.Topics[0].Partitions) > 0 {
+		return
+	}
+	at := make(map[string]int, len(req.Topics))
+	all := req.Topics[:0]
+	for _, t := range req.Topics {
+		i, again := at[t.Name]
+		switch {
+		case again:
+			all[i].Partitions = append(all[i].Partitions, t.Partitions...)
+		case len(t.Partitions) > 0:
+			at[t.Name] = len(all)
+			all = append(all, t)
+		}
+	}
+	req.Topics = all
 }
 
 // dropTwice leaves of each partition that is asked for several times the first, and says which those are.

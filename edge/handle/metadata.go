@@ -57,17 +57,26 @@ func (h *Handler) metadata(c *call, req *msg.MetadataRequest) *msg.MetadataRespo
 		}
 		return resp
 	}
-	seen := map[string]bool{} // a topic is told once, however often it was asked for
-	for i := range req.Topics {
-		if name := req.Topics[i].Name; name != nil && req.Topics[i].TopicId.IsZero() {
-			if seen[*name] {
-				continue
-			}
-			seen[*name] = true
-		}
-		h.addRequested(resp, img, req.Topics[i].Name, req.Topics[i].TopicId, req.IncludeTopicAuthorizedOperations)
-	}
+	h.addAll(resp, img, req)
 	return resp
+}
+
+// addAll adds the topics that were asked for, each once however often it was asked for. Where one is named by its id, names do not count, as in Kafka.
+func (h *Handler) addAll(resp *msg.MetadataResponse, img *meta.Image, req *msg.MetadataRequest) {
+	byID := slices.ContainsFunc(req.Topics, func(t askedByID) bool { return !t.TopicId.IsZero() })
+	names, ids := map[string]bool{}, map[base.UUID]bool{}
+	for i := range req.Topics {
+		name, id := req.Topics[i].Name, req.Topics[i].TopicId
+		switch {
+		case byID && id.IsZero(), ids[id] && !id.IsZero(), id.IsZero() && name != nil && names[*name]:
+			continue
+		case id.IsZero() && name != nil:
+			names[*name] = true
+		default:
+			ids[id] = true
+		}
+		h.addRequested(resp, img, name, id, req.IncludeTopicAuthorizedOperations)
+	}
 }
 
 type askedByID = msg.MetadataRequestMetadataRequestTopic

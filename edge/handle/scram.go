@@ -17,7 +17,6 @@ func (h *Handler) describeScram(_ *call, req *msg.DescribeUserScramCredentialsRe
 	img := h.opt.Control.Image()
 	resp := new(msg.DescribeUserScramCredentialsResponse)
 	resp.SetDefaults()
-	resp.ErrorMessage = nil
 	counts := map[string]int{}
 	var users []string
 	for _, u := range req.Users {
