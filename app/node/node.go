@@ -354,7 +354,8 @@ func groupConfig(c *config.Config) group.Config {
 		ConsumerSession: c.ConsumerSession, ConsumerSessionMin: c.ConsumerSessionMin, ConsumerSessionMax: c.ConsumerSessionMax,
 		ConsumerInterval: c.ConsumerBeat, ConsumerIntervalMin: c.ConsumerBeatMin, ConsumerIntervalMax: c.ConsumerBeatMax,
 		ConsumerAssign: &c.ConsumerAssign, ConsumerAssignMin: c.ConsumerAssignMin, ConsumerAssignMax: c.ConsumerAssignMax,
-		ConsumerMigration: c.ConsumerMigration, ShareMaxSize: c.ShareMaxSize, OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
+		ConsumerMigration: c.ConsumerMigration, ShareMaxSize: c.ShareMaxSize, StreamsMaxSize: c.Streams.MaxSize,
+		OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
 		OffsetMetadataMax: c.OffsetMetadataMax, TopicPartitions: int32(c.OffsetsPartitions),
 	}
 }

@@ -130,6 +130,7 @@ type Config struct {
 	ShareMaxSize         int
 	ShareSessions        int
 	ShareStatePartitions int
+	Streams              Streams
 	OffsetsRetention     time.Duration
 	OffsetsCheck         time.Duration
 	OffsetsPartitions    int
@@ -379,6 +380,7 @@ var settings = slices.Concat([]Setting{
 	{Name: "group.share.max.share.sessions", Group: kafka, Kind: Int, Default: "2000", Min: "1", Max: "2147483647",
 		Doc:   "Share sessions of one broker: one for each member of a share group that reads from it.",
 		field: func(c *Config) any { return &c.ShareSessions }},
+}, streamsSettings, []Setting{
 	{Name: "share.coordinator.state.topic.num.partitions", Group: kafka, Kind: Int, Default: "50", Min: "1", Max: "10000",
 		Doc:   "Partitions of __share_group_state, when it is created.",
 		field: func(c *Config) any { return &c.ShareStatePartitions }},

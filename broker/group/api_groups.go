@@ -34,7 +34,7 @@ func (c *Coordinator) Describe(info CallInfo, req *msg.DescribeGroupsRequest, re
 			if !r.found && info.Version >= 6 {
 				out.ErrorCode = int16(kerr.GroupIDNotFound)
 				out.ErrorMessage = pointer(fmt.Sprintf("Group %s not found.", name))
-				if r.consumers {
+				if r.other {
 					out.ErrorMessage = pointer(notClassic(name))
 				}
 			}

@@ -58,6 +58,7 @@ type classic struct {
 	storing              bool          // the assignment of this generation is being appended
 
 	consumers *consumerGroup // set: the group is one of the consumer protocol, and what stands above is not in use
+	streams   *streamsGroup  // set: the group is a streams group, and the same holds
 
 	durable    bool                // the log has a record of the group
 	topicsSeen bool                // topics is what the members subscribe to
@@ -306,6 +307,9 @@ func (g *classic) computeTopics() {
 func (g *classic) subscribes(topic string) bool {
 	if g.consumers != nil {
 		return g.consumers.subscribes(topic)
+	}
+	if g.streams != nil {
+		return g.streams.subscribes(topic)
 	}
 	if !g.topicsSeen {
 		return g.protocolType == consumerProtocolType

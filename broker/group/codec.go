@@ -10,7 +10,8 @@ import (
 
 // The records of __consumer_offsets, in the formats Kafka 4.3 writes (its files OffsetCommitKey, OffsetCommitValue, GroupMetadataKey,
 // GroupMetadataValue). A key begins with its type; types 0 and 1 are offsets, 2 is a classic group's metadata, 3 to 8 and 16 are groups
-// of the consumer protocol (consumer_codec.go), others belong to other protocols. Values begin with their version; from version 4 they are flexible. Written are offset values of version 4 (1 if
+// of the consumer protocol (consumer_codec.go), 10 to 15 share groups (share_codec.go), 17 to 23 streams groups (streams_codec.go), others belong to
+// other protocols. Values begin with their version; from version 4 they are flexible. Written are offset values of version 4 (1 if
 // the client gave a retention) and group values of version 3; all versions are read.
 
 const consumerProtocolType = "consumer"
@@ -36,7 +37,7 @@ type offsetKey struct {
 
 type groupKey struct{ group string }
 
-// decodeKey returns an offsetKey, a groupKey, a consumerKey, a shareKey, or nil for a record of another protocol.
+// decodeKey returns an offsetKey, a groupKey, a consumerKey, a shareKey, a streamsKey, or nil for a record of another protocol.
 func decodeKey(b []byte) (any, error) {
 	r := kbin.NewReader(b)
 	var key any
@@ -47,6 +48,8 @@ func decodeKey(b []byte) (any, error) {
 		key = groupKey{r.String(false)}
 	case keyShareMember, keyShareGroup, keyShareTargetEpoch, keyShareTarget, keyShareState, keyShareTopics:
 		key = decodeShareKey(typ, &r)
+	case keyStreamsGroup, keyStreamer, keyStreamsTargetEpoch, keyStreamsTarget, keyStreamsState, keyStreamsTopology:
+		key = decodeStreamsKey(typ, &r)
 	default:
 		key = decodeConsumerKey(typ, &r)
 	}

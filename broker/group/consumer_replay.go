@@ -201,7 +201,7 @@ func (m *machine) replayConsumer(k consumerKey, r coord.Record) error {
 // consumer protocol follow.
 func (m *machine) replayGroupTombstone(g *classic) {
 	switch {
-	case g == nil || g.consumers != nil:
+	case g == nil || g.consumers != nil || g.streams != nil:
 	case g.state == dead || !m.loaded && len(g.offsets) == 0 && !m.pending.isOpen(g.id):
 		m.forgetGroup(g)
 	case !m.loaded:
@@ -213,7 +213,10 @@ func (m *machine) replayGroupTombstone(g *classic) {
 
 // tombstones void all records of a group, offsets aside.
 func (g *classic) tombstones() []coord.Record {
-	if g.consumers == nil {
+	switch {
+	case g.streams != nil:
+		return g.streamsTombstones()
+	case g.consumers == nil:
 		return []coord.Record{groupTombstone(g.id)}
 	}
 	var records []coord.Record

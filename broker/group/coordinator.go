@@ -61,7 +61,7 @@ func New(opt Options) *Coordinator {
 func (c *Coordinator) open(_ *partition.Partition, batchBytesMax func() int) coord.Tenant {
 	return coord.Tenant{NewMachine: func() coord.Machine {
 		r := c.config.rules(batchBytesMax(), c.opt.Cluster.Topics, c.opt.GroupConfig)
-		r.shareRules = c.shareRules()
+		r.shareRules, r.streamsRules = c.shareRules(), c.streamsRules()
 		return newMachine(r)
 	}}
 }

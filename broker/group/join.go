@@ -33,11 +33,16 @@ func (m *machine) join(now time.Time, t coord.Ticket, c *joinCommand) {
 	if g.consumers != nil && g.state == empty {
 		m.vacate(g)
 	}
+	if g.streams != nil && g.state == empty {
+		m.vacateStreams(g)
+	}
 	switch {
 	case g.state == dead:
 		m.refuseJoin(t, c.identity.member, kerr.CoordinatorNotAvailable)
 	case g.consumers != nil:
 		m.joinConsumers(now, t, c, g)
+	case g.streams != nil:
+		m.refuseJoin(t, "", kerr.InconsistentGroupProtocol)
 	case !m.hasRoom(g, c.identity.member):
 		m.removeUnanswered(g, c.identity.member)
 		m.refuseJoin(t, "", kerr.GroupMaxSizeReached)

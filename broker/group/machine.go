@@ -24,6 +24,7 @@ type rules struct {
 	newID                                func() string // the random part of member ids
 	consumerRules
 	shareRules
+	streamsRules
 }
 
 // machine is one partition's groups. See the package's invariants; coord.Machine says how it is called.
@@ -65,6 +66,10 @@ func (m *machine) Loaded(now time.Time, fx *coord.Effects) {
 			m.loadedConsumers(now, g)
 			continue
 		}
+		if g.streams != nil {
+			m.loadedStreams(now, g)
+			continue
+		}
 		for _, mb := range g.members {
 			m.extendSession(now, mb)
 		}
@@ -87,6 +92,10 @@ func (m *machine) Step(now time.Time, t coord.Ticket, command any, fx *coord.Eff
 		m.beat(now, t, c)
 	case *describeConsumersCommand:
 		m.describeConsumers(t, c)
+	case *streamsBeat:
+		m.streamsBeat(now, t, c)
+	case *describeStreams:
+		m.describeStreams(t, c)
 	case *syncCommand:
 		m.sync(now, t, c)
 	case *heartbeatCommand:
@@ -231,8 +240,8 @@ func (m *machine) sorted() []*classic {
 
 func (m *machine) describe(c *describeCommand) describeResult {
 	g := m.find(c.group)
-	if g == nil || g.state == dead || g.consumers != nil {
-		return describeResult{state: dead, consumers: g != nil && g.consumers != nil}
+	if g == nil || g.state == dead || g.consumers != nil || g.streams != nil {
+		return describeResult{state: dead, other: g != nil && (g.consumers != nil || g.streams != nil)}
 	}
 	r := describeResult{found: true, state: g.state, protocolType: g.protocolType}
 	for _, mb := range g.members {
@@ -254,6 +263,12 @@ func (m *machine) list(c *listCommand) listResult {
 		l := listedGroup{g.id, g.protocolType, typeName, g.state.String()}
 		if g.consumers != nil {
 			l.typ, l.state = consumerTypeName, g.status()
+		}
+		if g.streams != nil {
+			l.protocolType, l.typ = streamsTypeName, streamsTypeName
+			if g.state != dead {
+				l.state = g.streams.status()
+			}
 		}
 		if len(c.states) == 0 || slices.Contains(c.states, strings.ToLower(l.state)) {
 			r.groups = append(r.groups, l)
@@ -303,6 +318,8 @@ func (m *machine) Replay(r coord.Record) error {
 		err = m.replayConsumer(k, r)
 	case shareKey:
 		err = m.replayShare(k, r)
+	case streamsKey:
+		err = m.replayStreams(k, r)
 	}
 	if err != nil {
 		return base.Errorf(base.Corrupt, "record at offset %d: %w", r.Offset, err)
@@ -324,7 +341,7 @@ func (m *machine) replayGroup(k groupKey, r coord.Record) error {
 		g = newClassic(k.group)
 		m.adopt(g)
 	}
-	if g.consumers != nil && m.loaded {
+	if (g.consumers != nil || g.streams != nil) && m.loaded {
 		return nil // of the classic group that it was; the group has moved on
 	}
 	g.durable = true

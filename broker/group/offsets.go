@@ -137,6 +137,8 @@ func (m *machine) mayCommit(now time.Time, c *commitCommand) (*classic, kerr.Cod
 		return nil, kerr.CoordinatorNotAvailable
 	case g.consumers != nil:
 		return g, g.consumers.mayCommitTo(c)
+	case g.streams != nil:
+		return g, g.streams.mayCommitTo(c)
 	case c.generation < 0 && g.state == empty:
 		return g, kerr.None // an administrator, or a consumer that assigns itself
 	case c.generation < 0 && c.identity == identity{}:
@@ -177,6 +179,12 @@ func (m *machine) fetch(t coord.Ticket, c *fetchCommand) {
 	g := m.find(c.group)
 	if g != nil && g.consumers != nil {
 		if code := g.consumers.mayFetchFrom(c.member, c.epoch); code != kerr.None {
+			m.fx.Reply(t, fetchResult{code: code})
+			return
+		}
+	}
+	if g != nil && g.streams != nil {
+		if code := g.streams.mayFetchFrom(c.member, c.epoch); code != kerr.None {
 			m.fx.Reply(t, fetchResult{code: code})
 			return
 		}

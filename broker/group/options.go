@@ -44,7 +44,8 @@ type Config struct {
 	ConsumerAssignors                                          []string       // group.consumer.assignors; uniform, range
 	ConsumerMigration                                          string         // group.consumer.migration.policy; bidirectional
 
-	ShareMaxSize int // group.share.max.size; 200
+	ShareMaxSize   int // group.share.max.size; 200
+	StreamsMaxSize int // group.streams.max.size; unlimited
 }
 
 // Options are what a Coordinator works with. Cluster is required.
@@ -82,6 +83,7 @@ func (c Config) withDefaults() Config {
 	c.ConsumerIntervalMin = or(c.ConsumerIntervalMin, min(5*time.Second, c.ConsumerInterval))
 	c.ConsumerIntervalMax = or(c.ConsumerIntervalMax, max(15*time.Second, c.ConsumerInterval))
 	c.ShareMaxSize = or(c.ShareMaxSize, 200)
+	c.StreamsMaxSize = or(c.StreamsMaxSize, 1<<31-1)
 	c.ConsumerAssignMax = or(c.ConsumerAssignMax, 15*time.Second)
 	if c.ConsumerAssign == nil {
 		interval := time.Second

@@ -265,9 +265,13 @@ func (m *machine) shareForgotten(t coord.Ticket, c *shareForgotten) {
 	ch.commit(func(time.Time) { m.fx.Reply(t, codeResult{kerr.None}) })
 }
 
-// refuseOther answers commands of other protocols to a share group's name; false if there is no such group, or the command is for all.
+// refuseOther answers commands of other protocols to the name of a share or streams group; false if there is no such group, or the command is for all.
 func (m *machine) refuseOther(t coord.Ticket, command any) bool {
 	is := func(group string) bool { return m.shares[group] != nil }
+	streams := func(group string) bool {
+		g := m.groups[group]
+		return g != nil && g.streams != nil && g.state != dead
+	}
 	switch c := command.(type) {
 	case *joinCommand:
 		if is(c.group) {
@@ -275,7 +279,7 @@ func (m *machine) refuseOther(t coord.Ticket, command any) bool {
 			return true
 		}
 	case *beatCommand:
-		if is(c.group) {
+		if is(c.group) || streams(c.group) {
 			m.fx.Reply(t, *refuseBeat(kerr.GroupIDNotFound, "Group %s is not a consumer group.", c.group))
 			return true
 		}

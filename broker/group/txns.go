@@ -149,6 +149,12 @@ func (m *machine) mayCommitTxn(now time.Time, c *commitCommand) (*classic, kerr.
 			code = kerr.IllegalGeneration
 		}
 		return g, code
+	case g.streams != nil:
+		code := g.streams.mayCommitTo(c)
+		if code == kerr.StaleMemberEpoch {
+			code = kerr.IllegalGeneration
+		}
+		return g, code
 	}
 	if code := g.validate(c.identity); code != kerr.None {
 		return nil, code

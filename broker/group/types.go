@@ -169,7 +169,7 @@ type describeCommand struct{ group string }
 
 type describeResult struct {
 	found        bool
-	consumers    bool // a group of the consumer protocol
+	other        bool // a group of another protocol
 	state        state
 	protocolType string
 	protocol     string

@@ -29,6 +29,7 @@ var features = []feature{
 	{metadataVersion, 7, 30},      // 3.3-IV3 to 4.3-IV0: which requests exist and what they carry
 	{"group.version", 0, 1},       // 1: groups of the consumer protocol (KIP-848)
 	{"share.version", 0, 1},       // 1: share groups (KIP-932)
+	{"streams.version", 0, 1},     // 1: streams groups (KIP-1071)
 	{"transaction.version", 0, 2}, // 2: an epoch for every transaction, partitions added by writing to them (KIP-890)
 }
 

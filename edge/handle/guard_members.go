@@ -126,6 +126,39 @@ func guardShareGroupDescribe(g *gate, req *msg.ShareGroupDescribeRequest) msg.Me
 	return nil
 }
 
+// hiddenStreamsTopics is what Kafka says of streams groups in place of hiddenTopics.
+const hiddenStreamsTopics = "The described group uses topics that the client is not authorized to describe."
+
+func guardStreamsGroupDescribe(g *gate, req *msg.StreamsGroupDescribeRequest) msg.Message {
+	describeMembers(g, &req.GroupIds, req.IncludeAuthorizedOperations, func(m msg.Message, sees func(string) bool, bits map[string]int32, rest []string) {
+		resp := m.(*msg.StreamsGroupDescribeResponse)
+		for i := range resp.Groups {
+			out := &resp.Groups[i]
+			if b, ok := bits[out.GroupId]; ok && out.ErrorCode == 0 {
+				out.AuthorizedOperations = b
+			}
+			if out.Topology == nil {
+				continue
+			}
+			if slices.ContainsFunc(out.Topology.Subtopologies, func(s msg.StreamsGroupDescribeResponseSubtopology) bool {
+				blind := func(t string) bool { return !sees(t) }
+				blindTopic := func(t msg.StreamsGroupDescribeResponseTopicInfo) bool { return blind(t.Name) }
+				return slices.ContainsFunc(s.SourceTopics, blind) || slices.ContainsFunc(s.RepartitionSinkTopics, blind) ||
+					slices.ContainsFunc(s.RepartitionSourceTopics, blindTopic) || slices.ContainsFunc(s.StateChangelogTopics, blindTopic)
+			}) {
+				text, name := hiddenStreamsTopics, out.GroupId
+				out.SetDefaults()
+				out.GroupId, out.ErrorCode, out.ErrorMessage = name, topicRefused, &text
+			}
+		}
+		for _, name := range rest {
+			out := add(&resp.Groups)
+			out.GroupId, out.ErrorCode, out.ErrorMessage = name, groupRefused, nil
+		}
+	})
+	return nil
+}
+
 // guardShareFetch takes topics that may not be read out of the request before they get into the session.
 func guardShareFetch(g *gate, req *msg.ShareFetchRequest) msg.Message {
 	if req.GroupId != nil && !g.group(auth.Read, *req.GroupId) {

@@ -45,7 +45,8 @@ var guards = map[int16]guard{
 	msg.KeyDescribeShareGroupOffsets: guarded(guardDescribeShareOffsets),   // Describe group, Describe topic
 	msg.KeyAlterShareGroupOffsets:    guarded(guardAlterShareOffsets),      // Read group, Read topic
 	msg.KeyDeleteShareGroupOffsets:   guarded(guardDeleteShareOffsets),     // Delete group, Read topic
-	msg.KeyStreamsGroupHeartbeat:     guarded(guardStreamsGroupHeartbeat),  // Read group, Describe topic
+	msg.KeyStreamsGroupHeartbeat:     guarded(guardStreamsGroupHeartbeat),  // Read group, Describe topic; Create cluster or topic, see streams.go
+	msg.KeyStreamsGroupDescribe:      guarded(guardStreamsGroupDescribe),   // Describe group, Describe topic
 
 	// Producers and transactions.
 	msg.KeyInitProducerId:       guarded(guardInitProducerID),       // Write transactional id; IdempotentWrite cluster, or Write any topic

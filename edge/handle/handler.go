@@ -51,6 +51,8 @@ var apis = map[int16]serve{
 	msg.KeyConsumerGroupDescribe:       async((*Handler).consumerGroupDescribe),
 	msg.KeyShareGroupHeartbeat:         async((*Handler).shareGroupHeartbeat),
 	msg.KeyShareGroupDescribe:          async((*Handler).shareGroupDescribe),
+	msg.KeyStreamsGroupHeartbeat:       async((*Handler).streamsGroupHeartbeat),
+	msg.KeyStreamsGroupDescribe:        async((*Handler).streamsGroupDescribe),
 	msg.KeyShareFetch:                  async((*Handler).shareFetch),
 	msg.KeyShareAcknowledge:            async((*Handler).shareAcknowledge),
 	msg.KeyDescribeShareGroupOffsets:   async((*Handler).describeShareGroupOffsets),

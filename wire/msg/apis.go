@@ -74,6 +74,8 @@ var APIs = []API{
 	{KeyShareGroupDescribe, 1, 1},
 	{KeyShareFetch, 1, 2},
 	{KeyShareAcknowledge, 1, 2},
+	{KeyStreamsGroupHeartbeat, 0, 0},
+	{KeyStreamsGroupDescribe, 0, 0},
 	{KeyDescribeShareGroupOffsets, 0, 1},
 	{KeyAlterShareGroupOffsets, 0, 0},
 	{KeyDeleteShareGroupOffsets, 0, 0},
