@@ -63,7 +63,7 @@ func streamsGroupRecord(group string, sg *streamsGroup) coord.Record {
 	if sg.validatedEpoch != -1 {
 		fields[tagValidatedEpoch] = kbin.AppendInt32(nil, sg.validatedEpoch)
 	}
-	if sg.settings != nil {
+	if len(sg.settings) > 0 {
 		fields[tagSettings] = kbin.AppendArrayLen(nil, true, len(sg.settings))
 		for _, key := range slices.Sorted(maps.Keys(sg.settings)) {
 			fields[tagSettings] = appendSetting(fields[tagSettings], setting{key, sg.settings[key]})
