@@ -38,7 +38,7 @@ func Run(ctx context.Context, opt Options, progress io.Writer) (*Result, error) 
 		opt.Warmup = 0 // what is there to catch up with is read once
 	}
 	r := &run{opt: opt, acked: newTrack(), read: newTrack()}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(opt.Bootstrap...))
+	cl, err := kgo.NewClient(opt.connect()...)
 	if err != nil {
 		return nil, base.Errorf(base.Invalid, "--bootstrap-server: %w", err)
 	}

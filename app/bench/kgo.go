@@ -43,16 +43,15 @@ func all(n int, fn func(i int) error) error {
 }
 
 func (r *run) produceKgo(ctx context.Context, start time.Time, i int) error {
-	opts := []kgo.Opt{
-		kgo.SeedBrokers(r.opt.Bootstrap...),
+	opts := append(r.opt.connect(),
 		kgo.ProducerLinger(r.opt.Linger),
-		kgo.ProducerBatchMaxBytes(int32(r.opt.BatchBytes + batchOverhead)),
+		kgo.ProducerBatchMaxBytes(int32(r.opt.BatchBytes+batchOverhead)),
 		kgo.ProducerBatchCompression(codecs[r.opt.Compression]),
-		kgo.MaxBufferedRecords(1 << 20),
+		kgo.MaxBufferedRecords(1<<20),
 		kgo.MaxBufferedBytes(max(inFlightBytes, 4*r.opt.BatchBytes)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.RequiredAcks(map[string]kgo.Acks{"all": kgo.AllISRAcks(), "1": kgo.LeaderAck(), "0": kgo.NoAck()}[r.opt.Acks]),
-	}
+	)
 	if !r.opt.Idempotent {
 		opts = append(opts, kgo.DisableIdempotentWrite(), kgo.MaxProduceRequestsInflightPerBroker(5))
 	}
@@ -189,7 +188,7 @@ func (r *run) openKgoConsumer(ctx context.Context, parts []target) (consumer, er
 		}
 		from[p.topic][p.partition] = kgo.NewOffset().At(ends[p])
 	}
-	cl, err := kgo.NewClient(kgo.SeedBrokers(r.opt.Bootstrap...), kgo.ConsumePartitions(from), kgo.FetchMaxWait(500*time.Millisecond))
+	cl, err := kgo.NewClient(append(r.opt.connect(), kgo.ConsumePartitions(from), kgo.FetchMaxWait(500*time.Millisecond))...)
 	if err != nil {
 		return nil, base.Errorf(base.Invalid, "consumer: %w", err)
 	}

@@ -1,14 +1,18 @@
 package bench
 
 import (
+	"slices"
 	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/base"
 )
 
 // Options describe one run. The zero value of a field means the default given in its comment where there is one.
 type Options struct {
-	Bootstrap []string // HOST:PORT of any brokers of the cluster
+	Bootstrap []string  // HOST:PORT of any brokers of the cluster
+	Secure    []kgo.Opt // how to connect and log in; none: in plain text
 
 	Topic      string // name, or prefix of the names where Topics > 1
 	Topics     int
@@ -40,6 +44,11 @@ type Options struct {
 	Label string
 }
 
+// connect returns how clients connect.
+func (o *Options) connect() []kgo.Opt {
+	return append(slices.Clone(o.Secure), kgo.SeedBrokers(o.Bootstrap...))
+}
+
 // Validate reports the first setting that cannot be, with what would be right. The error has kind Invalid.
 func (o *Options) Validate() error {
 	bad := func(flag string, got any, want string) error {
@@ -48,6 +57,8 @@ func (o *Options) Validate() error {
 	switch {
 	case len(o.Bootstrap) == 0:
 		return bad("bootstrap-server", `""`, "HOST:PORT")
+	case o.Client == "raw" && len(o.Secure) > 0:
+		return bad("client", "raw", "kgo: the raw client speaks plain text without a login")
 	case o.Topics < 1:
 		return bad("topics", o.Topics, "1 or more")
 	case o.Partitions < 1:

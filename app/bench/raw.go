@@ -39,7 +39,7 @@ type rawConn struct {
 
 // dialLeader connects to the leader of a partition.
 func (r *run) dialLeader(ctx context.Context, to target) (*rawConn, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(r.opt.Bootstrap...))
+	cl, err := kgo.NewClient(r.opt.connect()...)
 	if err != nil {
 		return nil, base.Errorf(base.Invalid, "--bootstrap-server: %w", err)
 	}

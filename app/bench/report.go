@@ -154,7 +154,7 @@ func (res *Result) WriteJSON(w io.Writer) error {
 
 // startOffsets returns where consumers start: the partitions' ends, or their beginnings in catch-up.
 func (r *run) startOffsets(ctx context.Context, parts []target) (map[target]int64, error) {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(r.opt.Bootstrap...))
+	cl, err := kgo.NewClient(r.opt.connect()...)
 	if err != nil {
 		return nil, base.Errorf(base.Invalid, "--bootstrap-server: %w", err)
 	}

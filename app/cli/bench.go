@@ -12,6 +12,8 @@ import (
 type benchCmd struct {
 	BootstrapServer []string `name:"bootstrap-server" short:"b" aliases:"bootstrap-servers,brokers" env:"SLUICE_BOOTSTRAP_SERVER" default:"127.0.0.1:9092" placeholder:"HOST:PORT" help:"Broker to load (default: 127.0.0.1:9092)."`
 
+	CommandConfig string `name:"command-config" type:"path" env:"SLUICE_COMMAND_CONFIG" placeholder:"FILE" help:"Kafka client properties for TLS and login, as for sluice topic; for --client kgo."`
+
 	Topic      string `default:"sluice-bench" help:"Topic, or prefix of the names with --topics (default: sluice-bench)."`
 	Topics     int    `default:"1" placeholder:"N" help:"Topics (default: 1)."`
 	Partitions int    `short:"p" default:"16" placeholder:"N" help:"Partitions of each topic (default: 16)."`
@@ -46,6 +48,13 @@ func (c *benchCmd) Run(ctx context.Context, p *Process) error {
 		Producers: c.Producers, Consumers: c.Consumers, RecordSize: int(c.RecordSize), Rate: c.Rate, Warmup: c.Warmup, Duration: c.Duration,
 		CatchUp: c.CatchUp, CatchUpBytes: int64(c.CatchUpBytes), Client: c.Client, Acks: c.Acks, Idempotent: c.Idempotent,
 		Compression: c.Compression, Linger: c.Linger, BatchBytes: int(c.BatchBytes), Pid: c.Pid, Label: c.Label,
+	}
+	conf, err := readCommandConfig(c.CommandConfig)
+	if err != nil {
+		return err
+	}
+	if opt.Secure, err = conf.options(); err != nil {
+		return err
 	}
 	if err := opt.Validate(); err != nil {
 		return err

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -119,7 +120,11 @@ func broker(t *testing.T, args ...string) (address string, stop func() int, out 
 	t.Helper()
 	out = &output{}
 	signals, done := make(chan os.Signal, 2), make(chan int, 1)
-	args = append([]string{"start", "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--log-level", "warn", "--memory", "256MiB"}, args...)
+	listen := []string{"--listen", "127.0.0.1:0"}
+	if slices.Contains(args, "--listeners") {
+		listen = nil
+	}
+	args = append(append([]string{"start"}, listen...), append([]string{"--admin", "127.0.0.1:0", "--log-level", "warn", "--memory", "256MiB"}, args...)...)
 	go func() { done <- Main(Process{Args: args, Stdout: out, Stderr: out, Signals: signals}) }()
 	stop = sync.OnceValue(func() int {
 		signals <- os.Interrupt

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/base"
@@ -18,18 +20,27 @@ import (
 // brokerFlags say which broker a client command speaks to.
 type brokerFlags struct {
 	BootstrapServer []string      `name:"bootstrap-server" short:"b" aliases:"bootstrap-servers,brokers" env:"SLUICE_BOOTSTRAP_SERVER" default:"127.0.0.1:9092" placeholder:"HOST:PORT" help:"Broker to connect to (default: 127.0.0.1:9092)."`
+	CommandConfig   string        `name:"command-config" type:"path" env:"SLUICE_COMMAND_CONFIG" placeholder:"FILE" help:"Kafka client properties for TLS and login: security.protocol, sasl.mechanism, sasl.jaas.config, ssl.truststore.location and ssl.keystore.location (PEM)."`
 	Timeout         time.Duration `default:"15s" help:"Give up when the broker has not answered for so long (default: 15s)."`
 }
 
 // client connects, and makes sure that a broker answers, so that a wrong address is said at once and in plain words.
 func (f *brokerFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client, error) {
-	opts = append([]kgo.Opt{
+	conf, err := readCommandConfig(f.CommandConfig)
+	if err != nil {
+		return nil, err
+	}
+	secure, err := conf.options()
+	if err != nil {
+		return nil, err
+	}
+	opts = append(append([]kgo.Opt{
 		kgo.SeedBrokers(f.BootstrapServer...),
 		kgo.ClientID("sluice-cli"),
 		kgo.SoftwareNameAndVersion("sluice-cli", "1"),
 		kgo.MetadataMinAge(100 * time.Millisecond),
 		kgo.RetryTimeout(f.Timeout),
-	}, opts...)
+	}, secure...), opts...)
 	cl, err := kgo.NewClient(opts...)
 	if err != nil {
 		return nil, base.Wrap(base.Invalid, err)
@@ -41,9 +52,27 @@ func (f *brokerFlags) client(ctx context.Context, opts ...kgo.Opt) (*kgo.Client,
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
+		if errors.Is(err, kerr.SaslAuthenticationFailed) {
+			return nil, base.Errorf(base.Unavailable, "the broker at %s refuses the login: %w", strings.Join(f.BootstrapServer, ", "), innermost(err))
+		}
+		if hint := secureHint(err, len(secure) > 0); hint != "" {
+			return nil, base.Errorf(base.Unavailable, "no broker answers at %s: %w; %s", strings.Join(f.BootstrapServer, ", "), innermost(err), hint)
+		}
 		return nil, base.Errorf(base.Unavailable, "no broker answers at %s: %w", strings.Join(f.BootstrapServer, ", "), innermost(err))
 	}
 	return cl, nil
+}
+
+// secureHint says what may be wrong with TLS or login where a broker closes the connection at once.
+func secureHint(err error, secure bool) string {
+	var notTLS tls.RecordHeaderError
+	switch {
+	case errors.As(err, &notTLS):
+		return "it speaks no TLS there: give security.protocol=PLAINTEXT or SASL_PLAINTEXT, or another port"
+	case !secure && errors.Is(err, io.EOF), !secure && strings.Contains(err.Error(), "connection reset"):
+		return "it may want TLS or a login: give --command-config"
+	}
+	return ""
 }
 
 // admin connects for a command that asks one or two questions.

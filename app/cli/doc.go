@@ -9,7 +9,7 @@
 //	3  the broker was fenced: another one has taken its place
 //	130  interrupted during the start, or a second time during the shutdown
 //
-// Files: cli.go (entry, errors and exit codes), client.go and admin.go (connections to a broker), start.go, config.go, topic.go, produce.go,
+// Files: cli.go (entry, errors and exit codes), client.go, security.go (TLS and login) and admin.go (connections to a broker), start.go, config.go, topic.go, produce.go,
 // consume.go, group.go, cluster.go, partition.go, controller.go, bench.go, version.go: one
 // command each. A new command is a struct with a Run method and a line in [commands].
 //
