@@ -1,6 +1,7 @@
 package node
 
 import (
+	"slices"
 	"testing"
 
 	"sluice/wire/kerr"
@@ -56,5 +57,20 @@ func TestFeatureLevels(t *testing.T) {
 	update(kerr.None, "group.version", 1, upgrade, false)
 	if level("group.version") != 1 || heartbeat() == kerr.UnsupportedVersion {
 		t.Fatal("it was raised again")
+	}
+}
+
+// TestFeaturesOfOldVersions: version 3 leaves out what some clients cannot read, supported features whose lowest level is 0, and nothing else.
+func TestFeaturesOfOldVersions(t *testing.T) {
+	c := newCluster(t)
+	c.start()
+	var old, now msg.ApiVersionsResponse
+	c.dial().call(3, &msg.ApiVersionsRequest{ClientSoftwareName: "test", ClientSoftwareVersion: "1.0"}, &old)
+	c.dial().call(4, &msg.ApiVersionsRequest{ClientSoftwareName: "test", ClientSoftwareVersion: "1.0"}, &now)
+	if len(now.FinalizedFeatures) < 4 || !slices.Equal(old.FinalizedFeatures, now.FinalizedFeatures) {
+		t.Errorf("finalized: version 3 tells %v, version 4 %v", old.FinalizedFeatures, now.FinalizedFeatures)
+	}
+	if len(old.SupportedFeatures) != 1 || len(now.SupportedFeatures) < 4 {
+		t.Errorf("supported: version 3 tells %v, version 4 %v", old.SupportedFeatures, now.SupportedFeatures)
 	}
 }

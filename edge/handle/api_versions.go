@@ -58,11 +58,10 @@ func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVers
 	}
 	img := h.opt.Control.Image()
 	for _, f := range features {
-		if f.min == 0 && c.Version < 4 {
-			continue // some clients cannot read a feature whose lowest level is 0 (KAFKA-17492)
+		if f.min > 0 || c.Version >= 4 { // some clients cannot read a supported feature whose lowest level is 0 (KAFKA-17492)
+			s := add(&resp.SupportedFeatures)
+			s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
 		}
-		s := add(&resp.SupportedFeatures)
-		s.Name, s.MinVersion, s.MaxVersion = f.name, f.min, f.max
 		if level := featureLevel(img, f); level > 0 { // 0 is a feature that is not in use
 			l := add(&resp.FinalizedFeatures)
 			l.Name, l.MinVersionLevel, l.MaxVersionLevel = f.name, level, level
