@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: ecosystem help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests
+.PHONY: ecosystem help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests compat
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -52,6 +52,8 @@ kafka-tests: deps ## Apache Kafka's own tests: all, or ONLY=Class,Class#method; 
 
 ecosystem: deps ## the programs around Kafka (Streams, Connect, MirrorMaker 2, ...): all, or ONLY=Streams,Connect
 	@SLUICE_ECOSYSTEM=$(or $(ONLY),all) $(GO) test -count=1 -timeout 1h -v ./test/ecosystem
+compat: deps ## case programs of many clients to sluice and to Apache Kafka 4.3, compared; ONLY=franz-go,kafkajs for some
+	@SLUICE_COMPAT=$(or $(ONLY),all) $(GO) test -count=1 -timeout 2h -v -run TestClients ./test/compat/cases
 
 crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash
