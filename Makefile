@@ -52,6 +52,7 @@ kafka-tests: deps ## Apache Kafka's own tests: all, or ONLY=Class,Class#method; 
 
 ecosystem: deps ## the programs around Kafka (Streams, Connect, MirrorMaker 2, ...): all, or ONLY=Streams,Connect
 	@SLUICE_ECOSYSTEM=$(or $(ONLY),all) $(GO) test -count=1 -timeout 1h -v ./test/ecosystem
+
 compat: deps ## case programs of many clients to sluice and to Apache Kafka 4.3, compared; ONLY=franz-go,kafkajs for some
 	@SLUICE_COMPAT=$(or $(ONLY),all) $(GO) test -count=1 -timeout 2h -v -run TestClients ./test/compat/cases
 
