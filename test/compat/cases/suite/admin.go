@@ -6,7 +6,10 @@ import (
 )
 
 func topicCases() []Case {
-	make := func(t *T, topic Topic) error { return t.Client.CreateTopic(t, topic) }
+	return append(topicChangeCases(), createCases()...)
+}
+
+func createCases() []Case {
 	return []Case{
 		{"admin-topics/create", func(t *T) {
 			topic := t.topic("", 3)
@@ -22,7 +25,7 @@ func topicCases() []Case {
 			}
 		}},
 		{"admin-topics/create-again", func(t *T) {
-			t.Code("create again", make(t, Topic{Name: t.topic("", 1), Partitions: 1, Replicas: 1}), 36)
+			t.Code("create again", t.Client.CreateTopic(t, Topic{Name: t.topic("", 1), Partitions: 1, Replicas: 1}), 36)
 		}},
 		{"admin-topics/create-with-configs", func(t *T) {
 			topic := t.topic("", 1, "retention.ms=123456", "cleanup.policy=compact,delete")
@@ -34,19 +37,24 @@ func topicCases() []Case {
 			cluster, err := t.Client.Cluster(t)
 			t.Must("describe cluster", err)
 			at := []int32{cluster.Brokers[0]}
-			t.Must("create", make(t, Topic{Name: t.ID(""), Assignment: map[int32][]int32{0: at, 1: at}}))
+			t.Must("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Assignment: map[int32][]int32{0: at, 1: at}}))
 			t.awaitPartitions(t.ID(""), 2)
 			ps, err := t.Client.Partitions(t, t.ID(""))
 			t.Must("describe topic", err)
 			t.Equal("replicas", ps[1].Replicas, at)
 		}},
 		{"admin-topics/create-assigned-to-nobody", func(t *T) {
-			t.Code("create", make(t, Topic{Name: t.ID(""), Assignment: map[int32][]int32{0: {4711}}}), 39)
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Assignment: map[int32][]int32{0: {4711}}}), 39)
 		}},
 		{"admin-topics/validate-only", func(t *T) {
-			t.Must("validate", make(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 1, ValidateOnly: true}))
+			t.Must("validate", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 1, ValidateOnly: true}))
 			t.True("it is not there", !slices.Contains(t.topics(), t.ID("")))
 		}},
+	}
+}
+
+func topicChangeCases() []Case {
+	return []Case{
 		{"admin-topics/delete", func(t *T) {
 			topic := t.topic("", 2)
 			t.Until("it is listed", func() bool { return slices.Contains(t.topics(), topic) })
@@ -87,21 +95,21 @@ func topicCases() []Case {
 		}},
 		{"admin-topics/fewer-partitions", func(t *T) { t.Code("set partitions", t.Client.SetPartitions(t, t.topic("", 3), 2), 37) }},
 		{"admin-topics/partitions-of-unknown", func(t *T) { t.Code("set partitions", t.Client.SetPartitions(t, t.ID("nowhere"), 2), 3) }},
-		{"admin-topics/invalid-name", func(t *T) { t.Code("create", make(t, Topic{Name: "a b/c", Partitions: 1, Replicas: 1}), 17) }},
+		{"admin-topics/invalid-name", func(t *T) { t.Code("create", t.Client.CreateTopic(t, Topic{Name: "a b/c", Partitions: 1, Replicas: 1}), 17) }},
 		{"admin-topics/name-too-long", func(t *T) {
-			t.Code("create", make(t, Topic{Name: strings.Repeat("x", 250), Partitions: 1, Replicas: 1}), 17)
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: strings.Repeat("x", 250), Partitions: 1, Replicas: 1}), 17)
 		}},
 		{"admin-topics/colliding-names", func(t *T) {
-			t.Must("create", make(t, Topic{Name: t.ID("a.b"), Partitions: 1, Replicas: 1}))
-			t.Code("create", make(t, Topic{Name: t.ID("a_b"), Partitions: 1, Replicas: 1}), 17)
+			t.Must("create", t.Client.CreateTopic(t, Topic{Name: t.ID("a.b"), Partitions: 1, Replicas: 1}))
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID("a_b"), Partitions: 1, Replicas: 1}), 17)
 		}},
-		{"admin-topics/too-many-replicas", func(t *T) { t.Code("create", make(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 30}), 38) }},
-		{"admin-topics/negative-partitions", func(t *T) { t.Code("create", make(t, Topic{Name: t.ID(""), Partitions: -5, Replicas: 1}), 37) }},
+		{"admin-topics/too-many-replicas", func(t *T) { t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 30}), 38) }},
+		{"admin-topics/negative-partitions", func(t *T) { t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: -5, Replicas: 1}), 37) }},
 		{"admin-topics/unknown-config", func(t *T) {
-			t.Code("create", make(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 1, Configs: pairs([]string{"no.such=1"})}), 40)
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 1, Configs: pairs([]string{"no.such=1"})}), 40)
 		}},
 		{"admin-topics/invalid-config", func(t *T) {
-			t.Code("create", make(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 1, Configs: pairs([]string{"retention.ms=soon"})}), 40)
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 1, Configs: pairs([]string{"retention.ms=soon"})}), 40)
 		}},
 	}
 }
@@ -244,14 +252,16 @@ func alterCases() []Case {
 	}
 }
 
+// emptyGroup makes a group of committed offsets alone.
+func (t *T) emptyGroup() string {
+	t.Must("commit", t.Client.CommitOffsets(t, t.ID("g"), t.topic("", 1), map[int32]Committed{0: {Offset: 3}}))
+	return t.ID("g")
+}
+
 func adminGroupCases() []Case {
-	empty := func(t *T) string {
-		t.Must("commit", t.Client.CommitOffsets(t, t.ID("g"), t.topic("", 1), map[int32]Committed{0: {Offset: 3}}))
-		return t.ID("g")
-	}
-	return []Case{
+	return append(groupOffsetCases(), []Case{
 		{"admin-groups/list", func(t *T) {
-			g := empty(t)
+			g := t.emptyGroup()
 			t.Until("it is listed", func() bool {
 				all, err := t.Client.ListGroups(t)
 				t.Must("list groups", err)
@@ -260,13 +270,13 @@ func adminGroupCases() []Case {
 			})
 		}},
 		{"admin-groups/describe-empty", func(t *T) {
-			got, err := t.Client.DescribeGroup(t, empty(t))
+			got, err := t.Client.DescribeGroup(t, t.emptyGroup())
 			t.Must("describe group", err)
 			t.Equal("state", got.State, "Empty")
 			t.Equal("members", got.Members, 0)
 		}},
 		{"admin-groups/delete", func(t *T) {
-			g := empty(t)
+			g := t.emptyGroup()
 			t.Must("delete", t.Client.DeleteGroup(t, g))
 			all, err := t.Client.ListGroups(t)
 			t.Must("list groups", err)
@@ -282,8 +292,13 @@ func adminGroupCases() []Case {
 			t.settle("it has the partition", shares([]Member{m}, 1), m)
 			t.Code("delete", t.Client.DeleteGroup(t, t.ID("g")), 68)
 		}},
+	}...)
+}
+
+func groupOffsetCases() []Case {
+	return []Case{
 		{"admin-groups/delete-offsets", func(t *T) {
-			g, topic := empty(t), t.ID("")
+			g, topic := t.emptyGroup(), t.ID("")
 			t.Must("delete offsets", t.Client.DeleteOffsets(t, g, topic, 0))
 			got, err := t.Client.FetchOffsets(t, g, topic, 0)
 			t.Must("fetch offsets", err)

@@ -1,6 +1,9 @@
 package suite
 
-import "time"
+import (
+	"slices"
+	"time"
+)
 
 const txnTimeout = 40 * time.Second
 
@@ -24,7 +27,7 @@ func (t *T) in(x Txn, commit bool, rs ...Record) {
 }
 
 func transactionCases() []Case {
-	return append(txnRecordCases(), []Case{
+	return slices.Concat(txnRecordCases(), txnMoreCases(), txnAdminCases(), []Case{
 		{"transactions/fencing", func(t *T) {
 			topic := t.topic("", 1)
 			old := t.txn("x")
@@ -54,54 +57,6 @@ func transactionCases() []Case {
 		}},
 		{"transactions/offsets-committed", func(t *T) { t.txnOffsets(true, 7) }},
 		{"transactions/offsets-aborted", func(t *T) { t.txnOffsets(false, 3) }},
-		{"transactions/describe", func(t *T) {
-			topic := t.topic("", 1)
-			x := t.txn("x")
-			t.Must("begin", x.Begin())
-			t.Must("produce", x.Produce(t, numbered(topic, 0, 0, 1)...))
-			state, err := t.Client.DescribeTxn(t, t.ID("x"))
-			t.Must("describe", err)
-			t.Equal("state", state, "Ongoing")
-			t.Must("commit", x.Commit(t))
-			t.Until("it is complete", func() bool {
-				state, err := t.Client.DescribeTxn(t, t.ID("x"))
-				return err == nil && state == "CompleteCommit"
-			})
-		}},
-		{"transactions/list", func(t *T) {
-			topic := t.topic("", 1)
-			t.in(t.txn("x"), false, numbered(topic, 0, 0, 1)...)
-			t.Until("it is listed as aborted", func() bool {
-				all, err := t.Client.ListTxns(t)
-				t.Must("list", err)
-				return all[t.ID("x")] == "CompleteAbort"
-			})
-		}},
-		{"transactions/describe-unknown", func(t *T) {
-			_, err := t.Client.DescribeTxn(t, t.ID("nobody"))
-			t.Code("describe", err, 105)
-		}},
-		{"transactions/timeout-too-long", func(t *T) {
-			_, err := t.Client.Transact(t, t.ID("x"), 2*time.Hour)
-			t.Code("a timeout of two hours", err, 50)
-		}},
-		{"transactions/producer-state", func(t *T) {
-			topic := t.topic("", 1)
-			t.fill(topic, 0, 0, 4)
-			x := t.txn("x")
-			t.Must("begin", x.Begin())
-			t.Must("produce", x.Produce(t, numbered(topic, 0, 0, 2)...))
-			got, err := t.Client.Producers(t, topic, 0)
-			t.Must("describe producers", err)
-			started := 0
-			for _, p := range got {
-				if p.TxnStart == 4 && p.LastSequence == 1 {
-					started++
-				}
-			}
-			t.Equal("producers with a transaction from offset 4", started, 1)
-			t.Must("abort", x.Abort(t))
-		}},
 	}...)
 }
 
@@ -216,4 +171,57 @@ func (t *T) txnOffsets(commit bool, want int64) {
 		t.Must("fetch offsets", err)
 		return got[0].Offset == want
 	})
+}
+
+func txnAdminCases() []Case {
+	return []Case{
+		{"transactions/describe", func(t *T) {
+			topic := t.topic("", 1)
+			x := t.txn("x")
+			t.Must("begin", x.Begin())
+			t.Must("produce", x.Produce(t, numbered(topic, 0, 0, 1)...))
+			state, err := t.Client.DescribeTxn(t, t.ID("x"))
+			t.Must("describe", err)
+			t.Equal("state", state, "Ongoing")
+			t.Must("commit", x.Commit(t))
+			t.Until("it is complete", func() bool {
+				state, err := t.Client.DescribeTxn(t, t.ID("x"))
+				return err == nil && state == "CompleteCommit"
+			})
+		}},
+		{"transactions/list", func(t *T) {
+			topic := t.topic("", 1)
+			t.in(t.txn("x"), false, numbered(topic, 0, 0, 1)...)
+			t.Until("it is listed as aborted", func() bool {
+				all, err := t.Client.ListTxns(t)
+				t.Must("list", err)
+				return all[t.ID("x")] == "CompleteAbort"
+			})
+		}},
+		{"transactions/describe-unknown", func(t *T) {
+			_, err := t.Client.DescribeTxn(t, t.ID("nobody"))
+			t.Code("describe", err, 105)
+		}},
+		{"transactions/timeout-too-long", func(t *T) {
+			_, err := t.Client.Transact(t, t.ID("x"), 2*time.Hour)
+			t.Code("a timeout of two hours", err, 50)
+		}},
+		{"transactions/producer-state", func(t *T) {
+			topic := t.topic("", 1)
+			t.fill(topic, 0, 0, 4)
+			x := t.txn("x")
+			t.Must("begin", x.Begin())
+			t.Must("produce", x.Produce(t, numbered(topic, 0, 0, 2)...))
+			got, err := t.Client.Producers(t, topic, 0)
+			t.Must("describe producers", err)
+			started := 0
+			for _, p := range got {
+				if p.TxnStart == 4 && p.LastSequence == 1 {
+					started++
+				}
+			}
+			t.Equal("producers with a transaction from offset 4", started, 1)
+			t.Must("abort", x.Abort(t))
+		}},
+	}
 }
