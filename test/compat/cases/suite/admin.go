@@ -95,7 +95,9 @@ func topicChangeCases() []Case {
 		}},
 		{"admin-topics/fewer-partitions", func(t *T) { t.Code("set partitions", t.Client.SetPartitions(t, t.topic("", 3), 2), 37) }},
 		{"admin-topics/partitions-of-unknown", func(t *T) { t.Code("set partitions", t.Client.SetPartitions(t, t.ID("nowhere"), 2), 3) }},
-		{"admin-topics/invalid-name", func(t *T) { t.Code("create", t.Client.CreateTopic(t, Topic{Name: "a b/c", Partitions: 1, Replicas: 1}), 17) }},
+		{"admin-topics/invalid-name", func(t *T) {
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: "a b/c", Partitions: 1, Replicas: 1}), 17)
+		}},
 		{"admin-topics/name-too-long", func(t *T) {
 			t.Code("create", t.Client.CreateTopic(t, Topic{Name: strings.Repeat("x", 250), Partitions: 1, Replicas: 1}), 17)
 		}},
@@ -103,8 +105,12 @@ func topicChangeCases() []Case {
 			t.Must("create", t.Client.CreateTopic(t, Topic{Name: t.ID("a.b"), Partitions: 1, Replicas: 1}))
 			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID("a_b"), Partitions: 1, Replicas: 1}), 17)
 		}},
-		{"admin-topics/too-many-replicas", func(t *T) { t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 30}), 38) }},
-		{"admin-topics/negative-partitions", func(t *T) { t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: -5, Replicas: 1}), 37) }},
+		{"admin-topics/too-many-replicas", func(t *T) {
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 30}), 38)
+		}},
+		{"admin-topics/negative-partitions", func(t *T) {
+			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: -5, Replicas: 1}), 37)
+		}},
 		{"admin-topics/unknown-config", func(t *T) {
 			t.Code("create", t.Client.CreateTopic(t, Topic{Name: t.ID(""), Partitions: 1, Replicas: 1, Configs: pairs([]string{"no.such=1"})}), 40)
 		}},

@@ -103,6 +103,11 @@ func txnRecordCases() []Case {
 			t.Must("commit", x.Commit(t))
 			t.Until("all is committed", func() bool { return t.offset(topic, 0, Latest, true) == 9 })
 		}},
+	}
+}
+
+func txnMoreCases() []Case {
+	return []Case{
 		{"transactions/open-one-hides-what-follows", func(t *T) {
 			topic := t.topic("", 1)
 			x := t.txn("x")
