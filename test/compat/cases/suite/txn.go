@@ -57,7 +57,7 @@ func transactionCases() []Case {
 		}},
 		{"transactions/offsets-committed", func(t *T) { t.txnOffsets(true, 7) }},
 		{"transactions/offsets-aborted", func(t *T) { t.txnOffsets(false, 3) }},
-	}...)
+	})
 }
 
 func txnRecordCases() []Case {
