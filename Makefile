@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: ecosystem help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests compat
+.PHONY: help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests compat ecosystem sim
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -68,6 +68,9 @@ chaos: ## a cluster under faults, ROUNDS=8 rounds for each WAL class
 model: ## the explorers with their large bounds: some minutes
 	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \
 	  ./test/explore ./storage/wal/file ./cluster/metalog ./storage/slotlog
+
+sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on; each replays exactly
+	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500)
 
 fuzz: ## run every fuzz target for FUZZTIME=30s
 	@for p in $$($(GO) list ./...); do \

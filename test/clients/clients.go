@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"net"
 	"strconv"
 	"strings"
 	"sync"
@@ -26,10 +27,11 @@ type Set struct {
 	Topic      string
 	Partitions int32
 	Rec        *history.Recorder
-	Complain   func(format string, args ...any) // about what must not happen; keeps going
-	Burst      int                              // the most records that a producer sends at once; 0: 40
-	Pause      time.Duration                    // the longest pause between two bursts; 0: 12 ms
-	Acked      func(took time.Duration)         // called for every acknowledged record, if not nil; must be quick
+	Complain   func(format string, args ...any)                                  // about what must not happen; keeps going
+	Burst      int                                                               // the most records that a producer sends at once; 0: 40
+	Pause      time.Duration                                                     // the longest pause between two bursts; 0: 12 ms
+	Dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP
+	Acked      func(took time.Duration)                                          // called for every acknowledged record, if not nil; must be quick
 
 	processes atomic.Int32
 }
@@ -42,9 +44,17 @@ func (c *Set) tp(partition int32) history.TopicPartition {
 
 // Options are what all clients have in common: they find a broker that is back quickly.
 func (c *Set) Options(more ...kgo.Opt) []kgo.Opt {
+	reach := kgo.DialTimeout(2 * time.Second)
+	if c.Dial != nil {
+		reach = kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+			defer cancel()
+			return c.Dial(ctx, network, addr)
+		})
+	}
 	return append([]kgo.Opt{
 		kgo.SeedBrokers(c.Addrs...),
-		kgo.DialTimeout(2 * time.Second),
+		reach,
 		kgo.RetryBackoffFn(func(int) time.Duration { return 30 * time.Millisecond }),
 		kgo.MetadataMinAge(50 * time.Millisecond),
 		kgo.RetryTimeout(time.Hour),

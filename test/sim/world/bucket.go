@@ -1,0 +1,172 @@
+package world
+
+import (
+	"context"
+	"iter"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"sluice/base"
+	"sluice/storage/objstore/driver"
+)
+
+// latency is how long a request to the bucket takes: mostly between min and max, now and then up to slow.
+type latency struct {
+	min, max, slow time.Duration
+	slowly         float64 // probability
+}
+
+// door is the bucket as one life of a broker sees it. It is not there any more when the broker is dead, and shut while it is paused.
+type door struct {
+	inner driver.Store
+	name  string
+	trace *Trace
+
+	mu      sync.Mutex
+	rng     *rand.Rand
+	latency latency
+	dead    chan struct{} // closed
+	shut    chan struct{} // nil: open; else closed when it opens
+}
+
+var _ driver.Store = (*door)(nil)
+
+func newDoor(inner driver.Store, name string, seed uint64, l latency, trace *Trace) *door {
+	return &door{inner: inner, name: name, trace: trace, rng: rand.New(rand.NewPCG(seed, 0xd00)), latency: l, dead: make(chan struct{})}
+}
+
+// close makes the bucket unreachable for good.
+func (d *door) close() { close(d.dead) }
+
+// setShut holds all requests back, or lets them go on.
+func (d *door) setShut(shut bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case shut && d.shut == nil:
+		d.shut = make(chan struct{})
+	case !shut && d.shut != nil:
+		close(d.shut)
+		d.shut = nil
+	}
+}
+
+// draw returns how long half of a request takes.
+func (d *door) draw() time.Duration {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	l := d.latency
+	wait := l.min + time.Duration(d.rng.Int64N(int64(max(1, l.max-l.min))))
+	if d.rng.Float64() < l.slowly {
+		wait = l.max + time.Duration(d.rng.Int64N(int64(max(1, l.slow-l.max))))
+	}
+	return wait / 2
+}
+
+// whenOpen returns nil when the door is open, else what is closed when it opens.
+func (d *door) whenOpen() chan struct{} {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.shut
+}
+
+// pass takes a request or its answer through the door.
+func (d *door) pass(ctx context.Context, lost base.Kind) error {
+	t := time.NewTimer(d.draw())
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-d.dead:
+	case <-ctx.Done():
+		return base.Wrap(lost, ctx.Err())
+	}
+	for opens := d.whenOpen(); opens != nil; opens = d.whenOpen() {
+		select {
+		case <-opens:
+		case <-d.dead:
+			return base.Errorf(lost, "%s is down", d.name)
+		case <-ctx.Done():
+			return base.Wrap(lost, ctx.Err())
+		}
+	}
+	select {
+	case <-d.dead:
+		return base.Errorf(lost, "%s is down", d.name)
+	default:
+		return nil
+	}
+}
+
+// through does a request. lost is the kind of an answer that does not come.
+func (d *door) through(ctx context.Context, op, key string, lost base.Kind, do func() error) error {
+	if err := d.pass(ctx, base.Unavailable); err != nil {
+		return err
+	}
+	err := do()
+	d.trace.Event("%s %s %s: %v", d.name, op, key, kindOf(err))
+	if gone := d.pass(ctx, lost); gone != nil {
+		return gone
+	}
+	return err
+}
+
+func kindOf(err error) string {
+	if err == nil {
+		return "ok"
+	}
+	return base.KindOf(err).String()
+}
+
+func (d *door) String() string { return d.inner.String() }
+
+// Put implements driver.Store.
+func (d *door) Put(ctx context.Context, key string, body [][]byte, opt driver.PutOptions) error {
+	return d.through(ctx, "put", key, base.Undetermined, func() error { return d.inner.Put(ctx, key, body, opt) })
+}
+
+// Get implements driver.Store.
+func (d *door) Get(ctx context.Context, key string, off, n int64, dst []byte) ([]byte, error) {
+	out := dst
+	err := d.through(ctx, "get", key, base.Unavailable, func() (err error) {
+		out, err = d.inner.Get(ctx, key, off, n, dst)
+		return err
+	})
+	if err != nil {
+		return dst, err
+	}
+	return out, nil
+}
+
+// Stat implements driver.Store.
+func (d *door) Stat(ctx context.Context, key string) (info driver.Info, err error) {
+	err = d.through(ctx, "stat", key, base.Unavailable, func() (err error) {
+		info, err = d.inner.Stat(ctx, key)
+		return err
+	})
+	return info, err
+}
+
+// List implements driver.Store.
+func (d *door) List(ctx context.Context, prefix, after string) iter.Seq2[driver.Info, error] {
+	return func(yield func(driver.Info, error) bool) {
+		if err := d.through(ctx, "list", prefix, base.Unavailable, func() error { return nil }); err != nil {
+			yield(driver.Info{}, err)
+			return
+		}
+		for info, err := range d.inner.List(ctx, prefix, after) {
+			if !yield(info, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// Delete implements driver.Store.
+func (d *door) Delete(ctx context.Context, keys ...string) error {
+	key := ""
+	if len(keys) > 0 {
+		key = keys[0]
+	}
+	return d.through(ctx, "delete", key, base.Unavailable, func() error { return d.inner.Delete(ctx, keys...) })
+}

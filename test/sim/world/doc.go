@@ -1,0 +1,21 @@
+// Package world runs a whole cluster and its clients in one process, on a network, a bucket and a clock that are not real: the production
+// code of the broker, from the sockets down to the log, and franz-go. A [Run] is a function of its seed where the process itself is:
+// in test/sim's WebAssembly guest, where time, randomness and the order of goroutines are.
+//
+// A run has these parts:
+//
+//  1. The seed decides what the world is like (swarm.go): how many brokers and partitions, which clients, how small the limits are, how
+//     slow network and bucket are, and which faults there are. What a seed leaves out cannot hide what it has.
+//  2. Brokers start, a topic is made, clients begin. A round is one fault, drawn from those of the seed: begun, left for a while, and ended or
+//     followed by the next one.
+//  3. Everything is made whole. Each partition must take a record within a bound, producers must get rid of what they have, and the topic is
+//     read from its beginning.
+//  4. test/history judges. A run whose faults never happened, or in which nothing was acknowledged, is unknown and counts as failed.
+//
+// A broker dies by losing its ports: its host goes down, and the bucket does not answer it. A request to the bucket that is under way then has
+// happened or not, by chance. What the dead code does afterwards reaches nobody; it is told to give up, so that it costs nothing.
+//
+// A pause stops what goes in and out, but not the timers inside: the broker finds out by its own clock. (SIGSTOP is for test/cluster.)
+//
+// Everything that happens at a port, and each fault, is an event of the [Trace]; its hash is what two runs of a seed are compared by.
+package world
