@@ -27,7 +27,7 @@ func (c *Coordinator) DescribeShareGroupOffsets(_ CallInfo, req *msg.DescribeSha
 		wanted := g.Topics
 		submit(c, g.GroupId, &describeShare{out.GroupId}, func(r describeShareResult) {
 			switch {
-			case r.code != kerr.None:
+			case r.code != kerr.None && r.code != kerr.GroupIDNotFound: // of a group that there is not nothing is kept
 				fail(r.code, r.message)
 			case !c.goAside(func() {
 				c.describeShareOffsets(out, wanted, r.topics)
@@ -202,6 +202,11 @@ func (c *Coordinator) forgetShares(group string, kept map[base.UUID]shareTopic, 
 			continue
 		}
 		var keys []share.Key
+		if len(kept[o.TopicId].partitions) == 0 {
+			o.TopicId = base.UUID{}
+			o.ErrorCode, o.ErrorMessage = int16(kerr.UnknownTopicOrPartition), pointer("There is no offset information to delete.")
+			continue
+		}
 		for _, index := range kept[o.TopicId].partitions {
 			keys = append(keys, share.Key{Group: group, Topic: o.TopicId, Index: index})
 		}

@@ -275,7 +275,7 @@ func (m *machine) refuseOther(t coord.Ticket, command any) bool {
 	switch c := command.(type) {
 	case *joinCommand:
 		if is(c.group) {
-			m.refuseJoin(t, c.identity.member, kerr.InconsistentGroupProtocol)
+			m.refuseJoin(t, "", kerr.InconsistentGroupProtocol)
 			return true
 		}
 	case *beatCommand:

@@ -29,14 +29,18 @@ func (a *ackRequests) add(p place, batches []wireBatch) {
 		return
 	}
 	out := ackRequest{place: p}
-	next := int64(0)
+	last := int64(-1)
 	for _, b := range batches {
-		if b.FirstOffset < next || b.LastOffset < b.FirstOffset || len(b.AcknowledgeTypes) == 0 ||
+		if b.FirstOffset < max(last, 0) || b.LastOffset < b.FirstOffset || len(b.AcknowledgeTypes) == 0 ||
 			len(b.AcknowledgeTypes) > 1 && int64(len(b.AcknowledgeTypes)) != b.LastOffset-b.FirstOffset+1 {
 			out.code = kerr.InvalidRequest
 			break
 		}
-		next = b.LastOffset + 1
+		if b.FirstOffset == last { // Kafka takes that for orderly, and then finds the record in another state
+			out.code = kerr.InvalidRecordState
+			break
+		}
+		last = b.LastOffset
 		types := make([]AckType, len(b.AcknowledgeTypes))
 		for i, t := range b.AcknowledgeTypes {
 			types[i] = AckType(t)
@@ -86,13 +90,14 @@ func (m *Manager) count(batches []ackBatch) {
 func (m *Manager) Acknowledge(_ context.Context, version int16, req *msg.ShareAcknowledgeRequest, deliver func(*msg.ShareAcknowledgeResponse)) {
 	k := sessionKey{text(req.GroupId), text(req.MemberId)}
 	g := m.opt.Group(k.group)
-	res := &msg.ShareAcknowledgeResponse{AcquisitionLockTimeoutMs: int32(g.LockDuration.Milliseconds())}
+	res := &msg.ShareAcknowledgeResponse{}
 	s, err := m.beginAcknowledge(k, req, g)
 	if err != nil {
 		res.ErrorCode, res.ErrorMessage = int16(err.Code), pointer(err.Message)
 		deliver(res)
 		return
 	}
+	res.AcquisitionLockTimeoutMs = int32(g.LockDuration.Milliseconds())
 	acks := ackRequests{renew: req.IsRenewAck && version >= 2}
 	for i := range req.Topics {
 		t := &req.Topics[i]

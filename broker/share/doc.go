@@ -41,20 +41,15 @@
 //  10. Bounds: records of a window (RecordLocks, exceeded by the rest of one batch), sessions, bytes of an answer, reads from the bucket.
 //
 // Non-obvious:
-//
 //   - The offset at which a group begins (latest, say) is made durable when the leader has chosen it, so that nothing is skipped if the leader
 //     dies before the first acknowledgement.
-//
-//   - When a member's session ends, with its connection or by its own request, what it holds comes back at once, and that delivery is not counted.
-//
+//   - When a member's session ends, with its connection or by its own request, what it holds comes back at once. That delivery counts, as in Kafka 4.3: a
+//     member that dies of a record over and over is to be rid of it.
 //   - When the last session of a group on a node ends the node forgets the group's share partitions: offsets of a group without members can
 //     be altered, and are to be read anew then.
-//
 //   - The topic is not compacted, for updates of one key add up. The coordinator deletes what lies below the oldest snapshot that counts, and
 //     rewrites snapshots that hold it up.
-//
 //   - What is archiving in a share partition that no member reads waits for the next member: nobody else loads the share partition.
-//
 //   - An error that may pass holds records in the window, and so the group, for as long as it lasts; Kafka gives up after five tries and archives.
 //
 // Goroutines: those of coord; one for each write, load and burial of a share partition, one for each fetch, one for each deletion. Manager.Close and

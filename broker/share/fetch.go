@@ -18,12 +18,13 @@ func (m *Manager) Fetch(ctx context.Context, version int16, req *msg.ShareFetchR
 	fl.deadline = m.opt.Now().Add(min(time.Duration(max(0, req.MaxWaitMs))*time.Millisecond, m.opt.MaxWait))
 	fl.wants = wants{member: fl.key.member, records: int(req.MaxRecords), size: int(req.BatchSize), strict: req.ShareAcquireMode == acquireStrict}
 	fl.maxBytes = min(max(0, int(req.MaxBytes)), m.opt.MaxBytes)
-	fl.res = &msg.ShareFetchResponse{AcquisitionLockTimeoutMs: int32(g.LockDuration.Milliseconds())}
+	fl.res = &msg.ShareFetchResponse{}
 	if err := fl.begin(version, req, g); err != nil {
 		fl.res.ErrorCode, fl.res.ErrorMessage = int16(err.Code), pointer(err.Message)
 		deliver(fl.res)
 		return
 	}
+	fl.res.AcquisitionLockTimeoutMs = int32(g.LockDuration.Milliseconds())
 	m.mu.Lock()
 	closed := m.mu.closed
 	if !closed {
@@ -125,7 +126,7 @@ func (fl *flight) begin(version int16, req *msg.ShareFetchRequest, g GroupConfig
 func (k sessionKey) check() *kerr.Error {
 	switch {
 	case k.group == "":
-		return kerr.Errorf(kerr.InvalidGroupID, "no group")
+		return kerr.Errorf(kerr.InvalidRequest, "no group")
 	case k.member == "":
 		return kerr.Errorf(kerr.InvalidRequest, "no member id")
 	}

@@ -246,7 +246,7 @@ func TestFetchWaits(t *testing.T) {
 	s.want("0-1×1 ", <-a)
 	b := wait("b", 0)
 	s.want("", s.fetch(t.Context(), "a", -1, ack(0, 0, 1)))
-	s.want("1-1×1 ", <-b) // its session was closed: what it still held comes back, and was not delivered
+	s.want("1-1×2 ", <-b) // its session was closed: what it still held comes back
 }
 
 // When the connection of a member ends, what it holds comes back.
@@ -259,7 +259,7 @@ func TestSessionEndsWithItsConnection(t *testing.T) {
 	hangUp()
 	for epoch := int32(1); ; epoch++ {
 		if got := s.fetch(t.Context(), "b", epoch); got != "" {
-			s.want("0-1×1 1 batches ", got)
+			s.want("0-1×2 1 batches ", got)
 			return
 		}
 	}

@@ -316,26 +316,30 @@ func (w *window) settle(now time.Time, first, last base.Offset, t AckType) bool 
 	return t != AckRenew
 }
 
-// release gives back what a member has acquired, whose session is over. These deliveries do not count.
+// release gives back what a member has acquired, whose session is over. These deliveries count.
 func (w *window) release(member string) {
 	for i := range w.spans {
 		if s := &w.spans[i]; s.state == Acquired && s.phase == settled && s.member == member {
-			s.change(Available, s.count-1, true)
+			w.giveBack(s)
 		}
 	}
 	w.join()
 }
 
+// giveBack ends a lock without an acknowledgement.
+func (w *window) giveBack(s *span) {
+	if s.count < w.deliveryCount {
+		s.change(Available, s.count, true)
+	} else {
+		w.giveUp(s, tooOften, true)
+	}
+}
+
 // expire ends the locks whose time is over.
 func (w *window) expire(now time.Time) {
 	for i := range w.spans {
-		s := &w.spans[i]
-		switch {
-		case s.state != Acquired || s.phase != settled || s.until.After(now):
-		case s.count < w.deliveryCount:
-			s.change(Available, s.count, true)
-		default:
-			w.giveUp(s, tooOften, true)
+		if s := &w.spans[i]; s.state == Acquired && s.phase == settled && !s.until.After(now) {
+			w.giveBack(s)
 		}
 	}
 	w.join()
