@@ -3,7 +3,7 @@
 Partitions are pairs (topic, number), offsets numbers, keys and values bytes. A refusal by the broker is raised as Refused with Kafka's error code."""
 from collections import namedtuple
 
-from runner import lacks
+from runner import lacks, until
 
 Record = namedtuple("Record", "topic partition offset key value headers timestamp timestamp_type")
 
@@ -72,6 +72,7 @@ class Client:
         """Makes a topic and returns its name."""
         name = self.name(what)
         self.create_topic(name, partitions, config={k.replace("_", "."): str(v) for k, v in config.items()})
+        until(lambda: name in self.list_topics(), "the broker to know of the new topic", 20)
         return name
 
     def producer(self, acks=-1, codec=None, idempotent=False, txn=None, linger_ms=0, txn_timeout_ms=60000, request_max=None, batch_bytes=None): lacks("producer")
