@@ -2,6 +2,8 @@ package auth
 
 import (
 	"fmt"
+	"net/netip"
+	"strconv"
 	"strings"
 )
 
@@ -123,6 +125,27 @@ type ACL struct {
 	Host       string
 	Operation  Operation
 	Permission Permission
+}
+
+// Host returns an address in the one form in which hosts are compared, which is Java's: IPv6 in full, 0:0:0:0:0:0:0:1. What is no address stays as it is.
+func Host(text string) string {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return text
+	}
+	if addr = addr.Unmap(); addr.Is4() {
+		return addr.String()
+	}
+	var groups []string
+	for b := addr.As16(); len(groups) < 8; {
+		i := 2 * len(groups)
+		groups = append(groups, strconv.FormatUint(uint64(b[i])<<8|uint64(b[i+1]), 16))
+	}
+	full := strings.Join(groups, ":")
+	if zone := addr.Zone(); zone != "" {
+		full += "%" + zone
+	}
+	return full
 }
 
 // applicable are the operations that each type of resource knows, All aside.

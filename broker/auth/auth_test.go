@@ -13,6 +13,21 @@ func acl(t ResourceType, p PatternType, name, who, host string, op Operation, pe
 	return ACL{Pattern{t, p, name}, Principal(who), host, op, perm}
 }
 
+func TestHosts(t *testing.T) {
+	for text, want := range map[string]string{
+		"::1": "0:0:0:0:0:0:0:1", "2001:DB8::8:800:200c:417a": "2001:db8:0:0:8:800:200c:417a", "fe80::1%eth0": "fe80:0:0:0:0:0:0:1%eth0",
+		"::ffff:10.0.0.1": "10.0.0.1", "10.0.0.1": "10.0.0.1", "*": "*", "host.example": "host.example",
+	} {
+		if got := Host(text); got != want {
+			t.Errorf("%s: %s, want %s", text, got, want)
+		}
+	}
+	a := Compile([]ACL{acl(Topic, Literal, "t", "User:x", "::1", Read, Allow)}, nil, false)
+	if !a.Allowed("User:x", Host("0:0:0:0:0:0:0:1"), Read, Topic, "t") {
+		t.Error("an ACL for the short form of an address does not count")
+	}
+}
+
 func TestDecisions(t *testing.T) {
 	a := Compile([]ACL{
 		acl(Topic, Literal, "orders", "User:alice", "*", Read, Allow),

@@ -48,7 +48,7 @@ func (a *Authorizer) add(acl ACL) {
 	if *into == nil {
 		*into = map[string][]entry{}
 	}
-	(*into)[acl.Name] = append((*into)[acl.Name], entry{acl.Principal, acl.Host, acl.Operation, acl.Permission == Allow})
+	(*into)[acl.Name] = append((*into)[acl.Name], entry{acl.Principal, Host(acl.Host), acl.Operation, acl.Permission == Allow})
 }
 
 // Super reports whether p may do everything.
@@ -125,34 +125,32 @@ func (e *entry) covers(op Operation) bool {
 	return false
 }
 
-// AllowedAny reports whether p from host may do op to at least one resource of the type, be it one that does not exist: an ALLOW that no
-// DENY covers as a whole.
+// unlikely is a name that AllowedAny asks about as if a resource had it, and Kafka's StandardAuthorizer too.
+const unlikely = "hardcode"
+
+// AllowedAny reports whether p from host may do op to at least one resource of the type, be it one that does not exist: to one of an unlikely name, or
+// by an ALLOW of just that operation that no DENY covers as a whole.
 func (a *Authorizer) AllowedAny(p Principal, host string, op Operation, t ResourceType) bool {
-	if a.Super(p) {
+	if a.Allowed(p, host, op, t, unlikely) {
 		return true
 	}
-	denies := func(entries []entry) bool {
-		return slices.ContainsFunc(entries, func(e entry) bool { return !e.allow && e.speaksTo(p, host) && e.covers(op) })
+	speaks := func(entries []entry, allow bool) bool {
+		return slices.ContainsFunc(entries, func(e entry) bool { return e.allow == allow && e.speaksTo(p, host) && (e.op == op || e.op == All) })
 	}
-	allows := func(entries []entry) bool {
-		return slices.ContainsFunc(entries, func(e entry) bool { return e.allow && e.speaksTo(p, host) && e.covers(op) })
-	}
+	denies := func(entries []entry) bool { return speaks(entries, false) }
 	if denies(a.literal[t][Wildcard]) {
 		return false
 	}
 	prefixDenied := func(name string) bool {
 		return slices.ContainsFunc(a.lengths[t], func(n int) bool { return n <= len(name) && denies(a.prefixed[t][name[:n]]) })
 	}
-	if a.everyone && !prefixDenied("") {
-		return true
-	}
 	for name, entries := range a.literal[t] {
-		if allows(entries) && (name == Wildcard || !denies(entries) && !prefixDenied(name)) {
+		if speaks(entries, true) && (name == Wildcard || !denies(entries) && !prefixDenied(name)) {
 			return true
 		}
 	}
 	for name, entries := range a.prefixed[t] {
-		if allows(entries) && !prefixDenied(name) {
+		if speaks(entries, true) && !prefixDenied(name) {
 			return true
 		}
 	}

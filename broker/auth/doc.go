@@ -12,6 +12,8 @@
 //	otherwise          -> no
 //
 // An ALLOW of Read, Write, Delete or Alter allows Describe, one of AlterConfigs allows DescribeConfigs. A DENY denies what it says only.
+// Whether somebody may do an operation to any resource of a type at all ([Authorizer.AllowedAny]) is another question, where nothing is implied, and answered as
+// Kafka answers it.
 //
 // Invariants:
 //

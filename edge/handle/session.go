@@ -92,7 +92,7 @@ func hostOf(addr net.Addr) string {
 	if err != nil {
 		return addr.String()
 	}
-	return host
+	return auth.Host(host)
 }
 
 // mayPass reports whether a request of this key may be served in the session as it is; it has refused the request if not. Before a login
