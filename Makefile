@@ -47,8 +47,8 @@ differential: deps ## random requests to sluice and to Apache Kafka 4.3, answers
 	@SLUICE_DIFFERENTIAL=1 SLUICE_DIFFERENTIAL_SEED=$(SEED) SLUICE_DIFFERENTIAL_REQUESTS=$(REQUESTS) SLUICE_DIFFERENTIAL_KEYS=$(KEYS) \
 	  SLUICE_DIFFERENTIAL_REPLAY=$(abspath $(REPLAY)) $(GO) test -count=1 -timeout 3h -v -run TestDifferential ./test/differential
 
-kafka-tests: deps ## Apache Kafka's own tests: all, or ONLY=Class,Class#method; half an hour
-	@SLUICE_KAFKASUITE=$(or $(ONLY),all) $(GO) test -count=1 -timeout 3h -v ./test/kafkasuite
+kafka-tests: deps ## Apache Kafka's own tests: all, or ONLY=Class,Class#method; half an hour, and two more for Kafka Streams
+	@SLUICE_KAFKASUITE=$(or $(ONLY),all) $(GO) test -count=1 -timeout 6h -v ./test/kafkasuite
 
 ecosystem: deps ## the programs around Kafka (Streams, Connect, MirrorMaker 2, ...): all, or ONLY=Streams,Connect
 	@SLUICE_ECOSYSTEM=$(or $(ONLY),all) $(GO) test -count=1 -timeout 1h -v ./test/ecosystem

@@ -89,6 +89,8 @@ func tables(seen []result, expected list) string {
 			g = "clients (kafka-clients-integration-tests)"
 		} else if strings.HasPrefix(r.class, "org.apache.kafka.streams.") {
 			g = "Kafka Streams (kafka-streams-integration-tests)"
+		} else if strings.HasPrefix(r.class, "org.apache.kafka.connect.") {
+			g = "Kafka Connect and MirrorMaker (connect-runtime, connect-mirror)"
 		}
 		groups[g] = append(groups[g], r)
 	}

@@ -1,4 +1,5 @@
-// Package kafkasuite runs Apache Kafka's own published tests against Sluice: those of its clients and its command-line tools, from Maven, as they are.
+// Package kafkasuite runs Apache Kafka's own published tests against Sluice: those of its clients, its command-line
+// tools, Kafka Streams, Kafka Connect and MirrorMaker, from Maven, as they are.
 //
 // The tests get their cluster from a JUnit extension. The one of Kafka starts brokers in the JVM of the test; the classes in java/ stand in for it and start
 // `sluice` processes, as many as the test asks for, with the settings it asks for, on a bucket of their own. Stopping and starting a broker are a
@@ -10,6 +11,6 @@
 // one after the other.
 //
 // SLUICE_KAFKASUITE=all runs all classes (`make kafka-tests`), other texts, with commas between, those whose names contain one of them (CLASS, or
-// CLASS#METHOD); without it a few run. SLUICE_KAFKASUITE_WRITE=1 writes what was seen to expected.txt, and to
+// CLASS#METHOD); "reports" judges the last report of each class and runs nothing; without it a few run. SLUICE_KAFKASUITE_WRITE=1 writes what was seen to expected.txt, and to
 // docs/compatibility.md the counts from the last report of each class, once there are reports of all.
 package kafkasuite

@@ -52,8 +52,9 @@ func TestCheck(t *testing.T) {
 func TestReadReport(t *testing.T) {
 	got, err := readReport([]byte(`<testsuite><testcase name="a(ClusterInstance)[2]" classname="c"/>` +
 		`<testcase name="b()" classname="c"><skipped><![CDATA[org.opentest4j.TestAbortedException: asks` + "\n\tat x" + `]]></skipped></testcase>` +
+		`<testcase name="n" classname="c"><skipped><![CDATA[public void C.n() is @Disabled]]></skipped></testcase>` +
 		`<testcase name="d" classname="c"><failure message="m">` + "e: m\n\tat y" + `</failure></testcase></testsuite>`))
-	want := []result{{"c", "a[2]", passes, ""}, {"c", "b", aborts, "asks"}, {"c", "d", fails, "e: m"}}
+	want := []result{{"c", "a[2]", passes, ""}, {"c", "b", aborts, "asks"}, {"c", "n", aborts, "Kafka has disabled it"}, {"c", "d", fails, "e: m"}}
 	if err != nil || len(got) != len(want) {
 		t.Fatalf("%v, %v", got, err)
 	}

@@ -37,6 +37,9 @@ type trouble struct {
 // aborted starts the text of a test that was aborted by the extension, or by an assumption of its own.
 const aborted = "org.opentest4j.TestAbortedException: "
 
+// disabled is in the text of a test that is marked so in its source.
+const disabled = " is @Disabled"
+
 // readReport returns what the report of one class holds.
 func readReport(text []byte) ([]result, error) {
 	var r report
@@ -53,6 +56,9 @@ func readReport(text []byte) ([]result, error) {
 			one.outcome, one.why = fails, firstLine(c.Error)
 		case c.Skipped != nil:
 			one.outcome, one.why = aborts, strings.TrimPrefix(firstLine(c.Skipped), aborted)
+			if strings.Contains(c.Skipped.Text, disabled) {
+				one.why = "Kafka has disabled it"
+			}
 		}
 		all = append(all, one)
 	}
@@ -77,7 +83,12 @@ func firstLine(t *trouble) string {
 }
 
 // jars hold the tests.
-var jars = []string{"kafka-clients-integration-tests", "kafka-tools", "kafka-streams-integration-tests"}
+var jars = []string{"kafka-clients-integration-tests", "kafka-tools", "kafka-streams-integration-tests", "connect-runtime", "connect-mirror"}
+
+// integration and mixed: mixed are jars that hold tests of single classes too, which talk to no broker: what is wanted of them is in a package of this name.
+const integration = "/integration/"
+
+var mixed = []string{"connect-runtime", "connect-mirror"}
 
 // classesOf returns the names of the classes of tests in a jar below dir, sorted.
 func classesOf(dir, jar string) ([]string, error) {
@@ -93,6 +104,9 @@ func classesOf(dir, jar string) ([]string, error) {
 	var all []string
 	for _, f := range z.File {
 		name, ok := strings.CutSuffix(f.Name, "Test.class")
+		if slices.Contains(mixed, jar) && !strings.Contains(name, integration) {
+			continue
+		}
 		if ok && !strings.Contains(name, "$") && !strings.HasPrefix(filepath.Base(name), "Abstract") {
 			all = append(all, strings.ReplaceAll(name, "/", ".")+"Test")
 		}

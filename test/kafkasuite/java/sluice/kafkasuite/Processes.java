@@ -53,6 +53,18 @@ public class Processes {
         return broker;
     }
 
+    public boolean alive(int id) {
+        return broker(id).alive();
+    }
+
+    public void startAgain(int id) {
+        broker(id).start();
+    }
+
+    public void shutdown(int id) {
+        broker(id).shutdown();
+    }
+
     public SortedSet<Integer> ids() {
         return new TreeSet<>(brokers.keySet());
     }

@@ -4,15 +4,18 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
 import kafka.server.BrokerServer;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
 import org.apache.kafka.clients.admin.ConfigEntry;
 import org.apache.kafka.common.config.ConfigResource;
+import org.apache.kafka.metadata.BrokerState;
+import org.mockito.Mockito;
+import org.mockito.invocation.InvocationOnMock;
 import org.opentest4j.TestAbortedException;
 import sluice.kafkasuite.Processes;
-import sluice.kafkasuite.Refused;
 import sluice.kafkasuite.Settings;
 
 /**
@@ -95,10 +98,30 @@ public class KafkaClusterTestKit implements AutoCloseable {
         return processes.bootstrapServers();
     }
 
+    /** Brokers that can be asked whether they run, stopped and started. */
     public Map<Integer, BrokerServer> brokers() {
-        return new Refused<>(processes.ids(), () -> {
-            throw new TestAbortedException("looks inside a JVM broker");
-        });
+        Map<Integer, BrokerServer> all = new TreeMap<>();
+        for (int id : processes.ids()) {
+            all.put(id, Mockito.mock(BrokerServer.class, (InvocationOnMock call) -> {
+                switch (call.getMethod().getName()) {
+                    case "brokerState":
+                        return processes.alive(id) ? BrokerState.RUNNING : BrokerState.NOT_RUNNING;
+                    case "startup":
+                        processes.startAgain(id);
+                        return null;
+                    case "shutdown":
+                        processes.shutdown(id);
+                        return null;
+                    case "awaitShutdown":
+                        return null;
+                    case "toString":
+                        return "broker " + id;
+                    default:
+                        throw new TestAbortedException("looks inside a JVM broker");
+                }
+            }));
+        }
+        return all;
     }
 
     public MockFaultHandler nonFatalFaultHandler() {
