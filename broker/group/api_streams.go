@@ -106,10 +106,10 @@ func streamsResponse(r streamsBeatResult) *msg.StreamsGroupHeartbeatResponse {
 	res.SetDefaults()
 	res.ErrorCode, res.ErrorMessage, res.MemberId, res.MemberEpoch = int16(r.code), pointer(r.message), r.member, r.epoch
 	res.HeartbeatIntervalMs, res.EndpointInformationEpoch = r.beatMS, r.endpointEpoch
+	makeSlice(&res.Status, len(r.status)) // never null, as in Kafka
 	if r.code != kerr.None {
 		return res
 	}
-	makeSlice(&res.Status, len(r.status))
 	for i, s := range r.status {
 		res.Status[i].StatusCode, res.Status[i].StatusDetail = s.code, s.detail
 	}

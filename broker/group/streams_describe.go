@@ -124,13 +124,26 @@ type topicPartitions struct {
 	partitions []int32
 }
 
-// endpoints returns all members' endpoints; not nil.
+// endpoints returns all endpoints; not nil. The members of one process have the same, and clients keep the last entry of an endpoint only (as of Kafka
+// 4.3, where a process with two threads is found by half of what it has): so there is one entry for all of them.
 func (sg *streamsGroup) endpoints(t *topology, view Topics) []endpointTopics {
-	out := []endpointTopics{}
+	all, order := map[endpoint]*heldTasks{}, []endpoint{}
 	for _, s := range sg.sortedMembers() {
-		if s.endpoint.host != "" {
-			out = append(out, endpointTopics{s.endpoint, t.partitionsOf(s.assigned[roleActive], view), t.partitionsOf(s.assigned[roleStandby], view)})
+		if s.endpoint.host == "" {
+			continue
 		}
+		h := all[s.endpoint]
+		if h == nil {
+			h = &heldTasks{}
+			all[s.endpoint], order = h, append(order, s.endpoint)
+		}
+		for role := range h {
+			h[role] = append(h[role], s.assigned[role]...)
+		}
+	}
+	out := []endpointTopics{}
+	for _, e := range order {
+		out = append(out, endpointTopics{e, t.partitionsOf(all[e][roleActive], view), t.partitionsOf(all[e][roleStandby], view)})
 	}
 	return out
 }

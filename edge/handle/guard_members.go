@@ -37,7 +37,7 @@ func guardShareGroupHeartbeat(g *gate, req *msg.ShareGroupHeartbeatRequest) msg.
 
 func guardStreamsGroupHeartbeat(g *gate, req *msg.StreamsGroupHeartbeatRequest) msg.Message {
 	if !g.group(auth.Read, req.GroupId) {
-		return refused[msg.StreamsGroupHeartbeatResponse](kerr.GroupAuthorizationFailed)
+		return refusedStreams(kerr.GroupAuthorizationFailed)
 	}
 	if req.Topology == nil {
 		return nil
@@ -51,10 +51,17 @@ func guardStreamsGroupHeartbeat(g *gate, req *msg.StreamsGroupHeartbeatRequest) 
 			topics = append(topics, t.Name)
 		}
 		if !g.allDescribed(topics) {
-			return refused[msg.StreamsGroupHeartbeatResponse](kerr.TopicAuthorizationFailed)
+			return refusedStreams(kerr.TopicAuthorizationFailed)
 		}
 	}
 	return nil
+}
+
+// refusedStreams refuses a heartbeat; the list of what is to be told is never null.
+func refusedStreams(code kerr.Code) msg.Message {
+	resp := refused[msg.StreamsGroupHeartbeatResponse](code).(*msg.StreamsGroupHeartbeatResponse)
+	resp.Status = []msg.StreamsGroupHeartbeatResponseStatus{}
+	return resp
 }
 
 // describeMembers guards the description of groups: names are those asked for, and hide is given the answer, how to check a topic, and the bits and

@@ -29,7 +29,7 @@ func (h *Handler) streamsGroupHeartbeat(c *call, req *msg.StreamsGroupHeartbeatR
 	refuse := func(code kerr.Code, text string) {
 		resp := new(msg.StreamsGroupHeartbeatResponse)
 		resp.SetDefaults()
-		resp.ErrorCode = int16(code)
+		resp.ErrorCode, resp.Status = int16(code), []msg.StreamsGroupHeartbeatResponseStatus{}
 		if text != "" {
 			resp.ErrorMessage = &text
 		}

@@ -183,6 +183,8 @@ func (n *Names) walk(out map[string]string, path, field string, v reflect.Value)
 		out[path] = strconv.FormatFloat(v.Float(), 'g', -1, 64)
 	case reflect.Bool:
 		out[path] = strconv.FormatBool(v.Bool())
+	case reflect.Uint16:
+		out[path] = strconv.FormatUint(v.Uint(), 10)
 	default:
 		out[path] = n.int(field, v.Int())
 	}
