@@ -1,5 +1,5 @@
 // Package group is the coordinator of consumer groups and of committed offsets: Kafka's protocols (JoinGroup, SyncGroup, Heartbeat,
-// LeaveGroup; ConsumerGroupHeartbeat and ConsumerGroupDescribe; OffsetCommit, OffsetFetch, OffsetDelete; Describe, List, DeleteGroups;
+// LeaveGroup; ConsumerGroupHeartbeat and ConsumerGroupDescribe; StreamsGroupHeartbeat and StreamsGroupDescribe; OffsetCommit, OffsetFetch, OffsetDelete; Describe, List, DeleteGroups;
 // FindCoordinator) as a pure machine per partition of __consumer_offsets, run by package coord.
 //
 // A group is a classic one, or one of the consumer protocol (KIP-848; consumer.go says how that lives), and may change from one to the
@@ -48,6 +48,13 @@
 //   - Expressions match internal topics, too: leaving them out is a matter of classic clients.
 //   - Whoever is alone in a group does not wait for the assignment interval; otherwise a consumer that is started again would
 //     stand still until its second heartbeat.
+//
+// Streams groups (KIP-1071) are the third protocol of a group, see streamsGroup; package task computes who gets which tasks. What is not obvious about them:
+//
+//   - Processes own tasks, not members: two members of one process would use the same state on disk.
+//   - A member that has to give up tasks stays at its epoch plus, from the second time on, one: as in Kafka 4.3 the epoch says that it went on.
+//   - Whoever serves a heartbeat creates the internal topics that are missing; the machine only names them.
+//   - Clients keep only the last entry of an endpoint, so members of one process are told as one.
 //
 // Share groups (KIP-932) are a kind of their own beside these, see shareGroup; what their members have read is kept by package share.
 //
