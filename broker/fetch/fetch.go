@@ -50,6 +50,10 @@ func (f *Fetcher) FetchWhere(ctx context.Context, version int16, req *msg.FetchR
 	if req.IsolationLevel == int8(partition.ReadCommitted) {
 		fl.level = partition.ReadCommitted
 	}
+	if req.IsolationLevel != int8(partition.ReadUncommitted) && req.IsolationLevel != int8(partition.ReadCommitted) {
+		deliver(refuseAll(version, req, kerr.UnknownServerError), func() {}) // as Kafka has it
+		return
+	}
 	if err := f.begin(fl, req, deliver); err != nil {
 		resp := &msg.FetchResponse{ErrorCode: int16(err.Code)}
 		deliver(resp, func() {})
@@ -61,6 +65,26 @@ func (f *Fetcher) FetchWhere(ctx context.Context, version int16, req *msg.FetchR
 		}
 	}
 	fl.run()
+}
+
+// refuseAll answers with one error: before version 13 at every partition as well, because old clients look there.
+func refuseAll(version int16, req *msg.FetchRequest, code kerr.Code) *msg.FetchResponse {
+	resp := &msg.FetchResponse{ErrorCode: int16(code)}
+	if version >= 13 {
+		return resp
+	}
+	for _, p := range requested(req, version) {
+		out := msg.FetchResponseFetchableTopicResponse{Topic: p.key.name, Partitions: make([]msg.FetchResponsePartitionData, 1)}
+		o := &out.Partitions[0]
+		o.SetDefaults()
+		o.PartitionIndex, o.ErrorCode, o.HighWatermark = p.key.index, int16(code), -1
+		if n := len(resp.Responses); n > 0 && resp.Responses[n-1].Topic == out.Topic {
+			resp.Responses[n-1].Partitions = append(resp.Responses[n-1].Partitions, *o)
+		} else {
+			resp.Responses = append(resp.Responses, out)
+		}
+	}
+	return resp
 }
 
 // begin finds out which partitions are to be fetched, and who puts the answer together.

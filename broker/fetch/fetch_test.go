@@ -212,6 +212,41 @@ func TestEveryPartitionIsAnswered(t *testing.T) {
 	expect(t, "nothing asked", n.fetch(12, &msg.FetchRequest{MinBytes: 1, MaxWaitMs: long, SessionEpoch: -1}), "")
 }
 
+// A partition that is asked for twice is answered once, as it was wanted last.
+func TestAPartitionTwice(t *testing.T) {
+	n := newNode(t, 2, Options{})
+	size := n.write(0, 10)
+	req := request(1, long, 7, 0, 0)
+	req.Topics[0].Partitions[2].Partition = 0
+	expect(t, "in one topic", n.fetch(12, req), fmt.Sprintf("t0:%d, t1:0", size))
+	req = request(1, long, 7, 0)
+	req.Topics = append(req.Topics, request(1, long, 0).Topics...)
+	expect(t, "in two", n.fetch(17, req), fmt.Sprintf("0:%d, 1:0", size))
+}
+
+// An isolation level that there is none of is no reason to tell what is not committed.
+func TestUnknownIsolationLevel(t *testing.T) {
+	n := newNode(t, 1, Options{})
+	n.write(0, 10)
+	for _, version := range []int16{4, 12, 13, 18} {
+		req := request(1, long, 0)
+		req.IsolationLevel = 2
+		r := &msg.FetchResponse{}
+		n.f.Fetch(ctx, version, req, func(resp *msg.FetchResponse, release func()) { r = resp; release() })
+		told := 0
+		for _, topic := range r.Responses {
+			for _, p := range topic.Partitions {
+				if told++; kerr.Code(p.ErrorCode) != kerr.UnknownServerError || p.Records != nil {
+					t.Errorf("version %d: %+v", version, p)
+				}
+			}
+		}
+		if kerr.Code(r.ErrorCode) != kerr.UnknownServerError || (told == 1) != (version < 13) {
+			t.Errorf("version %d: %v, %d partitions", version, r.ErrorCode, told)
+		}
+	}
+}
+
 func TestParkedFetchIsWokenByEnoughBytes(t *testing.T) {
 	n := newNode(t, 2, Options{})
 	a, b := n.fetch(12, request(1, long, 0, 0)), n.fetch(12, request(150, long, 0, 0))

@@ -165,7 +165,7 @@ func (c *Coordinator) fetchOne(info CallInfo, req *msg.OffsetFetchRequest, reply
 	}
 	answer := func(offsets []fetchedOffset, code kerr.Code) {
 		res := &msg.OffsetFetchResponse{ErrorCode: int16(code)}
-		c.fillAll(offsets, false, func(name string, _ base.UUID, offsets []fetchedOffset) {
+		topic := func(name string, offsets []fetchedOffset) {
 			growSlice(&res.Topics)
 			o := &res.Topics[len(res.Topics)-1]
 			o.Name = name
@@ -177,7 +177,16 @@ func (c *Coordinator) fetchOne(info CallInfo, req *msg.OffsetFetchRequest, reply
 					p.ErrorCode = int16(code) // there is no other place for it yet
 				}
 			}
-		})
+		}
+		if cmd.all || len(offsets) != len(cmd.partitions) {
+			c.fillAll(offsets, false, func(name string, _ base.UUID, offsets []fetchedOffset) { topic(name, offsets) })
+		} else { // as they were asked for, topics twice and without partitions included
+			for _, t := range req.Topics {
+				n := len(t.PartitionIndexes)
+				topic(t.Name, offsets[:n])
+				offsets = offsets[n:]
+			}
+		}
 		reply(res)
 	}
 	submit(c, cmd.group, cmd, func(r fetchResult) { answer(r.offsets, kerr.None) }, func(code kerr.Code) {

@@ -253,6 +253,30 @@ func commitCodes(r *msg.OffsetCommitResponse) (codes []kerr.Code) {
 	return codes
 }
 
+// TestOffsetFetchAnswersAsItIsAsked: up to version 7 topics are answered as they were named, also twice, and without partitions.
+func TestOffsetFetchAnswersAsItIsAsked(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { offsetFetchAsAsked(t, newStage(t)) })
+}
+
+func offsetFetchAsAsked(t *testing.T, s *stage) {
+	for _, version := range []int16{1, 2, 5, 7} {
+		q := msg.OffsetFetchRequest{GroupId: "nobody"}
+		makeSlice(&q.Topics, 3)
+		for i, indexes := range [][]int32{{1, 0}, {}, {0}} {
+			q.Topics[i].Name, q.Topics[i].PartitionIndexes = "t", indexes
+		}
+		r := &reply[msg.OffsetFetchResponse]{}
+		decoded(t, q, version, func(q *msg.OffsetFetchRequest) { s.c.OffsetFetch(CallInfo{Version: version}, q, r.take) })
+		var got []int
+		for _, topic := range r.response(t).Topics {
+			got = append(got, len(topic.Partitions))
+		}
+		if fmt.Sprint(got) != "[2 0 1]" {
+			t.Errorf("version %d: %v partitions", version, got)
+		}
+	}
+}
+
 // fetched asks for offsets of t-0 and u-1 and returns what is said of them, group by group.
 func (s *stage) fetched(version int16, all bool, groups ...string) string {
 	r := &reply[msg.OffsetFetchResponse]{}

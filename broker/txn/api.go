@@ -244,7 +244,7 @@ func (c *Coordinator) List(version int16, req *msg.ListTransactionsRequest, repl
 		}
 		if i := slices.Index(stateNames[:], name); i >= 0 {
 			cmd.states = append(cmd.states, state(i))
-		} else if name != "Dead" && name != "PrepareEpochFence" { // no id is listed in these
+		} else if name != "Dead" && name != "PrepareEpochFence" && !slices.Contains(res.UnknownStateFilters, name) { // no id is listed in these
 			res.UnknownStateFilters = append(res.UnknownStateFilters, name)
 		}
 	}

@@ -25,6 +25,10 @@ func (h *Handler) describeAcls(c *call, req *msg.DescribeAclsRequest) *msg.Descr
 		Type: auth.ResourceType(req.ResourceTypeFilter), Pattern: auth.PatternType(req.PatternTypeFilter), Name: req.ResourceNameFilter,
 		Principal: req.PrincipalFilter, Host: req.HostFilter, Operation: auth.Operation(req.Operation), Permission: auth.Permission(req.PermissionType),
 	}
+	if unknownElements(f) {
+		c.Abort(unknownInACLs)
+		return nil
+	}
 	err := h.aclsPossible()
 	if err == nil {
 		err = invalidRequest(f.Check())
@@ -51,6 +55,14 @@ func (h *Handler) describeAcls(c *call, req *msg.DescribeAclsRequest) *msg.Descr
 	return resp
 }
 
+// unknownElements reports whether a client names a kind, an operation or a permission that it says it does not know itself. Kafka does not take such a
+// request for one, and closes the connection.
+func unknownElements(f auth.Filter) bool {
+	return f.Type == 0 || f.Pattern == 0 || f.Operation == 0 || f.Permission == 0
+}
+
+const unknownInACLs = "a request about ACLs has elements that are not known"
+
 func (h *Handler) aclsPossible() error {
 	if h.authorizer() == nil {
 		return securityDisabled
@@ -75,6 +87,10 @@ func (h *Handler) createAcls(c *call, req *msg.CreateAclsRequest) *msg.CreateAcl
 		acls[i] = auth.ACL{
 			Pattern:   auth.Pattern{Type: auth.ResourceType(e.ResourceType), Pattern: auth.PatternType(e.ResourcePatternType), Name: e.ResourceName},
 			Principal: auth.Principal(e.Principal), Host: e.Host, Operation: auth.Operation(e.Operation), Permission: auth.Permission(e.PermissionType),
+		}
+		if a := acls[i]; unknownElements(auth.Filter{Type: a.Type, Pattern: a.Pattern.Pattern, Operation: a.Operation, Permission: a.Permission}) {
+			c.Abort(unknownInACLs)
+			return nil
 		}
 		if errs[i] = h.aclsPossible(); errs[i] == nil {
 			errs[i] = invalidRequest(acls[i].Check())
@@ -113,6 +129,10 @@ func (h *Handler) deleteAcls(c *call, req *msg.DeleteAclsRequest) *msg.DeleteAcl
 		filters[i] = auth.Filter{
 			Type: auth.ResourceType(e.ResourceTypeFilter), Pattern: auth.PatternType(e.PatternTypeFilter), Name: e.ResourceNameFilter,
 			Principal: e.PrincipalFilter, Host: e.HostFilter, Operation: auth.Operation(e.Operation), Permission: auth.Permission(e.PermissionType),
+		}
+		if unknownElements(filters[i]) {
+			c.Abort(unknownInACLs)
+			return nil
 		}
 		if errs[i] = h.aclsPossible(); errs[i] == nil {
 			errs[i] = invalidRequest(filters[i].Check())

@@ -87,6 +87,9 @@ func (h *Handler) alter(c *call, wishes []alteration, validateOnly bool) []error
 			errs[i] = kerr.Errorf(kerr.InvalidRequest, "Each resource must appear at most once.")
 			continue
 		}
+		if errs[i] = checkOps(w.ops); errs[i] != nil {
+			continue
+		}
 		if errs[i] = h.alterOne(c.Context(), w, validateOnly); errs[i] == nil && !validateOnly {
 			h.log.Info("changed a configuration", "resource", w.name, "type", w.kind, "client", c.client)
 		}
@@ -129,12 +132,7 @@ func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, erro
 			change.Configs[k] = v
 		}
 	}
-	seen := map[string]bool{}
 	for _, op := range w.ops {
-		if seen[op.name] {
-			return change, kerr.Errorf(kerr.InvalidRequest, "Error due to duplicate config keys: %s", op.name)
-		}
-		seen[op.name] = true
 		if err := apply(change.Configs, op, lookup(op.name)); err != nil {
 			return change, err
 		}

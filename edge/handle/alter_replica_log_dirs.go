@@ -11,6 +11,8 @@ import (
 	"sluice/wire/msg"
 )
 
+type movedPartition = msg.AlterReplicaLogDirsResponseAlterReplicaLogDirPartitionResult
+
 type movedTopic = msg.AlterReplicaLogDirsResponseAlterReplicaLogDirTopicResult
 
 func (h *Handler) alterReplicaLogDirs(_ *call, req *msg.AlterReplicaLogDirsRequest) *msg.AlterReplicaLogDirsResponse {
@@ -25,6 +27,9 @@ func (h *Handler) alterReplicaLogDirs(_ *call, req *msg.AlterReplicaLogDirsReque
 				add(&resp.Results).TopicName = t.Name
 			}
 			for _, p := range t.Partitions {
+				if slices.ContainsFunc(resp.Results[at].Partitions, func(r movedPartition) bool { return r.PartitionIndex == p }) {
+					continue // a replica has one place
+				}
 				out := add(&resp.Results[at].Partitions)
 				out.PartitionIndex, out.ErrorCode = p, int16(h.moveLogDir(img, dir.Path, t.Name, p))
 			}

@@ -19,6 +19,7 @@ func (h *Handler) createPartitions(c *call, req *msg.CreatePartitionsRequest) *m
 	for i := range req.Topics {
 		counts[req.Topics[i].Name]++
 	}
+	once(&req.Topics, func(t *msg.CreatePartitionsRequestCreatePartitionsTopic) string { return t.Name })
 	var grow []meta.MorePartitions
 	var where []int
 	for i := range req.Topics {

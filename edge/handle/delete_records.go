@@ -14,6 +14,13 @@ import (
 func (h *Handler) deleteRecords(c *call, req *msg.DeleteRecordsRequest) *msg.DeleteRecordsResponse {
 	resp := new(msg.DeleteRecordsResponse)
 	resp.SetDefaults()
+	gathered(&req.Topics, func(t *msg.DeleteRecordsRequestDeleteRecordsTopic) string { return t.Name },
+		func(t *msg.DeleteRecordsRequestDeleteRecordsTopic) *[]msg.DeleteRecordsRequestDeleteRecordsPartition {
+			return &t.Partitions
+		})
+	for i := range req.Topics {
+		lastWish(&req.Topics[i].Partitions)
+	}
 	resp.Topics = make([]msg.DeleteRecordsResponseDeleteRecordsTopicResult, len(req.Topics))
 	ctx, cancel := context.WithTimeout(c.Context(), time.Duration(max(req.TimeoutMs, 1))*time.Millisecond)
 	defer cancel()
@@ -33,6 +40,18 @@ func (h *Handler) deleteRecords(c *call, req *msg.DeleteRecordsRequest) *msg.Del
 	}
 	parallel(jobs)
 	return resp
+}
+
+// lastWish leaves of a partition that stands several times what was said last, as Kafka does.
+func lastWish(list *[]msg.DeleteRecordsRequestDeleteRecordsPartition) {
+	last := make(map[int32]int64, len(*list))
+	for _, p := range *list {
+		last[p.PartitionIndex] = p.Offset
+	}
+	once(list, func(p *msg.DeleteRecordsRequestDeleteRecordsPartition) int32 { return p.PartitionIndex })
+	for i := range *list {
+		(*list)[i].Offset = last[(*list)[i].PartitionIndex]
+	}
 }
 
 func (h *Handler) deleteTo(ctx context.Context, topic string, index int32, offset int64) (base.Offset, error) {

@@ -25,6 +25,8 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 		}
 		refs = append(refs, ref)
 	}
+	asked := slices.Clone(refs)
+	once(&refs, same[meta.TopicRef])
 	resp.Responses = slices.Grow(resp.Responses, len(refs))
 	var remove []meta.TopicRef
 	var where []int
@@ -34,7 +36,7 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 		if ref.ID.IsZero() || ref.Name != "" {
 			out.Name = &refs[i].Name
 		}
-		if err := checkTopicRef(refs, i); err != nil {
+		if err := checkTopicRef(asked, ref); err != nil {
 			out.ErrorCode, out.ErrorMessage = int16(err.Code), &err.Message
 			continue
 		}
@@ -65,14 +67,13 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 }
 
 // checkTopicRef says what is wrong with one of the named topics, nil if nothing is.
-func checkTopicRef(refs []meta.TopicRef, i int) *kerr.Error {
-	ref := refs[i]
+func checkTopicRef(asked []meta.TopicRef, ref meta.TopicRef) *kerr.Error {
 	switch {
 	case ref.ID.IsZero() && ref.Name == "":
 		return kerr.Errorf(kerr.InvalidRequest, "Neither topic name nor id were specified.")
 	case !ref.ID.IsZero() && ref.Name != "":
 		return kerr.Errorf(kerr.InvalidRequest, "You may not specify both topic name and topic id.")
-	case slices.Contains(refs[:i], ref) || slices.Contains(refs[i+1:], ref):
+	case slices.Contains(asked[slices.Index(asked, ref)+1:], ref):
 		return kerr.Errorf(kerr.InvalidRequest, "Duplicate topic in the request.")
 	}
 	return nil

@@ -40,10 +40,14 @@ func (h *Handler) describeConfigs(_ *call, req *msg.DescribeConfigsRequest) *msg
 	img := h.opt.Control.Image()
 	resp := new(msg.DescribeConfigsResponse)
 	resp.SetDefaults()
+	strange := slices.IndexFunc(req.Resources, func(r msg.DescribeConfigsRequestDescribeConfigsResource) bool { return !describable(r.ResourceType) })
 	for i := range req.Resources {
 		asked := &req.Resources[i]
 		out := add(&resp.Results)
 		out.ResourceType, out.ResourceName = asked.ResourceType, asked.ResourceName
+		if strange >= 0 { // then Kafka tells nothing at all
+			asked.ResourceType = req.Resources[strange].ResourceType
+		}
 		configs, err := h.describeResource(img, asked.ResourceType, asked.ResourceName)
 		if err != nil {
 			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
@@ -63,6 +67,10 @@ func (h *Handler) describeConfigs(_ *call, req *msg.DescribeConfigsRequest) *msg
 		}
 	}
 	return resp
+}
+
+func describable(kind int8) bool {
+	return slices.Contains([]int8{topicResource, brokerResource, brokerLoggerResource, clientMetricsResource, groupResource}, kind)
 }
 
 func (h *Handler) describeResource(img *meta.Image, kind int8, name string) ([]describedConfig, error) {

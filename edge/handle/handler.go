@@ -96,12 +96,14 @@ type message[T any] interface {
 	msg.Message
 }
 
-// sync serves an API with a function that returns the response; it may block.
+// sync serves an API with a function that returns the response, nil after it gave the connection up; it may block.
 func sync[Q, R any, PQ message[Q], PR message[R]](fn func(*Handler, *call, *Q) *R) serve {
 	return func(h *Handler, c *call) {
 		req := PQ(new(Q))
 		if c.decode(req) && h.pass(c, req) {
-			c.reply(PR(fn(h, c, (*Q)(req))))
+			if resp := fn(h, c, (*Q)(req)); resp != nil {
+				c.reply(PR(resp))
+			}
 		}
 	}
 }

@@ -17,6 +17,9 @@ import (
 const listOffsetsMax = 30 * time.Second
 
 func (h *Handler) listOffsets(c *call, req *msg.ListOffsetsRequest) *msg.ListOffsetsResponse {
+	if req.IsolationLevel != int8(partition.ReadUncommitted) && req.IsolationLevel != int8(partition.ReadCommitted) {
+		return refuseListing(req, kerr.UnknownServerError) // as Kafka has it
+	}
 	resp := new(msg.ListOffsetsResponse)
 	resp.SetDefaults()
 	most := listOffsetsMax
@@ -26,9 +29,6 @@ func (h *Handler) listOffsets(c *call, req *msg.ListOffsetsRequest) *msg.ListOff
 	ctx, cancel := context.WithTimeout(c.Context(), most)
 	defer cancel()
 	var slow []func()
-	if req.IsolationLevel != int8(partition.ReadUncommitted) && req.IsolationLevel != int8(partition.ReadCommitted) {
-		return refuseListing(req, kerr.UnknownServerError) // as Kafka has it
-	}
 	gatherTopics(req)
 	resp.Topics = make([]msg.ListOffsetsResponseListOffsetsTopicResponse, len(req.Topics))
 	for i := range req.Topics {
@@ -79,24 +79,12 @@ func refuseListing(req *msg.ListOffsetsRequest, code kerr.Code) *msg.ListOffsets
 	return resp
 }
 
-// gatherTopics puts what is asked for of a topic in several places into one, and drops topics of which nothing is asked for.
+// gatherTopics puts what is asked for of a topic in several places into one.
 func gatherTopics(req *msg.ListOffsetsRequest) {
-	if len(req.Topics) == 1 && len(req.Topics[0].Partitions) > 0 {
-		return
-	}
-	at := make(map[string]int, len(req.Topics))
-	all := req.Topics[:0]
-	for _, t := range req.Topics {
-		i, again := at[t.Name]
-		switch {
-		case again:
-			all[i].Partitions = append(all[i].Partitions, t.Partitions...)
-		case len(t.Partitions) > 0:
-			at[t.Name] = len(all)
-			all = append(all, t)
-		}
-	}
-	req.Topics = all
+	gathered(&req.Topics, func(t *msg.ListOffsetsRequestListOffsetsTopic) string { return t.Name },
+		func(t *msg.ListOffsetsRequestListOffsetsTopic) *[]msg.ListOffsetsRequestListOffsetsPartition {
+			return &t.Partitions
+		})
 }
 
 // dropTwice leaves of each partition that is asked for several times the first, and says which those are.

@@ -158,7 +158,7 @@ func warm(target *twin.Target) error {
 		return err
 	}
 	defer c.Close()
-	id := "warm"
+	id := "d0-warm"
 	for deadline := time.Now().Add(twin.StartMax); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
 		for kind := range int8(3) { // who looks for a coordinator makes its topic
 			if _, err := c.Ask(6, &msg.FindCoordinatorRequest{KeyType: kind, CoordinatorKeys: []string{"g:AAAAAAAAAAAAAAAAAAAAAQ:0"}}); err != nil {

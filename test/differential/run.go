@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strings"
 	"time"
 
@@ -27,7 +28,7 @@ type runner struct {
 }
 
 // foreign are names that other sequences made.
-var foreign = regexp.MustCompile(`^(\d+ )?d\d*-`)
+var foreign = regexp.MustCompile(`^(\d+ "?|user |client-id |ip )?d\d*-`)
 
 func newRunner(target *twin.Target, schemas map[int16]schema, f *fence, prefix string) *runner {
 	names := twin.NewNames(target.Node)
@@ -77,11 +78,30 @@ func (r *runner) take(st step) (lines, error) {
 		r.close()
 		return lines{"": err.Error()}, nil
 	}
+	if f, ok := answer.(*msg.FetchResponse); ok {
+		gatherTopics(f)
+	}
 	out := lines{}
 	for path, value := range r.names.Render(answer) {
 		out[strings.ReplaceAll(path, r.prefix, "@")] = strings.ReplaceAll(value, r.prefix, "@")
 	}
 	return out, nil
+}
+
+// gatherTopics puts what a Fetch answers about a topic into one place: the order of partitions is not specified.
+func gatherTopics(f *msg.FetchResponse) {
+	var all []msg.FetchResponseFetchableTopicResponse
+	for _, t := range f.Responses {
+		at := slices.IndexFunc(all, func(o msg.FetchResponseFetchableTopicResponse) bool {
+			return o.Topic == t.Topic && o.TopicId == t.TopicId
+		})
+		if at < 0 {
+			all = append(all, t)
+			continue
+		}
+		all[at].Partitions = append(all[at].Partitions, t.Partitions...)
+	}
+	f.Responses = all
 }
 
 // body encodes a step.
@@ -184,7 +204,7 @@ func newFence(target *twin.Target, prefix string) (*fence, error) {
 	if err != nil {
 		return nil, err
 	}
-	f := &fence{target: target, topic: prefix + "fence", conn: c}
+	f := &fence{target: target, topic: "d0-fence-" + prefix, conn: c}
 	req := &msg.CreateTopicsRequest{TimeoutMs: 30_000, Topics: []msg.CreateTopicsRequestCreatableTopic{{Name: f.topic, NumPartitions: 1, ReplicationFactor: 1}}}
 	if _, err := c.Ask(7, req); err != nil {
 		return nil, err

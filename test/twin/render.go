@@ -135,7 +135,7 @@ func (n *Names) string(field, v string) string {
 }
 
 // keyFields tell what an element of an array is about, the first of them that says something.
-var keyFields = []string{"Name", "EntityName", "ResourceName", "TransactionalId", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
+var keyFields = []string{"Name", "EntityName", "User", "ResourceName", "TransactionalId", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
 	"NodeId", "ReplicaId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
 
 // Render flattens a message to lines.
@@ -259,6 +259,9 @@ func (n *Names) key(v reflect.Value) string {
 		if s := one[""]; s != `""` && s != "null" && s != "<no topic>" {
 			if t := v.FieldByName("ResourceType"); t.IsValid() {
 				s = fmt.Sprintf("%d %s", t.Int(), s)
+			}
+			if t := v.FieldByName("EntityType"); t.IsValid() {
+				s = t.String() + " " + strings.Trim(s, `"`)
 			}
 			return strings.Trim(s, `"`)
 		}
