@@ -140,7 +140,7 @@ func (c *copied) awaitFile(t *testing.T, again bool) {
 }
 
 // TestConnect: two workers copy a file through a topic, exactly once into it, while the connectors are paused, restarted, stopped and moved to
-// the worker that is left; offsets are shown and reset.
+// the worker that is left; offsets are shown and reset. A new worker finds connectors and offsets in the compacted topics when all others are dead.
 func TestConnect(t *testing.T) {
 	b := sluice(t)
 	dir := t.TempDir()
@@ -182,6 +182,14 @@ func TestConnect(t *testing.T) {
 	c.awaitFile(t, true)
 
 	resetOffsets(t, left, c)
+
+	left.Kill()
+	c.write(t, 500)
+	again := connect(t, b.Addr)
+	again.awaitReady(t)
+	again.awaitState(t, "source", "RUNNING", 1)
+	again.awaitState(t, "sink", "RUNNING", 1)
+	c.awaitTopic(t)
 	b.Verify()
 }
 

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 
@@ -24,6 +25,7 @@ type wordCount struct {
 
 // TestStreams: a word count with a repartition topic and a state store is killed twice. Every word must have been counted 1, 2, 3 and so on, with none
 // missing and none twice, and the changelog of the store must hold the last counts. After the second kill the application has lost its disk and restores from it.
+// In between the broker is killed under it.
 func TestStreams(t *testing.T) {
 	b := sluice(t)
 	w := &wordCount{addr: b.Addr, classpath: classes(t, "kafka"), random: rand.New(rand.NewPCG(1, 2)), want: map[string]int{}}
@@ -41,8 +43,18 @@ func TestStreams(t *testing.T) {
 	app = w.start(t, state)
 	w.check(t)
 
+	counted := w.words
 	w.lines(t, 4000)
-	w.awaitSome(t, w.words/2)
+	w.awaitSome(t, counted+200)
+	b.Kill()
+	b.Launch()
+	b.AwaitReady(time.Minute)
+	t.Logf("the broker was killed, and has %d of %d words counted", w.counted(t), w.words)
+	w.check(t)
+
+	counted = w.words
+	w.lines(t, 4000)
+	w.awaitSome(t, counted+200)
 	app.Kill()
 	w.start(t, t.TempDir())
 	w.lines(t, 2000)
