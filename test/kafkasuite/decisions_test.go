@@ -48,7 +48,7 @@ func (q *asked) round(questions int) {
 	fmt.Fprintf(&world, "new\t%s\t%v\n", super, everyone)
 	for range q.r.IntN(12) {
 		a := q.acl()
-		if slices.Contains(acls, a) { // is none of two
+		if slices.Contains(acls, a) { // no broker keeps one twice
 			continue
 		}
 		acls = append(acls, a)

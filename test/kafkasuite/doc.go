@@ -3,7 +3,7 @@
 //
 // The tests get their cluster from a JUnit extension. The one of Kafka starts brokers in the JVM of the test; the classes in java/ stand in for it and start
 // `sluice` processes, as many as the test asks for, with the settings it asks for, on a bucket of their own. Stopping and starting a broker are a
-// signal to the process and a new one. What a test asks for and what there is none of (an object of a JVM broker, an authorizer, a setting) aborts
+// signal to the process and a new one. What a test asks for and what there is none of (an object of a JVM broker, a setting) aborts
 // it with the reason.
 //
 // The outcome of each test is compared with expected.txt: every test that is not run, that aborts or that fails is named there, with the reason. A test

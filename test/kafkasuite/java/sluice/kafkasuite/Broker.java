@@ -13,9 +13,9 @@ import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
-import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
+import org.apache.kafka.common.test.JaasUtils;
 
 /** One broker as a process, over any number of starts; its ports stay the same. */
 class Broker {
@@ -27,13 +27,29 @@ class Broker {
     private Process process;
 
     /** The first broker of a cluster makes it and has id 0, as those of Kafka's test kit. Its brokers share a bucket and a directory for their WALs below dir. */
-    Broker(Path dir, int id, boolean alone, Map<String, String> settings) {
+    Broker(Path dir, int id, boolean alone, Settings settings) {
         log = dir.resolve("broker-" + id + ".log");
         command.addAll(List.of(System.getProperty("sluice.binary"), "start", "--node-id", Integer.toString(id), "--name", "broker-" + id,
                 "--bucket", "file://" + dir.resolve("bucket"), "--wal", "file://" + dir.resolve("wal") + (alone ? "" : "?shared=true"),
-                "--data", dir.resolve("data-" + id).toString(), "--listen", "localhost:" + port, "--admin", "127.0.0.1:" + admin,
+                "--data", dir.resolve("data-" + id).toString(), "--admin", "127.0.0.1:" + admin,
                 "--peer", "127.0.0.1:" + peer));
-        settings.forEach((name, value) -> command.addAll(List.of("--set", name + "=" + value)));
+        if (settings.login) {
+            command.addAll(List.of("--listeners", "SASL_PLAINTEXT://localhost:" + port, "--sasl-users", users(dir).toString()));
+        } else {
+            command.addAll(List.of("--listen", "localhost:" + port));
+        }
+        settings.start.forEach((name, value) -> command.addAll(List.of("--set", name + "=" + value)));
+    }
+
+    /** The users whom Kafka's extension has brokers know. */
+    private static Path users(Path dir) {
+        Path file = dir.resolve("users");
+        try {
+            return Files.writeString(file, JaasUtils.KAFKA_PLAIN_ADMIN + " = " + JaasUtils.KAFKA_PLAIN_ADMIN_PASSWORD + "\n"
+                    + JaasUtils.KAFKA_PLAIN_USER1 + " = " + JaasUtils.KAFKA_PLAIN_USER1_PASSWORD + "\n");
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
+        }
     }
 
     /** The broker refuses a setting. */

@@ -27,7 +27,7 @@ public class Processes {
             throw new UncheckedIOException(e);
         }
         for (int id = 0; id < settings.size(); id++) {
-            Broker broker = new Broker(dir, id, settings.size() == 1, settings.get(id).start);
+            Broker broker = new Broker(dir, id, settings.size() == 1, settings.get(id));
             brokers.put(id, broker);
             broker.start();
         }

@@ -5,6 +5,7 @@ import java.util.Objects;
 import java.util.Set;
 import java.util.TreeMap;
 import org.apache.kafka.common.config.ConfigDef;
+import org.apache.kafka.common.test.JaasUtils;
 import org.apache.kafka.server.config.AbstractKafkaConfig;
 
 /**
@@ -15,7 +16,7 @@ import org.apache.kafka.server.config.AbstractKafkaConfig;
 public class Settings {
     private static final Set<String> OWN = Set.of(System.getProperty("sluice.settings", "").split(","));
 
-    /** Of no meaning: the store keeps the copies, there are no local logs, no controller processes, no JVM. A dead broker is noticed in Sluice's own time. */
+    /** Of no meaning: the store keeps the copies, there are no local logs, no controller processes, no JVM, brokers know each other without logins. A dead broker is noticed in Sluice's own time. */
     private static final Set<String> MEANINGLESS = Set.of(
             "offsets.topic.replication.factor", "transaction.state.log.replication.factor", "transaction.state.log.min.isr",
             "share.coordinator.state.topic.replication.factor", "share.coordinator.state.topic.min.isr", "default.replication.factor",
@@ -26,7 +27,8 @@ public class Settings {
             "transaction.abort.timed.out.transaction.cleanup.interval.ms",
             "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "unclean.leader.election.interval.ms", "replica.fetch.backoff.ms", "transaction.state.log.segment.bytes",
             "share.coordinator.state.topic.num.partitions", "log.flush.interval.messages", "log.dirs", "log.dir",
-            "group.coordinator.append.linger.ms", "share.coordinator.append.linger.ms", "offsets.topic.segment.bytes", "controller.quorum.auto.join.enable");
+            "group.coordinator.append.linger.ms", "share.coordinator.append.linger.ms", "offsets.topic.segment.bytes", "controller.quorum.auto.join.enable",
+            "security.inter.broker.protocol", "sasl.mechanism.inter.broker.protocol", "sasl.mechanism.controller.protocol");
 
     /** Kafka's name, and Sluice's where it has another one. */
     private static final Map<String, String> RENAMED = Map.of("broker.rack", "zone");
@@ -36,7 +38,20 @@ public class Settings {
     /** For IncrementalAlterConfigs once the cluster runs. */
     public final Map<String, String> dynamic = new TreeMap<>();
 
+    /** Whether clients log in, as the users that Kafka's extension gives its clients. */
+    final boolean login;
+
     public Settings(Map<String, String> kafka) {
+        this(kafka, false);
+    }
+
+    public Settings(Map<String, String> kafka, boolean login) {
+        this.login = login;
+        if (login) { // as Kafka's extension: who has logged in as plain-admin may do everything, others what ACLs say
+            start.put("sasl.enabled.mechanisms", "PLAIN");
+            start.put("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer");
+            start.put("super.users", "User:" + JaasUtils.KAFKA_PLAIN_ADMIN);
+        }
         kafka.forEach((name, value) -> {
             String own = RENAMED.getOrDefault(name, name);
             if (MEANINGLESS.contains(name)) {
