@@ -205,6 +205,11 @@ func (c *Coordinator) fetchOne(info CallInfo, req *msg.OffsetFetchRequest, reply
 func (c *Coordinator) OffsetDelete(_ CallInfo, req *msg.OffsetDeleteRequest, reply func(*msg.OffsetDeleteResponse)) {
 	cmd := &deleteOffsetsCommand{group: req.GroupId}
 	res := &msg.OffsetDeleteResponse{}
+	if req.GroupId == "" {
+		res.ErrorCode = int16(kerr.InvalidGroupID)
+		reply(res)
+		return
+	}
 	makeSlice(&res.Topics, len(req.Topics))
 	var targets []*int16 // where the outcome of each partition of cmd goes
 	for i, t := range req.Topics {

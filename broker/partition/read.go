@@ -180,7 +180,7 @@ func (p *Partition) endOf(epoch int32, hw base.Offset) EpochOffset {
 	if epoch == own {
 		return EpochOffset{own, hw}
 	}
-	if epoch < 0 || epoch > own || len(starts) == 0 {
+	if epoch == NoEpoch || epoch > own || len(starts) == 0 {
 		return EpochOffset{-1, -1}
 	}
 	floor := epoch // as Kafka has it for epochs older than the oldest known

@@ -6,6 +6,7 @@ package handle
 import (
 	"context"
 	"maps"
+	"slices"
 
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -22,6 +23,7 @@ func (h *Handler) alterClientQuotas(c *call, req *msg.AlterClientQuotasRequest) 
 	seen := map[string]bool{}
 	for i := range req.Entries {
 		asked := &req.Entries[i]
+		lastParts(asked)
 		out := add(&resp.Entries)
 		for _, p := range asked.Entity {
 			part := add(&out.Entity)
@@ -39,6 +41,13 @@ func (h *Handler) alterClientQuotas(c *call, req *msg.AlterClientQuotasRequest) 
 		out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
 	}
 	return resp
+}
+
+// lastParts leaves of each type of an entity what was said last, as Kafka does.
+func lastParts(asked *quotaEntry) {
+	slices.Reverse(asked.Entity)
+	once(&asked.Entity, func(p *msg.AlterClientQuotasRequestEntityData) string { return p.EntityType })
+	slices.Reverse(asked.Entity)
 }
 
 func entityOf(asked *quotaEntry) (quota.Entity, error) {

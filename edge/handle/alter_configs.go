@@ -144,6 +144,9 @@ func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, erro
 func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigChange) (old map[string]string, lookup func(string) *topicconfig.Def, err error) {
 	switch w.kind {
 	case topicResource:
+		if w.name == "" {
+			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Default topic resources are not allowed.")
+		}
 		topic, ok := img.TopicByName(w.name)
 		if !ok {
 			return nil, nil, kerr.UnknownTopicOrPartition.Err()

@@ -35,7 +35,7 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 			continue // a duplicate that has been answered
 		}
 		out := add(&resp.Topics)
-		out.Name, out.ErrorMessage = asked.Name, nil
+		out.Name, out.ErrorMessage, out.Configs = asked.Name, nil, []msg.CreateTopicsResponseCreatableTopicConfigs{}
 		topic, err := h.newTopic(asked, counts[asked.Name] > 1)
 		counts[asked.Name] = 0
 		if err == nil && !req.ValidateOnly && !h.known(asked.Name) {
@@ -86,19 +86,8 @@ func (h *Handler) newTopic(asked *askedTopic, duplicate bool) (meta.NewTopic, er
 	if r := meta.CheckTopicName(asked.Name); r != nil {
 		return t, r
 	}
-	if asked.ReplicationFactor == 0 || asked.ReplicationFactor < -1 {
-		return t, kerr.Errorf(kerr.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
-	}
-	if len(asked.Assignments) > 0 {
-		if err := assign(&t, asked); err != nil {
-			return t, err
-		}
-	}
-	switch {
-	case t.Partitions == -1:
-		t.Partitions = int32(h.opt.Config.NumPartitions)
-	case t.Partitions < 1:
-		return t, kerr.Errorf(kerr.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
+	if h.known(asked.Name) { // before anything else is looked at
+		return t, kerr.Errorf(kerr.TopicAlreadyExists, "Topic '%s' already exists.", asked.Name)
 	}
 	configs := map[string]string{}
 	for _, kv := range asked.Configs {
@@ -112,6 +101,20 @@ func (h *Handler) newTopic(asked *askedTopic, duplicate bool) (meta.NewTopic, er
 	}
 	if len(configs) > 0 {
 		t.Configs = configs
+	}
+	if asked.ReplicationFactor == 0 || asked.ReplicationFactor < -1 {
+		return t, kerr.Errorf(kerr.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
+	}
+	if len(asked.Assignments) > 0 {
+		if err := assign(&t, asked); err != nil {
+			return t, err
+		}
+	}
+	switch {
+	case t.Partitions == -1:
+		t.Partitions = int32(h.opt.Config.NumPartitions)
+	case t.Partitions < 1:
+		return t, kerr.Errorf(kerr.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
 	}
 	return t, nil
 }

@@ -3,6 +3,7 @@ package handle
 // DescribeProducers (key 61), version 0: the producers whose state the leader of a partition keeps.
 
 import (
+	"sluice/cluster/meta"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
@@ -22,6 +23,8 @@ func (h *Handler) describeProducers(_ *call, req *msg.DescribeProducersRequest) 
 			p, err := h.opt.Directory.GetByName(t.Name, index)
 			if err == nil {
 				err = h.contact()
+			} else if r := meta.CheckTopicName(t.Name); r != nil {
+				err = kerr.InvalidTopicException.Err()
 			}
 			if err != nil {
 				o.ErrorCode, o.ErrorMessage = int16(codeOf(err)), kerr.MessageOf(err)

@@ -47,6 +47,9 @@ func (h *Handler) produce(c *call, req *msg.ProduceRequest) {
 	switch refused := p.admit(req); {
 	case refused != kerr.None:
 		p.refuseAll(refused)
+		if refused == kerr.InvalidRequiredAcks {
+			p.tellUnknown(req)
+		}
 	default:
 		p.append(req)
 	}
@@ -135,6 +138,19 @@ func (p *produceCall) refuseAll(code kerr.Code) {
 		for j := range p.resp.Responses[i].PartitionResponses {
 			p.resp.Responses[i].PartitionResponses[j].ErrorCode = int16(code)
 			p.resp.Responses[i].PartitionResponses[j].ErrorMessage = refusalTexts[code]
+		}
+	}
+}
+
+// tellUnknown names the partitions that are not known by that: they are looked for before acks are looked at, as in Kafka.
+func (p *produceCall) tellUnknown(req *msg.ProduceRequest) {
+	for i := range req.TopicData {
+		t := &req.TopicData[i]
+		for j := range t.PartitionData {
+			_, err := p.find(t, t.PartitionData[j].Index)
+			if code := codeOf(err); code == kerr.UnknownTopicOrPartition || code == kerr.UnknownTopicID {
+				p.resp.Responses[i].PartitionResponses[j].ErrorCode = int16(code)
+			}
 		}
 	}
 }

@@ -87,3 +87,13 @@ func TestUnknownElementsOfACLs(t *testing.T) {
 		}
 	}
 }
+
+func TestLastParts(t *testing.T) {
+	a, b, c := "a", "b", "c"
+	type part = msg.AlterClientQuotasRequestEntityData
+	e := &quotaEntry{Entity: []part{{EntityType: "user", EntityName: &a}, {EntityType: "client-id", EntityName: &b}, {EntityType: "user", EntityName: &c}}}
+	lastParts(e)
+	if len(e.Entity) != 2 || e.Entity[0].EntityName != &b || e.Entity[1].EntityName != &c {
+		t.Errorf("left is %+v", e.Entity)
+	}
+}

@@ -159,13 +159,20 @@ func (p *pair) judge(steps []step, answers [2][]lines) *finding {
 	for i, st := range steps {
 		p.mu.seen[msg.Name(st.Key)]++
 		var left []twin.Difference
+		ends, covered := false, false
 		for _, d := range twin.Compare(answers[0][i], answers[1][i]) {
 			e := p.excuse(st, d)
 			if e == nil {
 				left = append(left, d)
-			} else if e.ends {
-				return nil
+			} else {
+				ends, covered = ends || e.ends, covered || e.covers
 			}
+		}
+		if covered {
+			left = nil
+		}
+		if ends && len(left) == 0 {
+			return nil
 		}
 		if len(left) > 0 {
 			return &finding{steps: slices.Clone(steps[:i+1]), diffs: left}

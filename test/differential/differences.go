@@ -16,7 +16,10 @@ import (
 type entry struct {
 	where, request, kafka, sluice *regexp.Regexp
 
-	why  string
+	why string
+	// covers says that everything in which this answer differs comes of it.
+	covers bool
+
 	ends bool // what follows in a sequence is not compared: the brokers' states differ from here on
 	seen int
 }
@@ -66,6 +69,8 @@ func (e *entry) set(key, value string) (err error) {
 		e.why = value
 	case "ends":
 		e.ends = value == "true"
+	case "covers":
+		e.covers = value == "true"
 	default:
 		err = fmt.Errorf("no such key: %q", key)
 	}

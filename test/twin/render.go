@@ -135,7 +135,7 @@ func (n *Names) string(field, v string) string {
 }
 
 // keyFields tell what an element of an array is about, the first of them that says something.
-var keyFields = []string{"Name", "EntityName", "User", "ResourceName", "TransactionalId", "Topic", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
+var keyFields = []string{"Name", "EntityName", "User", "ResourceName", "TransactionalId", "Topic", "TopicName", "GroupId", "TopicId", "Index", "PartitionIndex", "Partition", "PartitionId", "ApiKey", "Key", "MemberId",
 	"NodeId", "ReplicaId", "BrokerId", "BatchIndex", "ProducerId", "LogDir"}
 
 // Render flattens a message to lines.
@@ -249,6 +249,14 @@ func (n *Names) walkArray(out map[string]string, path, field string, v reflect.V
 
 // key says what an element is about.
 func (n *Names) key(v reflect.Value) string {
+	if parts := v.FieldByName("Entity"); parts.IsValid() && parts.Kind() == reflect.Slice {
+		var all []string
+		for i := range parts.Len() {
+			all = append(all, n.key(parts.Index(i)))
+		}
+		slices.Sort(all)
+		return strings.Join(all, ", ")
+	}
 	for _, name := range keyFields {
 		f := v.FieldByName(name)
 		if !f.IsValid() {
