@@ -21,6 +21,9 @@ func (h *Handler) alterReplicaLogDirs(_ *call, req *msg.AlterReplicaLogDirsReque
 	resp.SetDefaults()
 	for _, dir := range req.Dirs {
 		for _, t := range dir.Topics {
+			if len(t.Partitions) == 0 {
+				continue
+			}
 			at := slices.IndexFunc(resp.Results, func(r movedTopic) bool { return r.TopicName == t.Name })
 			if at < 0 {
 				at = len(resp.Results)

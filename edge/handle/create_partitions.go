@@ -3,6 +3,7 @@ package handle
 // CreatePartitions (key 37), versions 0-3. Of a manual assignment the first replica of each new partition becomes its leader.
 
 import (
+	"slices"
 	"time"
 
 	"sluice/base"
@@ -59,6 +60,11 @@ func (h *Handler) createPartitions(c *call, req *msg.CreatePartitionsRequest) *m
 	return resp
 }
 
+func sorted(ids []int32) []int32 {
+	slices.Sort(ids)
+	return ids
+}
+
 // morePartitions checks what was asked for.
 func (h *Handler) morePartitions(asked *msg.CreatePartitionsRequestCreatePartitionsTopic, duplicate bool) (more meta.MorePartitions, err error) {
 	topic, ok := h.opt.Control.Image().TopicByName(asked.Name)
@@ -76,6 +82,9 @@ func (h *Handler) morePartitions(asked *msg.CreatePartitionsRequestCreatePartiti
 	for _, a := range asked.Assignments {
 		if len(a.BrokerIds) == 0 || a.BrokerIds[0] < 0 {
 			return more, kerr.Errorf(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+		}
+		if all := sorted(slices.Clone(a.BrokerIds)); len(slices.Compact(all)) < len(a.BrokerIds) {
+			return more, kerr.Errorf(kerr.InvalidReplicaAssignment, "The manual partition assignment includes a replica twice.")
 		}
 		more.Leaders = append(more.Leaders, base.NodeID(a.BrokerIds[0]))
 	}
