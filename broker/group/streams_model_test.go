@@ -29,6 +29,8 @@ func TestStreamsGroups(t *testing.T) {
 			"beat":     w.beat,
 			"beat2":    w.beat,
 			"beat3":    w.beat,
+			"round":    w.round,
+			"round2":   w.round,
 			"giveUp":   func(rt *rapid.T) { w.pick(rt).giveUp() },
 			"leave":    w.leave,
 			"vanish":   func(rt *rapid.T) { w.forget(w.pick(rt)) },
@@ -178,6 +180,22 @@ func (w *streamsWorld) pick(rt *rapid.T) *runner {
 func (w *streamsWorld) beat(rt *rapid.T) {
 	if a := w.pick(rt); !a.asking {
 		w.send(a, rapid.IntRange(0, 5).Draw(rt, "lost") == 0)
+	}
+}
+
+// round has everybody send a heartbeat whose answer comes; some have given up before what they had to.
+func (w *streamsWorld) round(rt *rapid.T) {
+	w.createTopics(rt)
+	for _, a := range w.runners {
+		w.durable(1 << 30)
+		if rapid.Bool().Draw(rt, "gives up") {
+			a.giveUp()
+		}
+		if !a.asking {
+			w.send(a, false)
+			w.durable(1 << 30)
+			w.check(rt)
+		}
 	}
 }
 
