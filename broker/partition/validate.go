@@ -157,14 +157,16 @@ func (t timeBounds) has(ts int64) bool { return ts == -1 || t.min <= ts && ts <=
 // checkRecords looks at the records: their timestamps, and their keys where the topic is compacted.
 //
 // Opening a compressed batch is what costs a broker most, so it is done only where the header cannot tell: the header has the first and
-// the largest timestamp, which answers for the upper bound; the lower bound (off by default) and keys need the records.
+// the largest timestamp, which answers for the upper bound; the lower bound (off by default) and keys need the records. So does a largest timestamp
+// below the first one: some clients do not set it (sarama before 1.44), and time lookups and retention go by it.
 func (p *Partition) checkRecords(req *AppendRequest, b batch.Batch, cfg *topicconfig.Config, nowMS int64) *AppendResult {
 	if b.IsControl() || req.Origin != Client {
 		return nil
 	}
 	bounds := boundsOf(cfg, nowMS)
 	compressed := b.Codec() != batch.None
-	if compressed && !cfg.Compact && bounds.min == math.MinInt64 && bounds.has(b.MaxTimestamp()) && bounds.has(b.FirstTimestamp()) {
+	told := cfg.LogAppendTime || b.MaxTimestamp() >= b.FirstTimestamp()
+	if compressed && told && !cfg.Compact && bounds.min == math.MinInt64 && bounds.has(b.MaxTimestamp()) && bounds.has(b.FirstTimestamp()) {
 		return nil
 	}
 	return p.walk(b, cfg, bounds)
