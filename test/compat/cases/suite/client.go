@@ -9,6 +9,9 @@ import (
 // ErrLacks is returned for what a client cannot do.
 var ErrLacks = errors.New("the client lacks it")
 
+// ErrTextOnly is an error of the broker of which the client tells the text and not the code.
+var ErrTextOnly = errors.New("the client tells no code")
+
 // Positions beside offsets.
 const (
 	Earliest     = -2
