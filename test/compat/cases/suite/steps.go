@@ -9,11 +9,17 @@ import (
 	"strconv"
 )
 
-// topic makes a topic with configurations NAME=VALUE and waits until it has leaders.
+// topic makes a topic with configurations NAME=VALUE and waits until its leaders serve.
 func (t *T) topic(suffix string, partitions int32, configs ...string) string {
 	name := t.ID(suffix)
 	t.Must("create topic", t.Client.CreateTopic(t, Topic{Name: name, Partitions: partitions, Replicas: 1, Configs: pairs(configs)}))
 	t.awaitPartitions(name, int(partitions))
+	for p := range partitions {
+		t.Until("its leader serves", func() bool {
+			_, err := t.Client.ListOffset(t, name, p, Latest, false)
+			return err == nil || errors.Is(err, ErrLacks)
+		})
+	}
 	return name
 }
 
