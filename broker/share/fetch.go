@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"sluice/base"
 	"sluice/broker/partition"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
@@ -13,6 +14,12 @@ import (
 // Fetch serves ShareFetch, versions 1 and 2. deliver is called exactly once, before Fetch returns or later from another goroutine; the end
 // of ctx, that of the client's connection, ends a wait and the member's session. req is not used any more when Fetch has returned.
 func (m *Manager) Fetch(ctx context.Context, version int16, req *msg.ShareFetchRequest, deliver func(*msg.ShareFetchResponse)) {
+	m.FetchWhere(ctx, version, req, nil, deliver)
+}
+
+// FetchWhere is Fetch of those topics of the session that may be read; the others are answered with TOPIC_AUTHORIZATION_FAILED. It asks before it returns. Nil
+// lets all be read.
+func (m *Manager) FetchWhere(ctx context.Context, version int16, req *msg.ShareFetchRequest, readable func(topic base.UUID) bool, deliver func(*msg.ShareFetchResponse)) {
 	g := m.opt.Group(text(req.GroupId))
 	fl := &flight{m: m, ctx: ctx, key: sessionKey{text(req.GroupId), text(req.MemberId)}, deliver: deliver, acks: &ackResults{}}
 	fl.deadline = m.opt.Now().Add(min(time.Duration(max(0, req.MaxWaitMs))*time.Millisecond, m.opt.MaxWait))
@@ -23,6 +30,14 @@ func (m *Manager) Fetch(ctx context.Context, version int16, req *msg.ShareFetchR
 		fl.res.ErrorCode, fl.res.ErrorMessage = int16(err.Code), pointer(err.Message)
 		deliver(fl.res)
 		return
+	}
+	if readable != nil {
+		fl.refused = map[base.UUID]bool{}
+		for _, pl := range fl.places {
+			if _, asked := fl.refused[pl.topic]; !asked {
+				fl.refused[pl.topic] = !readable(pl.topic)
+			}
+		}
 	}
 	fl.res.AcquisitionLockTimeoutMs = int32(g.LockDuration.Milliseconds())
 	m.mu.Lock()
@@ -56,7 +71,8 @@ type flight struct {
 	res      *msg.ShareFetchResponse
 	final    *session // to be closed when all is done
 	acks     *ackResults
-	places   []place // to be fetched, in turn order
+	places   []place            // to be fetched, in turn order
+	refused  map[base.UUID]bool // topics that may not be read
 	results  []placeResult
 	watched  []*part
 }
@@ -191,6 +207,9 @@ func (fl *flight) round(wake chan struct{}) (waits []wait, done bool) {
 		r := placeResult{place: pl}
 		k := Key{fl.key.group, pl.topic, pl.index}
 		sp, err := (*part)(nil), fl.ended(k)
+		if fl.refused[pl.topic] {
+			err = kerr.Errorf(kerr.TopicAuthorizationFailed, "Topic authorization failed.")
+		}
 		if err == nil {
 			sp, err = fl.m.part(k, true)
 		}

@@ -79,12 +79,13 @@ func (s *memStore) start() base.Offset {
 
 // stage is a manager of one partition.
 type stage struct {
-	t     *testing.T
-	m     *Manager
-	p     *partition.Partition
-	store *memStore
-	group GroupConfig
-	dead  DeadLetters
+	readable func(base.UUID) bool // nil: all
+	t        *testing.T
+	m        *Manager
+	p        *partition.Partition
+	store    *memStore
+	group    GroupConfig
+	dead     DeadLetters
 }
 
 var topic = base.UUID{7}
@@ -151,7 +152,7 @@ func (s *stage) fetch(ctx context.Context, member string, epoch int32, acks ...m
 		req.Topics = []msg.ShareFetchRequestFetchTopic{{TopicId: topic, Partitions: []msg.ShareFetchRequestFetchPartition{{AcknowledgementBatches: acks}}}}
 	}
 	answer := make(chan *msg.ShareFetchResponse, 1)
-	s.m.Fetch(ctx, 2, req, func(r *msg.ShareFetchResponse) { answer <- r })
+	s.m.FetchWhere(ctx, 2, req, s.readable, func(r *msg.ShareFetchResponse) { answer <- r })
 	r := <-answer
 	if r.ErrorCode != 0 {
 		return kerr.Code(r.ErrorCode).String()
@@ -217,6 +218,18 @@ func TestFetchAndAcknowledge(t *testing.T) {
 		t.Fatal(s.store.state)
 	}
 	s.want("SHARE_SESSION_NOT_FOUND", s.fetch(ctx, "a", 5))
+}
+
+// Whoever may not read a topic any more gets nothing of it, although it is in his session.
+func TestFetchAsksForTheWholeSession(t *testing.T) {
+	s := newStage(t)
+	s.produce(1)
+	s.want("0-0×1 1 batches ", s.fetch(t.Context(), "a", 0))
+	s.produce(1)
+	s.readable = func(id base.UUID) bool { return id != topic }
+	s.want("TOPIC_AUTHORIZATION_FAILED/NONE ", s.fetch(t.Context(), "a", 1))
+	s.readable = func(base.UUID) bool { return true }
+	s.want("1-1×1 1 batches ", s.fetch(t.Context(), "a", 2))
 }
 
 // A fetch that finds nothing waits for what is produced, and for what another gives back.

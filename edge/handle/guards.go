@@ -40,7 +40,7 @@ var guards = map[int16]guard{
 	msg.KeyConsumerGroupDescribe:     guarded(guardConsumerGroupDescribe),  // Describe group, Describe topic
 	msg.KeyShareGroupHeartbeat:       guarded(guardShareGroupHeartbeat),    // Read group, Describe topic
 	msg.KeyShareGroupDescribe:        guarded(guardShareGroupDescribe),     // Describe group, Describe topic
-	msg.KeyShareFetch:                guarded(guardShareFetch),             // Read group, Read topic
+	msg.KeyShareFetch:                guarded(guardShareFetch),             // Read group, Read topic: asked again for each of the session, see share.go
 	msg.KeyShareAcknowledge:          guarded(guardShareAcknowledge),       // Read group, Read topic
 	msg.KeyDescribeShareGroupOffsets: guarded(guardDescribeShareOffsets),   // Describe group, Describe topic
 	msg.KeyAlterShareGroupOffsets:    guarded(guardAlterShareOffsets),      // Read group, Read topic

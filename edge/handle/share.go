@@ -61,7 +61,11 @@ func (h *Handler) shareFetch(c *call, req *msg.ShareFetchRequest) {
 		return
 	}
 	req.MaxBytes = int32(min(int(req.MaxBytes), c.limits.AtOnce(quota.Fetch)))
-	h.opt.Shares.Fetch(c.Context(), c.Version, req, func(resp *msg.ShareFetchResponse) {
+	var mayRead func(base.UUID) bool
+	if readable := h.readable(c); readable != nil {
+		mayRead = func(topic base.UUID) bool { return readable("", topic) }
+	}
+	h.opt.Shares.FetchWhere(c.Context(), c.Version, req, mayRead, func(resp *msg.ShareFetchResponse) {
 		named, size := map[base.NodeID]bool{}, 0
 		for i := range resp.Responses {
 			t := &resp.Responses[i]
