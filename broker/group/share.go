@@ -120,12 +120,11 @@ func (g *shareGroup) missing(view Topics) (out []partitionID) {
 	return out
 }
 
-// assign computes the targets of all members. Among those who subscribe to a topic its partitions go round; where there are fewer partitions than
-// members, members go round the partitions.
+// assign computes the targets of all members. Those who subscribe to a topic share its partitions evenly: each partition has one member, or, where there are
+// fewer partitions than members, each member has one partition. As much as possible of what members have stays with them.
 func (g *shareGroup) assign(view Topics) map[string][]partitionID {
 	targets := map[string][]partitionID{}
-	members := g.sortedMembers()
-	for _, group := range sharingTopics(members) {
+	for _, group := range sharingTopics(g.sortedMembers()) {
 		var ps []partitionID
 		for _, name := range group.topics {
 			if id, n, ok := view.ByName(name); ok {
@@ -136,18 +135,74 @@ func (g *shareGroup) assign(view Topics) map[string][]partitionID {
 				}
 			}
 		}
-		if len(ps) == 0 {
-			continue
-		}
-		for i := range max(len(ps), len(group.members)) {
-			id := group.members[i%len(group.members)].id
-			targets[id] = append(targets[id], ps[i%len(ps)])
+		for id, more := range g.spread(ps, group.members) {
+			targets[id] = append(targets[id], more...)
 		}
 	}
 	for id := range targets {
 		slices.SortFunc(targets[id], partitionID.Compare)
 	}
 	return targets
+}
+
+// spread shares partitions among members.
+func (g *shareGroup) spread(ps []partitionID, members []*shareMember) map[string][]partitionID {
+	targets := map[string][]partitionID{}
+	if len(ps) == 0 {
+		return targets
+	}
+	ids := make([]string, len(members))
+	had := map[partitionID][]string{}
+	for i, mb := range members {
+		ids[i] = mb.id
+		for _, p := range g.targets[mb.id] {
+			had[p] = append(had[p], mb.id)
+		}
+	}
+	if len(ps) >= len(ids) {
+		for i, id := range evenly(ps, ids, func(p partitionID) []string { return had[p] }) {
+			targets[id] = append(targets[id], ps[i])
+		}
+		return targets
+	}
+	for i, p := range evenly(ids, ps, func(id string) []partitionID { return g.targets[id] }) {
+		targets[ids[i]] = []partitionID{p}
+	}
+	return targets
+}
+
+// evenly gives each item, of which there are no fewer than bins, to a bin, so that no bin has two more than another. Items stay where they were, as far as
+// that allows.
+func evenly[I any, B comparable](items []I, bins []B, was func(I) []B) []B {
+	least, more := len(items)/len(bins), len(items)%len(bins)
+	count := map[B]int{}
+	for _, b := range bins {
+		count[b] = 0
+	}
+	out, given := make([]B, len(items)), make([]bool, len(items))
+	for i, item := range items {
+		for _, b := range was(item) {
+			n, ok := count[b]
+			if !ok || n > least || n == least && more == 0 {
+				continue
+			}
+			if n == least {
+				more--
+			}
+			out[i], given[i] = b, true
+			count[b]++
+			break
+		}
+	}
+	for i := range items {
+		if given[i] {
+			continue
+		}
+		b := slices.MinFunc(bins, func(x, y B) int { return cmp.Compare(count[x], count[y]) })
+		out[i] = b
+		count[b]++
+	}
+	return out
 }
 
 // sharing are topics that the same members subscribe to.

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"pgregory.net/rapid"
+
 	"sluice/base"
 	"sluice/broker/coord"
 	"sluice/test/fixture"
@@ -127,13 +129,13 @@ func TestShareGroupStory(t *testing.T) {
 	d.wantBeat("GROUP_ID_NOT_FOUND", "a", 1)
 	d.wantBeat("epoch 2 1-0 1-1 1-2", "a", 0, "t") // state began on the way, which is a change
 	d.wantBeat("UNKNOWN_MEMBER_ID", "b", 1)
-	d.wantBeat("epoch 3 1-1", "b", 0, "t")
-	d.wantBeat("epoch 3 1-0 1-2", "a", 2)
+	d.wantBeat("epoch 3 1-2", "b", 0, "t") // what a has it keeps, as far as that is even
+	d.wantBeat("epoch 3 1-0 1-1", "a", 2)
 	d.wantBeat("epoch 3", "a", 2) // the answer was lost: the epoch before is good
 	d.wantBeat("epoch 3", "a", 3)
 	d.wantBeat("FENCED_MEMBER_EPOCH", "a", 4)
 	d.wantBeat("FENCED_MEMBER_EPOCH", "a", 1)
-	d.wantBeat("epoch 5 1-2 2-0", "c", 0, "t", "u")
+	d.wantBeat("epoch 5 1-1 2-0", "c", 0, "t", "u")
 	d.wantBeat("GROUP_MAX_SIZE_REACHED", "d", 0, "t")
 	d.load() // members have a session from now on
 	if r := d.do(&describeShare{"g"}).(describeShareResult); r.status != "Stable" || r.epoch != 5 || len(r.members) != 3 || len(r.topics) != 2 {
@@ -216,6 +218,74 @@ func TestShareAssignment(t *testing.T) {
 	}
 }
 
+// Partitions are shared evenly whoever comes and goes, and nothing moves that need not.
+func TestShareAssignmentsStay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		g := newShareGroup("g")
+		id := base.UUID{1}
+		for range rapid.IntRange(1, 8).Draw(t, "steps") {
+			partitions := rapid.Int32Range(0, 9).Draw(t, "partitions")
+			members := rapid.SliceOfNDistinct(rapid.StringMatching("[a-f]"), 1, 6, rapid.ID).Draw(t, "members")
+			g.initialized[id] = shareTopic{name: "t"}
+			for i := range partitions {
+				g.initialized[id] = shareTopic{name: "t", partitions: append(g.initialized[id].partitions, i)}
+			}
+			clear(g.members)
+			for _, m := range members {
+				g.members[m] = &shareMember{id: m, topics: []string{"t"}}
+			}
+			was := g.targets
+			g.targets = g.assign(fixedTopics{1, map[string]fixedTopic{"t": {id, partitions}}})
+			checkShares(t, g.targets, members, int(partitions))
+			if again := g.assign(fixedTopics{1, map[string]fixedTopic{"t": {id, partitions}}}); !reflect.DeepEqual(again, g.targets) {
+				t.Fatal("moved without need:", g.targets, again)
+			}
+			if n, p := len(members), int(partitions); len(was) == n && p >= n && p%n == 0 { // whoever had no more than its share keeps that
+				for m, had := range was {
+					if g.members[m] == nil || len(had) > p/n {
+						continue
+					}
+					for _, x := range had {
+						if x.Index < partitions && !slices.Contains(g.targets[m], x) && soleOwner(was, x) {
+							t.Fatalf("%s lost %v: %v, %v", m, x, was, g.targets)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+func soleOwner(targets map[string][]partitionID, p partitionID) bool {
+	n := 0
+	for _, ps := range targets {
+		if slices.Contains(ps, p) {
+			n++
+		}
+	}
+	return n == 1
+}
+
+func checkShares(t *rapid.T, targets map[string][]partitionID, members []string, partitions int) {
+	owners, least, most := map[partitionID]int{}, 1<<30, 0
+	for _, m := range members {
+		least, most = min(least, len(targets[m])), max(most, len(targets[m]))
+		for _, p := range targets[m] {
+			owners[p]++
+		}
+	}
+	if len(targets) > len(members) || len(owners) != partitions || partitions > 0 && most-least > 1 {
+		t.Fatal(targets)
+	}
+	low, high := 1<<30, 0
+	for _, n := range owners {
+		low, high = min(low, n), max(high, n)
+	}
+	if partitions > 0 && (high-low > 1 || partitions >= len(members) && high > 1) {
+		t.Fatal(targets)
+	}
+}
+
 // A share group and other groups do not share names.
 func TestShareGroupNames(t *testing.T) {
 	d := newShareDesk(t)
@@ -226,6 +296,10 @@ func TestShareGroupNames(t *testing.T) {
 	r := d.do(&commitCommand{group: "g", generation: -1, retentionMS: -1, offsets: []commitOffset{{partition: partitionKey{"t", 0}, offset: 1}}})
 	if codes := r.(commitResult).codes; codes[0] != kerr.GroupIDNotFound {
 		t.Fatal(codes)
+	}
+	r = d.do(&commitCommand{group: "g", generation: -1, retentionMS: -1, producer: &coord.Producer{ID: 7}, offsets: []commitOffset{{partition: partitionKey{"t", 0}, offset: 1}}})
+	if codes := r.(commitResult).codes; codes[0] != kerr.GroupIDNotFound {
+		t.Fatal("in a transaction:", codes)
 	}
 	if r := d.do(&beatCommand{group: "g", member: "x", topics: &[]string{"t"}}).(beatResult); r.code != kerr.GroupIDNotFound {
 		t.Fatal(r)
