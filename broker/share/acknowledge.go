@@ -13,7 +13,8 @@ type wireBatch msg.ShareAcknowledgeRequestAcknowledgementBatch
 
 // ackRequests are the acknowledgements of a request.
 type ackRequests struct {
-	renew bool // locks may be renewed
+	renew bool // the request may renew locks
+	fixed bool // the group's locks can not be renewed
 	of    []ackRequest
 }
 
@@ -46,6 +47,8 @@ func (a *ackRequests) add(p place, batches []wireBatch) {
 			types[i] = AckType(t)
 			if t < int8(AckGap) || t > int8(AckRenew) || types[i] == AckRenew && !a.renew {
 				out.code = kerr.InvalidRequest
+			} else if types[i] == AckRenew && a.fixed {
+				out.code = kerr.InvalidRecordState
 			}
 		}
 		out.batches = append(out.batches, ackBatch{base.Offset(b.FirstOffset), base.Offset(b.LastOffset), types})
@@ -91,14 +94,14 @@ func (m *Manager) Acknowledge(_ context.Context, version int16, req *msg.ShareAc
 	k := sessionKey{text(req.GroupId), text(req.MemberId)}
 	g := m.opt.Group(k.group)
 	res := &msg.ShareAcknowledgeResponse{}
-	s, err := m.beginAcknowledge(k, req, g)
+	s, err := m.beginAcknowledge(k, req)
 	if err != nil {
 		res.ErrorCode, res.ErrorMessage = int16(err.Code), pointer(err.Message)
 		deliver(res)
 		return
 	}
 	res.AcquisitionLockTimeoutMs = int32(g.LockDuration.Milliseconds())
-	acks := ackRequests{renew: req.IsRenewAck && version >= 2}
+	acks := ackRequests{renew: req.IsRenewAck && version >= 2, fixed: g.RenewDisabled}
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		for j := range t.Partitions {
@@ -123,14 +126,11 @@ func (m *Manager) Acknowledge(_ context.Context, version int16, req *msg.ShareAc
 	})
 }
 
-func (m *Manager) beginAcknowledge(k sessionKey, req *msg.ShareAcknowledgeRequest, g GroupConfig) (*session, *kerr.Error) {
+func (m *Manager) beginAcknowledge(k sessionKey, req *msg.ShareAcknowledgeRequest) (*session, *kerr.Error) {
 	if err := k.check(); err != nil {
 		return nil, err
 	}
-	switch {
-	case req.IsRenewAck && g.RenewDisabled:
-		return nil, kerr.Errorf(kerr.InvalidRequest, "renewing is disabled for the group")
-	case req.ShareSessionEpoch == epochInitial:
+	if req.ShareSessionEpoch == epochInitial {
 		return nil, kerr.Errorf(kerr.InvalidShareSessionEpoch, "a share session begins with a fetch")
 	}
 	return m.find(k, req.ShareSessionEpoch)

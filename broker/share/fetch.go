@@ -91,14 +91,11 @@ func (fl *flight) begin(version int16, req *msg.ShareFetchRequest, g GroupConfig
 	}
 	fetching := req.ShareSessionEpoch != epochFinal && fl.maxBytes > 0 && req.MaxRecords > 0
 	if req.IsRenewAck {
-		switch {
-		case g.RenewDisabled:
-			return kerr.Errorf(kerr.InvalidRequest, "renewing is disabled for the group")
-		case req.MaxWaitMs != 0 || req.MinBytes != 0 || req.MaxBytes != 0 || req.MaxRecords != 0:
+		if req.MaxWaitMs != 0 || req.MinBytes != 0 || req.MaxBytes != 0 || req.MaxRecords != 0 {
 			return kerr.Errorf(kerr.InvalidRequest, "a request that renews locks fetches nothing: max wait, bytes and records must be 0")
 		}
 	}
-	acks := ackRequests{renew: req.IsRenewAck && version >= 2}
+	acks := ackRequests{renew: req.IsRenewAck && version >= 2, fixed: g.RenewDisabled}
 	var add, remove []place
 	for i := range req.Topics {
 		t := &req.Topics[i]

@@ -363,11 +363,8 @@ func (sp *part) takeOnce(ctx context.Context, want wants) (t taken, again bool, 
 	if err != nil {
 		return t, kerr.CodeOf(err) == kerr.OffsetOutOfRange && from < res.LogStart, readError(err)
 	}
-	for _, r := range in.hidden {
-		w.skip(r)
-	}
 	t.seen = res.Limit(g.Isolation)
-	t.got = w.acquire(sp.m.opt.Now(), want.member, in.visible, want.records, max(1, want.size), want.strict)
+	t.got = w.takeIn(sp.m.opt.Now(), want.member, in, want.records, max(1, want.size), want.strict)
 	t.records = in.bytes(t.got)
 	return t, len(t.got) == 0 && len(in.hidden) > 0, nil
 }

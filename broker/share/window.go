@@ -223,6 +223,28 @@ func (w *window) acquire(now time.Time, member string, batches []base.OffsetRang
 	return got
 }
 
+// takeIn locks records of what was read, as acquire does, and gives up what lies between them and nobody is to see.
+func (w *window) takeIn(now time.Time, member string, in contents, maxRecords, size int, strict bool) (got []acquired) {
+	hidden, total := in.hidden, 0
+	for _, b := range in.visible {
+		for len(hidden) > 0 && hidden[0].Start < b.Start {
+			w.skip(hidden[0])
+			hidden = hidden[1:]
+		}
+		if total >= maxRecords {
+			return got
+		}
+		for _, a := range w.acquire(now, member, []base.OffsetRange{b}, maxRecords-total, size, strict) {
+			total += int(a.last - a.first + 1)
+			got = appendAcquired(got, a, b.Start, size)
+		}
+	}
+	for _, r := range hidden {
+		w.skip(r)
+	}
+	return got
+}
+
 // appendAcquired adds a run to the last one, if it goes on with it and the two together are not longer than size, or are of one batch.
 func appendAcquired(got []acquired, a acquired, batch base.Offset, size int) []acquired {
 	if n := len(got); n > 0 {

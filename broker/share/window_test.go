@@ -142,6 +142,17 @@ func TestWindowAfterAFailedWrite(t *testing.T) {
 	}
 }
 
+// One fetch takes what lies on both sides of records that nobody is to see.
+func TestWindowTakesAcrossWhatIsHidden(t *testing.T) {
+	w := newWindow(limits{deliveryCount: 5, lock: time.Minute, records: 100}, State{Complete: -1}, 0)
+	in := contents{visible: ranges(0, 2, 3, 4, 5, 6), hidden: ranges(2, 3, 4, 5, 6, 7)}
+	if got := w.takeIn(time.Unix(0, 0), "m", in, 100, 100, false); !slices.Equal(got, []acquired{{0, 1, 1}, {3, 3, 1}, {5, 5, 1}}) {
+		t.Fatal(got)
+	}
+	write1(t, w, true)
+	check(t, w, "[0,7) 0-1 acquired 1 m · 2-2 archived 0 · 3-3 acquired 1 m · 4-4 archived 0 · 5-5 acquired 1 m · 6-6 archived 0")
+}
+
 // TestWindowProperty drives a window at random, with a store that may lose writes or make them durable and say that it failed, and crashes
 // that leave only what is durable. See the package's invariants.
 func TestWindowProperty(t *testing.T) {
