@@ -89,10 +89,10 @@ func TestTransactionsAcrossNodes(t *testing.T) {
 			}
 			ctx, cancel := context.WithCancel(c.ctx())
 			defer cancel()
-			seeds := []string{a.Info().Kafka, b.Info().Kafka}
+			reach := []kgo.Opt{kgo.SeedBrokers(a.Info().Kafka, b.Info().Kafka)}
 			done := make(chan error, 2)
 			for i := range 2 {
-				go func() { done <- clients.CopyOnce(ctx, seeds, "copy", fmt.Sprint("copier-", i), "in", "out", opts...) }()
+				go func() { done <- clients.CopyOnce(ctx, reach, "copy", fmt.Sprint("copier-", i), "in", "out", opts...) }()
 			}
 			for i := range 6 { // coordinators and leaders move while they are at work
 				time.Sleep(50 * time.Millisecond)

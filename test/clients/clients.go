@@ -42,24 +42,27 @@ func (c *Set) tp(partition int32) history.TopicPartition {
 	return history.TopicPartition{Topic: c.Topic, Index: partition}
 }
 
-// Options are what all clients have in common: they find a broker that is back quickly.
-func (c *Set) Options(more ...kgo.Opt) []kgo.Opt {
-	reach := kgo.DialTimeout(2 * time.Second)
+// Reach is how clients reach the brokers.
+func (c *Set) Reach() []kgo.Opt {
+	dial := kgo.DialTimeout(2 * time.Second)
 	if c.Dial != nil {
-		reach = kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		dial = kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
 			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
 			defer cancel()
 			return c.Dial(ctx, network, addr)
 		})
 	}
-	return append([]kgo.Opt{
-		kgo.SeedBrokers(c.Addrs...),
-		reach,
+	return []kgo.Opt{kgo.SeedBrokers(c.Addrs...), dial}
+}
+
+// Options are what all clients have in common: they find a broker that is back quickly.
+func (c *Set) Options(more ...kgo.Opt) []kgo.Opt {
+	return append(append(c.Reach(),
 		kgo.RetryBackoffFn(func(int) time.Duration { return 30 * time.Millisecond }),
-		kgo.MetadataMinAge(50 * time.Millisecond),
+		kgo.MetadataMinAge(50*time.Millisecond),
 		kgo.RetryTimeout(time.Hour),
 		kgo.AlwaysRetryEOF(), // a broker that is killed is not one that wants SASL
-	}, more...)
+	), more...)
 }
 
 // Producer sends values without end and without giving one up.

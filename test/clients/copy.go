@@ -13,12 +13,12 @@ import (
 
 // CopyOnce moves records from one topic to another, exactly once, until ctx ends: a transaction holds the copies and the offsets up to which they are made. All
 // copiers of a group share the work. Errors are those that end a client; what is tried again is no error.
-func CopyOnce(ctx context.Context, seeds []string, group, id, from, to string, opts ...kgo.Opt) error {
-	s, err := kgo.NewGroupTransactSession(append([]kgo.Opt{
-		kgo.SeedBrokers(seeds...), kgo.TransactionalID(id), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.RequireStableFetchOffsets(),
+func CopyOnce(ctx context.Context, reach []kgo.Opt, group, id, from, to string, opts ...kgo.Opt) error {
+	s, err := kgo.NewGroupTransactSession(append(append([]kgo.Opt{
+		kgo.TransactionalID(id), kgo.ConsumerGroup(group), kgo.ConsumeTopics(from), kgo.RequireStableFetchOffsets(),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DefaultProduceTopic(to),
 		kgo.MetadataMinAge(20 * time.Millisecond), kgo.FetchMaxWait(50 * time.Millisecond), kgo.MaxConcurrentFetches(1), kgo.FetchMaxPartitionBytes(2000),
-	}, opts...)...)
+	}, reach...), opts...)...)
 	if err != nil {
 		return err
 	}
@@ -43,16 +43,17 @@ func CopyOnce(ctx context.Context, seeds []string, group, id, from, to string, o
 }
 
 // Copy copies a topic exactly once until ctx ends, with another client after each that ends: of the same transactional id, so that it fences what the one before
-// has open. The clients take turns in the version of the protocol. ended is told what has ended a client before its time.
-func Copy(ctx context.Context, seeds []string, group, id, from, to string, ended func(life int, err error)) {
-	for life := 0; ctx.Err() == nil; life++ {
+// has open. reach is how the brokers are reached, see [Set.Reach].
+// A client lives for life or up to twice as long. The clients take turns in the version of the protocol. ended is told what has ended a client before its time.
+func Copy(ctx context.Context, reach []kgo.Opt, group, id, from, to string, life time.Duration, ended func(n int, err error)) {
+	for n := 0; ctx.Err() == nil; n++ {
 		opts := []kgo.Opt{kgo.RetryTimeout(10 * time.Second), kgo.TransactionTimeout(20 * time.Second), kgo.SessionTimeout(6 * time.Second)}
-		if life%2 == 1 {
+		if n%2 == 1 {
 			opts = append(opts, kgo.MaxVersions(kversion.V3_7_0()))
 		}
-		one, cancel := context.WithTimeout(ctx, time.Duration(2+life%3)*time.Second)
-		if err := CopyOnce(one, seeds, group, id, from, to, opts...); err != nil {
-			ended(life, err)
+		one, cancel := context.WithTimeout(ctx, life+life/2*time.Duration(n%3))
+		if err := CopyOnce(one, reach, group, id, from, to, opts...); err != nil {
+			ended(n, err)
 		}
 		cancel()
 	}
@@ -60,9 +61,9 @@ func Copy(ctx context.Context, seeds []string, group, id, from, to string, ended
 
 // CheckCopies reads what is committed in a topic until each of the values is there, and from there to its end, and returns what is wrong with them: twice there,
 // or missing when ctx ends.
-func CheckCopies(ctx context.Context, seeds []string, topic string, values map[string]bool) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(20*time.Millisecond), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))
+func CheckCopies(ctx context.Context, reach []kgo.Opt, topic string, values map[string]bool) error {
+	cl, err := kgo.NewClient(append(reach[:len(reach):len(reach)], kgo.MetadataMinAge(20*time.Millisecond), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
 		return err
 	}
@@ -110,8 +111,8 @@ func (c *copies) read(r *kgo.Record) {
 }
 
 // CheckAtRest waits until no transaction is open, and then checks that nothing holds back who reads what is committed of a topic.
-func CheckAtRest(ctx context.Context, seeds []string, topic string) error {
-	cl, err := kgo.NewClient(kgo.SeedBrokers(seeds...), kgo.MetadataMinAge(20*time.Millisecond))
+func CheckAtRest(ctx context.Context, reach []kgo.Opt, topic string) error {
+	cl, err := kgo.NewClient(append(reach[:len(reach):len(reach)], kgo.MetadataMinAge(20*time.Millisecond))...)
 	if err != nil {
 		return err
 	}

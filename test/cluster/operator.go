@@ -35,7 +35,7 @@ func (w *world) moves() {
 }
 
 // others are topics whose partitions are moved beside those of the topic that is written to, where there are such topics.
-var others = []string{"__consumer_offsets", "__transaction_state", copiesTopic}
+var others = []string{"__consumer_offsets", "__transaction_state", clients.CopiesTopic}
 
 // move asks one broker for one move.
 func (w *world) move(at *node, rnd *rand.Rand) error {

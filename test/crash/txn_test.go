@@ -52,7 +52,7 @@ func (c *copying) dial(opts ...kgo.Opt) *kgo.Client {
 // copy keeps a copier running.
 func (c *copying) copy(ctx context.Context, id string, done chan<- struct{}) {
 	defer close(done)
-	clients.Copy(ctx, c.Addrs, "copy", id, "from", "to", func(life int, err error) {
+	clients.Copy(ctx, c.Reach(), "copy", id, "from", "to", 2*time.Second, func(life int, err error) {
 		c.t.Logf("%s, life %d: %v", id, life, err) // a client that the broker's death has ended
 	})
 }
@@ -66,7 +66,7 @@ func (c *copying) await() {
 	for i := range c.produced {
 		values[fmt.Sprint(i)] = true
 	}
-	if err := clients.CheckCopies(ctx, c.Addrs, "to", values); err != nil {
+	if err := clients.CheckCopies(ctx, c.Reach(), "to", values); err != nil {
 		c.t.Error(err)
 	}
 }
@@ -76,7 +76,7 @@ func (c *copying) atRest() {
 	c.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
 	defer cancel()
-	if err := clients.CheckAtRest(ctx, c.Addrs, "to"); err != nil {
+	if err := clients.CheckAtRest(ctx, c.Reach(), "to"); err != nil {
 		c.t.Error(err)
 	}
 }

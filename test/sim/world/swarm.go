@@ -17,6 +17,9 @@ type swarm struct {
 	members    int // of a group
 	tail       bool
 	committer  bool
+	copiers    int // in transactions
+	copierLife time.Duration
+	moves      bool
 	burst      int
 	pause      time.Duration
 
@@ -35,7 +38,7 @@ func pickOf[T any](rnd *rand.Rand, choices ...T) T { return choices[rnd.IntN(len
 func newSwarm(rnd *rand.Rand) swarm {
 	s := swarm{
 		brokers: 1 + rnd.IntN(4), partitions: int32(1 + rnd.IntN(6)), producers: 1 + rnd.IntN(3), members: rnd.IntN(3),
-		tail: rnd.IntN(4) > 0, committer: rnd.IntN(2) == 0,
+		tail: rnd.IntN(4) > 0, committer: rnd.IntN(2) == 0, copiers: max(0, rnd.IntN(4)-1), copierLife: pickOf(rnd, 10*time.Second, 40*time.Second), moves: rnd.IntN(2) == 0,
 		burst: pickOf(rnd, 1, 4, 20), pause: pickOf(rnd, 50*time.Millisecond, 300*time.Millisecond, time.Second),
 		session: pickOf(rnd, 2*time.Second, 4*time.Second),
 		latency: pickOf(rnd,
@@ -78,7 +81,7 @@ func (s swarm) String() string {
 	for _, f := range s.faults {
 		names = append(names, f.name)
 	}
-	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d tail=%v committer=%v burst=%d pause=%v bucket=%v..%v net=%v..%v rounds=%d faults=[%s] %s",
-		s.brokers, s.partitions, s.producers, s.members, s.tail, s.committer, s.burst, s.pause, s.latency.min, s.latency.max, s.delays.Min, s.delays.Max,
+	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d tail=%v committer=%v copiers=%d moves=%v burst=%d pause=%v bucket=%v..%v net=%v..%v rounds=%d faults=[%s] %s",
+		s.brokers, s.partitions, s.producers, s.members, s.tail, s.committer, s.copiers, s.moves, s.burst, s.pause, s.latency.min, s.latency.max, s.delays.Min, s.delays.Max,
 		s.rounds, strings.Join(names, ", "), strings.Join(s.settings, " "))
 }

@@ -21,6 +21,7 @@ const (
 	servedWithin = 2 * time.Minute
 	finishWithin = 2 * time.Minute
 	readWithin   = 3 * time.Minute
+	copiedWithin = 10 * time.Minute // transactions of some seconds each, one after the other
 )
 
 // clientHost is where all clients are.
@@ -43,18 +44,20 @@ func (r Result) Passed() bool { return r.Verdict == history.Pass && len(r.Wrong)
 
 type world struct {
 	swarm
-	rnd     *rand.Rand // of the goroutine that does the faults
-	trace   *Trace
-	net     *simnet.Network
-	clients *simnet.Host
-	flaky   *fault.Store
-	bucket  *fault.Store
-	brokers []*broker
-	rec     *history.Recorder
-	set     clients.Set
+	rnd      *rand.Rand // of the goroutine that does the faults
+	moveSeed uint64
+	trace    *Trace
+	net      *simnet.Network
+	clients  *simnet.Host
+	flaky    *fault.Store
+	bucket   *fault.Store
+	brokers  []*broker
+	rec      *history.Recorder
+	set      clients.Set
 
 	producers []*clients.Producer
 	readers   []*clients.Reader
+	copying   *clients.Copying // nil: none
 
 	mu    sync.Mutex
 	wrong []string
@@ -65,6 +68,7 @@ func Run(seed uint64, out io.Writer) Result {
 	began := time.Now()
 	w := &world{rnd: rand.New(rand.NewPCG(seed, 0)), trace: NewTrace(out), rec: history.NewRecorder()}
 	w.swarm = newSwarm(w.rnd)
+	w.moveSeed = w.rnd.Uint64()
 	w.trace.Event("seed %d: %v", seed, w.swarm)
 	w.net = simnet.New(w.rnd.Uint64(), w.delays, w.trace.Event)
 	w.clients = w.net.Up(clientHost)
@@ -89,7 +93,7 @@ func (w *world) run() *history.Report {
 	for _, b := range w.brokers {
 		w.set.Addrs = append(w.set.Addrs, b.addr())
 	}
-	want := history.Want{Acknowledged: w.partitionsOnce()}
+	want := history.Want{Acknowledged: int(w.partitions)}
 	if !w.createTopic() {
 		want.NoFinalRead = true
 		return history.Check(w.rec, want)
@@ -116,8 +120,6 @@ func (w *world) run() *history.Report {
 	w.settle()
 	return history.Check(w.rec, want)
 }
-
-func (w *world) partitionsOnce() int { return int(w.partitions) }
 
 func (w *world) complainf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
@@ -183,6 +185,18 @@ func (w *world) load() {
 	if w.committer {
 		w.read(w.set.Commit("sim-offsets"))
 	}
+	if w.copiers > 0 {
+		ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
+		defer cancel()
+		c, err := w.set.StartCopying(ctx, w.copiers, w.pause, w.copierLife, func(id string, life int, err error) { w.trace.Event("%s, life %d: %v", id, life, err) })
+		if err != nil {
+			w.complainf("liveness: %v", err)
+		}
+		w.copying = c
+	}
+	if w.swarm.moves && len(w.brokers) > 1 {
+		w.readers = append(w.readers, clients.Go(w.movePartitions))
+	}
 }
 
 func (w *world) read(r *clients.Reader, err error) {
@@ -224,6 +238,15 @@ func (w *world) settle() {
 	}
 	for _, r := range w.readers {
 		r.Halt()
+	}
+	if w.copying != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), copiedWithin)
+		defer cancel()
+		copied, err := w.copying.Finish(ctx)
+		w.trace.Event("%d records were copied in transactions", copied)
+		if err != nil {
+			w.complainf("copies in transactions: %v", err)
+		}
 	}
 	ctx, cancel = context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
