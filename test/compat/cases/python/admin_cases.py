@@ -42,6 +42,7 @@ def _(k):
 @case("admin-topics/default-partitions-and-replicas")
 def _(k):
     k.create_topic(k.name("defaults"), -1, -1)
+    until(lambda: k.name("defaults") in k.list_topics(), "the new topic", 20)
     check(sorted(k.describe_topic(k.name("defaults"))), [0], "partitions")
 
 
