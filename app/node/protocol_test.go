@@ -101,8 +101,11 @@ func TestEveryOfferedVersionIsAnswered(t *testing.T) {
 		for v := a.Min; v <= a.Max; v++ {
 			req := msg.NewRequest(a.Key)
 			req.SetDefaults()
-			if m, ok := req.(*msg.ProduceRequest); ok {
+			switch m := req.(type) {
+			case *msg.ProduceRequest:
 				m.Acks = -1
+			case *msg.DescribeAclsRequest: // 0 is what is not known, and ends the connection
+				m.ResourceTypeFilter, m.Operation, m.PermissionType = 1, 1, 1
 			}
 			w.call(v, req, msg.NewResponse(a.Key))
 		}
