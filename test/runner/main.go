@@ -35,7 +35,7 @@ func steps() []step {
 		{name: "lint", args: []string{"-count=1"}, only: []string{"./test/lint"}},
 		{name: "unit and property tests", without: append(processes, "/test/lint")},
 		{name: "race detector", args: []string{"-race", "-short"}, without: append(processes, "/test/")},
-		{name: "real clients", args: []string{"-count=1", "-timeout=25m"}, only: []string{"./test/compat/..."}},
+		{name: "real clients", args: []string{"-count=1", "-timeout=25m", "-parallel=4"}, only: []string{"./test/compat/..."}},
 		{name: "parity with Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/parity"}},
 		{name: "Apache Kafka's own tests", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/kafkasuite"}},
 		{name: "crashes", args: []string{"-count=1", "-timeout=25m"}, env: []string{"SLUICE_CRASH_ROUNDS=" + rounds}, only: []string{"./test/crash"}},
