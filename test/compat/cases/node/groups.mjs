@@ -58,8 +58,8 @@ add('consume/latest', async () => {
 
 add('consume/from-offset', async () => {
   const t = await filled('fromoffset'), m = new Member(name('g-fromoffset'))
-  await m.run([t])
-  m.c.seek({ topic: t, partition: 0, offset: '7' })
+  await m.run([t]) // this client refuses to seek until it has begun to join, which run does not wait for
+  await until(() => { try { m.c.seek({ topic: t, partition: 0, offset: '7' }); return true } catch { return false } }, 'being able to seek')
   await until(() => m.values().slice(-3).join() === '7,8,9', 'the records from there')
   await m.leave()
 })
