@@ -77,7 +77,7 @@ func (c *conn) Read(p []byte) (int, error) {
 			n.mu.Unlock()
 			return 0, os.ErrDeadlineExceeded
 		case h.err != nil:
-			err := h.err
+			err := c.fails("read", h.err)
 			n.mu.Unlock()
 			return 0, err
 		case h.deaf || n.mu.cut[[2]string{h.from, h.to}]:
@@ -96,6 +96,11 @@ func (c *conn) Read(p []byte) (int, error) {
 		n.mu.Unlock()
 		wait(now, next, changed, paths)
 	}
+}
+
+// fails is the error of package net, by which clients know what to try again.
+func (c *conn) fails(op string, err error) error {
+	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: os.NewSyscallError(op, err)}
 }
 
 func (h *half) takeLocked(p []byte) int {
@@ -124,14 +129,14 @@ func (c *conn) Write(p []byte) (int, error) {
 			return 0, os.ErrDeadlineExceeded
 		case c.host.down:
 			n.mu.Unlock()
-			return 0, syscall.ENETDOWN
+			return 0, c.fails("write", syscall.ENETDOWN)
 		case h.err != nil:
-			err := h.err
+			err := c.fails("write", h.err)
 			n.mu.Unlock()
 			return 0, err
 		case h.gone:
 			n.mu.Unlock()
-			return 0, syscall.EPIPE
+			return 0, c.fails("write", syscall.EPIPE)
 		case h.bytes < windowBytes:
 			at := now.Add(n.delayLocked())
 			if at.Before(h.last) {
