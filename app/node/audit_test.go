@@ -41,7 +41,10 @@ func TestBucketEqualsReferences(t *testing.T) {
 			for len(nodes) < brokers {
 				nodes = append(nodes, c.another())
 			}
-			store.SetRules(
+			store.SetRules( // each of them once for certain
+				fault.Rule{Name: "lost", Op: fault.Put, Skip: 10, Times: 1, Effect: fault.LoseAnswer},
+				fault.Rule{Name: "late", Op: fault.Put, Skip: 20, Times: 1, Effect: fault.Late},
+				fault.Rule{Name: "refused", Skip: 30, Times: 1, Effect: fault.Refuse},
 				fault.Rule{Name: "lost", Op: fault.Put, Prob: 0.03, Effect: fault.LoseAnswer},
 				fault.Rule{Name: "late", Op: fault.Put, Prob: 0.03, Effect: fault.Late},
 				fault.Rule{Name: "refused", Prob: 0.02, Effect: fault.Refuse},
