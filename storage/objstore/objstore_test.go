@@ -87,6 +87,39 @@ func TestProbeFindsBadStores(t *testing.T) {
 	}
 }
 
+// late has each put happen once more, after the first delete: its answer was lost, and it was done again.
+type late struct {
+	objstore.Store
+	puts *[]string
+}
+
+func (l late) Put(ctx context.Context, key string, body [][]byte, opt objstore.PutOptions) error {
+	*l.puts = append(*l.puts, key)
+	return l.Store.Put(ctx, key, body, opt)
+}
+
+func (l late) Delete(ctx context.Context, keys ...string) error {
+	err := l.Store.Delete(ctx, keys...)
+	for _, key := range *l.puts {
+		if err := l.Store.Put(ctx, key, nil, objstore.PutOptions{}); err != nil {
+			return err
+		}
+	}
+	*l.puts = nil
+	return err
+}
+
+// TestProbeTakesLatePuts: what a put brings back that was given up and happened after the delete is no fault of the store's.
+func TestProbeTakesLatePuts(t *testing.T) {
+	s := mem.New()
+	if err := objstore.Probe(t.Context(), late{s, new([]string)}); err != nil {
+		t.Error(err)
+	}
+	for info := range s.List(t.Context(), "", "") {
+		t.Errorf("left behind: %s", info.Key)
+	}
+}
+
 // noting notes the keys that are put.
 type noting struct {
 	objstore.Store
