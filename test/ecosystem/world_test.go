@@ -8,12 +8,10 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -23,6 +21,7 @@ import (
 
 	"sluice/test/broker"
 	"sluice/test/process"
+	"sluice/test/twin"
 )
 
 // patience bounds every wait: a program that starts a JVM and joins a group takes seconds, on a busy machine many.
@@ -160,36 +159,12 @@ func sluice(t *testing.T) *broker.Process {
 // apacheKafka starts a broker of Apache Kafka and returns its address.
 func apacheKafka(t *testing.T) string {
 	t.Helper()
-	port := freePorts(t)
-	start(t, filepath.Join(broker.Root(), "test/kafka/kafka"), "start", filepath.Join(t.TempDir(), "data"), strconv.Itoa(port),
-		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1")
-	addr := "127.0.0.1:" + strconv.Itoa(port)
+	addr := twin.StartKafka(t)
 	await(t, "Apache Kafka serves", func() error {
 		_, err := admin(t, addr).Metadata(t.Context())
 		return err
 	})
 	return addr
-}
-
-// freePorts returns the first of two neighbouring free ports: Kafka's controller takes the second.
-func freePorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := first.Addr().(*net.TCPAddr).Port
-		second, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+1))
-		first.Close()
-		if err != nil {
-			continue
-		}
-		second.Close()
-		return port
-	}
-	t.Fatal("no two free ports side by side")
-	return 0
 }
 
 func freeAddress(t *testing.T) string {

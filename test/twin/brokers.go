@@ -3,16 +3,14 @@ package twin
 import (
 	"math/rand/v2"
 	"net"
-	"os"
-	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
-	"syscall"
 	"testing"
 	"time"
 
 	"sluice/test/broker"
+	"sluice/test/process"
 	"sluice/wire/msg"
 )
 
@@ -48,33 +46,24 @@ func Join(t *testing.T, kafkaAddr string) [2]*Target {
 	return [2]*Target{kafka, sluice}
 }
 
-// StartKafka runs test/kafka/kafka, with settings beside its own, in a process group of its own, which is killed with the test.
+// StartKafka runs test/kafka/kafka, with settings beside its own, and returns its address at once. It ends with the test.
 func StartKafka(t *testing.T, settings ...string) (addr string) {
 	t.Helper()
-	dir, port := t.TempDir(), freePorts(t)
-	log, err := os.Create(filepath.Join(dir, "log"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	args := append([]string{"start", filepath.Join(dir, "data"), strconv.Itoa(port),
+	port := strconv.Itoa(freePorts(t))
+	args := append([]string{"start", filepath.Join(t.TempDir(), "data"), port,
 		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "log.retention.check.interval.ms=3600000",
 		"group.consumer.assignor.offload.enable=false"}, settings...)
-	cmd := exec.Command(filepath.Join(broker.Root(), "test/kafka/kafka"), args...)
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
-	if err := cmd.Start(); err != nil {
+	p, err := process.Start(filepath.Join(broker.Root(), "test/kafka/kafka"), args...)
+	if err != nil {
 		t.Fatalf("start Apache Kafka: %v", err)
 	}
 	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		_ = cmd.Wait()
-		log.Close()
+		p.Kill()
 		if t.Failed() {
-			b, _ := os.ReadFile(log.Name())
-			t.Logf("the log of Apache Kafka ends with\n%s", b[max(0, len(b)-4<<10):])
+			t.Logf("the log of Apache Kafka ends with\n%s", p.Output)
 		}
 	})
-	return "127.0.0.1:" + strconv.Itoa(port)
+	return "127.0.0.1:" + port
 }
 
 // freePorts returns the first of two neighbouring free ports: Kafka's controller takes the second. They lie below those that the system gives to

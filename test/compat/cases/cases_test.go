@@ -3,11 +3,9 @@ package cases
 import (
 	"bytes"
 	"context"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -15,13 +13,13 @@ import (
 	"time"
 
 	"sluice/test/broker"
+	"sluice/test/twin"
 )
 
 const (
 	resultsDir      = "results"
 	differencesFile = "differences.txt"
 	pageFile        = "../../../docs/compatibility.md"
-	startMax        = 2 * time.Minute
 	installMax      = 10 * time.Minute
 )
 
@@ -104,9 +102,8 @@ func runBoth(t *testing.T, c Client) (map[string]verdict, map[string]string) {
 			t.Fatalf("install: %v\n%s", err, out.stderr.String()+out.stdout.String())
 		}
 	}
-	var addrs [2]string
-	addrs[0] = broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0", "--offsets-topic-num-partitions", "1", "--transaction-state-log-num-partitions", "3"}}).Addr
-	addrs[1] = startKafka(t, filepath.Join(cache, "kafka.log"))
+	both := twin.Join(t, twin.StartKafka(t, "transaction.state.log.num.partitions=3", "share.coordinator.state.topic.num.partitions=1"))
+	addrs := [2]string{both[1].Addr, both[0].Addr}
 	var got [2]map[string]outcome
 	var wg sync.WaitGroup
 	for i, name := range []string{"sluice", "kafka"} {
@@ -150,69 +147,4 @@ func (c Client) sh(limit time.Duration, cache, command string, args ...string) (
 		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) // what the program left behind
 	}
 	return &out, err
-}
-
-// startKafka runs test/kafka/kafka in a process group of its own, which is killed with the test, and waits until it is listening.
-func startKafka(t *testing.T, logFile string) (addr string) {
-	t.Helper()
-	log, err := os.Create(logFile)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer log.Close()
-	port := freePorts(t)
-	cmd := exec.Command(filepath.Join(broker.Root(), "test/kafka/kafka"), "start", filepath.Join(t.TempDir(), "data"), strconv.Itoa(port),
-		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "transaction.state.log.num.partitions=3", "share.coordinator.state.topic.num.partitions=1")
-	cmd.Stdout, cmd.Stderr = log, log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
-	runtime.LockOSThread() // it is told to die with the thread that started it
-	t.Cleanup(runtime.UnlockOSThread)
-	if err := cmd.Start(); err != nil {
-		t.Fatalf("start Apache Kafka: %v", err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- cmd.Wait() }()
-	t.Cleanup(func() {
-		_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
-		<-ended
-	})
-	addr = "127.0.0.1:" + strconv.Itoa(port)
-	deadline := time.Now().Add(startMax)
-	for {
-		conn, err := net.DialTimeout("tcp", addr, time.Second)
-		if err == nil {
-			conn.Close()
-			return addr
-		}
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("Apache Kafka ended: %v; see %s", err, logFile)
-		case <-time.After(100 * time.Millisecond):
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("Apache Kafka did not start: %v; see %s", err, logFile)
-		}
-	}
-}
-
-// freePorts returns the first of two neighbouring free ports: Kafka's controller takes the second.
-func freePorts(t *testing.T) int {
-	t.Helper()
-	for range 100 {
-		first, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		port := first.Addr().(*net.TCPAddr).Port
-		second, err := net.Listen("tcp", "127.0.0.1:"+strconv.Itoa(port+1))
-		first.Close()
-		if err != nil {
-			continue
-		}
-		second.Close()
-		return port
-	}
-	t.Fatal("no two free ports side by side")
-	return 0
 }
