@@ -56,36 +56,47 @@ func indexes(run []partitionID) []int32 {
 	return all
 }
 
+// describeEach asks the group of each name for what command makes, and calls done when all have answered: found with the answer to the name with an
+// index, or failed. A name that is none fails.
+func describeEach[R any](c *Coordinator, names []string, command func(name string) any, found func(i int, r R), failed func(i int, code kerr.Code), done func()) {
+	all := newGather(len(names), done)
+	for i, name := range names {
+		if strings.TrimSpace(name) == "" {
+			failed(i, kerr.InvalidGroupID)
+			all.done()
+			continue
+		}
+		submit(c, name, command(name), func(r R) {
+			found(i, r)
+			all.done()
+		}, func(code kerr.Code) {
+			failed(i, code)
+			all.done()
+		})
+	}
+	all.done()
+}
+
 // ConsumerGroupDescribe serves ConsumerGroupDescribe, versions 0 and 1. AuthorizedOperations is left to the caller.
 func (c *Coordinator) ConsumerGroupDescribe(info CallInfo, req *msg.ConsumerGroupDescribeRequest, reply func(*msg.ConsumerGroupDescribeResponse)) {
 	res := &msg.ConsumerGroupDescribeResponse{}
 	makeSlice(&res.Groups, len(req.GroupIds))
-	all := newGather(len(req.GroupIds), func() { reply(res) })
 	for i, name := range req.GroupIds {
 		out := &res.Groups[i]
 		out.SetDefaults()
 		out.GroupId = name
 		makeSlice(&out.Members, 0)
-		if strings.TrimSpace(name) == "" {
-			out.ErrorCode = int16(kerr.InvalidGroupID)
-			all.done()
-			continue
-		}
-		submit(c, name, &describeConsumersCommand{name}, func(r describeConsumersResult) {
-			out.ErrorCode, out.ErrorMessage = int16(r.code), pointer(r.message)
-			out.GroupState, out.GroupEpoch, out.AssignmentEpoch, out.AssignorName = r.status, r.epoch, r.targetEpoch, r.assignor
-			makeSlice(&out.Members, len(r.members))
-			view := c.opt.Cluster.Topics()
-			for j, m := range r.members {
-				describeConsumer(view, &out.Members[j], m)
-			}
-			all.done()
-		}, func(code kerr.Code) {
-			out.ErrorCode = int16(code)
-			all.done()
-		})
 	}
-	all.done()
+	describeEach(c, req.GroupIds, func(name string) any { return &describeConsumersCommand{name} }, func(i int, r describeConsumersResult) {
+		out := &res.Groups[i]
+		out.ErrorCode, out.ErrorMessage = int16(r.code), pointer(r.message)
+		out.GroupState, out.GroupEpoch, out.AssignmentEpoch, out.AssignorName = r.status, r.epoch, r.targetEpoch, r.assignor
+		makeSlice(&out.Members, len(r.members))
+		view := c.opt.Cluster.Topics()
+		for j, m := range r.members {
+			describeConsumer(view, &out.Members[j], m)
+		}
+	}, func(i int, code kerr.Code) { res.Groups[i].ErrorCode = int16(code) }, func() { reply(res) })
 }
 
 func describeConsumer(view Topics, o *msg.ConsumerGroupDescribeResponseMember, m describedConsumer) {

@@ -167,44 +167,34 @@ func shareBeatResponse(r shareBeatResult) *msg.ShareGroupHeartbeatResponse {
 func (c *Coordinator) ShareGroupDescribe(_ CallInfo, req *msg.ShareGroupDescribeRequest, reply func(*msg.ShareGroupDescribeResponse)) {
 	res := &msg.ShareGroupDescribeResponse{}
 	makeSlice(&res.Groups, len(req.GroupIds))
-	all := newGather(len(req.GroupIds), func() { reply(res) })
 	for i, name := range req.GroupIds {
 		out := &res.Groups[i]
 		out.SetDefaults()
 		out.GroupId = name
 		makeSlice(&out.Members, 0)
-		if strings.TrimSpace(name) == "" {
-			out.ErrorCode = int16(kerr.InvalidGroupID)
-			all.done()
-			continue
+	}
+	describeEach(c, req.GroupIds, func(name string) any { return &describeShare{name} }, func(i int, r describeShareResult) {
+		out := &res.Groups[i]
+		out.ErrorCode, out.ErrorMessage = int16(r.code), pointer(r.message)
+		if r.code == kerr.None {
+			out.GroupState, out.GroupEpoch, out.AssignmentEpoch, out.AssignorName = r.status, r.epoch, r.targetEpoch, shareAssignor
 		}
-		submit(c, name, &describeShare{out.GroupId}, func(r describeShareResult) {
-			out.ErrorCode, out.ErrorMessage = int16(r.code), pointer(r.message)
-			if r.code == kerr.None {
-				out.GroupState, out.GroupEpoch, out.AssignmentEpoch, out.AssignorName = r.status, r.epoch, r.targetEpoch, shareAssignor
-			}
-			makeSlice(&out.Members, len(r.members))
-			view := c.opt.Cluster.Topics()
-			for j, mb := range r.members {
-				o := &out.Members[j]
-				o.MemberId, o.RackId, o.MemberEpoch, o.ClientId, o.ClientHost = mb.id, pointer(mb.rack), mb.epoch, mb.client.id, mb.client.host
-				o.SubscribedTopicNames = mb.topics
-				makeSlice(&o.Assignment.TopicPartitions, 0)
-				for _, run := range byTopic(mb.assigned, func(p partitionID) partitionID { return p }) {
-					if name, ok := view.ByID(run[0].Topic); ok {
-						growSlice(&o.Assignment.TopicPartitions)
-						t := &o.Assignment.TopicPartitions[len(o.Assignment.TopicPartitions)-1]
-						t.TopicId, t.TopicName, t.Partitions = run[0].Topic, name, indexes(run)
-					}
+		makeSlice(&out.Members, len(r.members))
+		view := c.opt.Cluster.Topics()
+		for j, mb := range r.members {
+			o := &out.Members[j]
+			o.MemberId, o.RackId, o.MemberEpoch, o.ClientId, o.ClientHost = mb.id, pointer(mb.rack), mb.epoch, mb.client.id, mb.client.host
+			o.SubscribedTopicNames = mb.topics
+			makeSlice(&o.Assignment.TopicPartitions, 0)
+			for _, run := range byTopic(mb.assigned, func(p partitionID) partitionID { return p }) {
+				if name, ok := view.ByID(run[0].Topic); ok {
+					growSlice(&o.Assignment.TopicPartitions)
+					t := &o.Assignment.TopicPartitions[len(o.Assignment.TopicPartitions)-1]
+					t.TopicId, t.TopicName, t.Partitions = run[0].Topic, name, indexes(run)
 				}
 			}
-			all.done()
-		}, func(code kerr.Code) {
-			out.ErrorCode = int16(code)
-			all.done()
-		})
-	}
-	all.done()
+		}
+	}, func(i int, code kerr.Code) { res.Groups[i].ErrorCode = int16(code) }, func() { reply(res) })
 }
 
 // shareAssignor is the name of Kafka's one assignor of share groups.

@@ -3,7 +3,6 @@ package group
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"sluice/broker/group/task"
 	"sluice/wire/kerr"
@@ -153,34 +152,24 @@ func endpointPartitions(all []topicPartitions) []msg.StreamsGroupHeartbeatRespon
 func (c *Coordinator) StreamsGroupDescribe(_ CallInfo, req *msg.StreamsGroupDescribeRequest, reply func(*msg.StreamsGroupDescribeResponse)) {
 	res := &msg.StreamsGroupDescribeResponse{}
 	makeSlice(&res.Groups, len(req.GroupIds))
-	all := newGather(len(req.GroupIds), func() { reply(res) })
 	for i, name := range req.GroupIds {
 		out := &res.Groups[i]
 		out.SetDefaults()
 		out.GroupId = name
 		makeSlice(&out.Members, 0)
-		if strings.TrimSpace(name) == "" {
-			out.ErrorCode = int16(kerr.InvalidGroupID)
-			all.done()
-			continue
-		}
-		submit(c, name, &describeStreams{name}, func(r describeStreamsResult) {
-			out.ErrorCode, out.ErrorMessage = int16(r.code), pointer(r.message)
-			out.GroupState, out.GroupEpoch, out.AssignmentEpoch = r.status, r.epoch, r.targetEpoch
-			if r.topology != nil {
-				out.Topology = describedTopology(r.topology)
-			}
-			makeSlice(&out.Members, len(r.members))
-			for j, s := range r.members {
-				describeStreamer(&out.Members[j], s)
-			}
-			all.done()
-		}, func(code kerr.Code) {
-			out.ErrorCode = int16(code)
-			all.done()
-		})
 	}
-	all.done()
+	describeEach(c, req.GroupIds, func(name string) any { return &describeStreams{name} }, func(i int, r describeStreamsResult) {
+		out := &res.Groups[i]
+		out.ErrorCode, out.ErrorMessage = int16(r.code), pointer(r.message)
+		out.GroupState, out.GroupEpoch, out.AssignmentEpoch = r.status, r.epoch, r.targetEpoch
+		if r.topology != nil {
+			out.Topology = describedTopology(r.topology)
+		}
+		makeSlice(&out.Members, len(r.members))
+		for j, s := range r.members {
+			describeStreamer(&out.Members[j], s)
+		}
+	}, func(i int, code kerr.Code) { res.Groups[i].ErrorCode = int16(code) }, func() { reply(res) })
 }
 
 func describeStreamer(o *msg.StreamsGroupDescribeResponseMember, s describedStreamer) {

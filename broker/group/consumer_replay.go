@@ -145,16 +145,21 @@ func (g *classic) mirror() {
 	}
 }
 
-// change collects the records of a command to a consumer group and applies them one by one as they are made.
-type change struct {
+// groupChange is the records of a command to a group, in the order in which they were applied.
+type groupChange struct {
 	m       *machine
 	g       *classic
-	view    Topics
 	records []coord.Record
 	failed  bool // a record does not fit into a batch: it and what would follow is left out
 }
 
-func (m *machine) change(g *classic) *change { return &change{m: m, g: g, view: m.topics()} }
+// change collects the records of a command to a consumer group and applies them one by one as they are made.
+type change struct {
+	groupChange
+	view Topics
+}
+
+func (m *machine) change(g *classic) *change { return &change{groupChange{m: m, g: g}, m.topics()} }
 
 // add applies a record. False if it cannot be stored.
 func (ch *change) add(r coord.Record) bool {
@@ -176,7 +181,7 @@ func (ch *change) add(r coord.Record) bool {
 }
 
 // commit appends the records; then runs once all records of the group so far are durable.
-func (ch *change) commit(then func(now time.Time)) {
+func (ch *groupChange) commit(then func(now time.Time)) {
 	if len(ch.records) > 0 {
 		ch.m.write(ch.records, ch.g, nil)
 	}

@@ -130,7 +130,7 @@ func (m *machine) streamsBeat(now time.Time, t coord.Ticket, c *streamsBeat) {
 	if g == nil {
 		g = m.findOrCreate(now, c.group)
 	}
-	b.g, b.ch = g, &streamsChange{m: m, g: g}
+	b.g, b.ch = g, &streamsChange{groupChange{m: m, g: g}}
 	var r streamsBeatResult
 	if g.streams == nil && g.durable {
 		m.write([]coord.Record{groupTombstone(g.id)}, g, nil) // the empty classic group that it was

@@ -14,7 +14,7 @@ func (m *machine) leaveStreams(t coord.Ticket, c *streamsBeat, g *classic) {
 		g.streams.shutdownBy = c.member
 	}
 	m.fx.Note("streams member leaves", "group", g.id, "member", c.member)
-	ch := &streamsChange{m: m, g: g}
+	ch := &streamsChange{groupChange{m: m, g: g}}
 	ch.fence(c.member)
 	r := streamsBeatResult{member: c.member, epoch: epochLeave, status: []streamsStatus{}}
 	ch.commit(func(time.Time) { m.fx.Reply(t, r) })
@@ -38,7 +38,7 @@ func (m *machine) setStreamsTimer(d *coord.Deadline, at time.Time, g *classic, i
 			return
 		}
 		m.fx.Note("member failed", "group", g.id, "member", id, "why", why)
-		ch := &streamsChange{m: m, g: g}
+		ch := &streamsChange{groupChange{m: m, g: g}}
 		ch.fence(id)
 		ch.commit(nil)
 	}
@@ -69,7 +69,7 @@ func (m *machine) delayStreams(now time.Time, g *classic, delay time.Duration) {
 		if m.groups[g.id] != g || g.streams != sg || g.state == dead || len(sg.members) == 0 || sg.configured == nil || sg.epoch <= sg.targetEpoch {
 			return
 		}
-		ch := &streamsChange{m: m, g: g}
+		ch := &streamsChange{groupChange{m: m, g: g}}
 		m.assignStreams(now, ch, sg.configured)
 		ch.commit(nil)
 	}

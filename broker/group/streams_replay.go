@@ -114,12 +114,7 @@ func (g *classic) mirrorStreams() {
 }
 
 // streamsChange collects the records of a command to a streams group and applies them one by one as they are made.
-type streamsChange struct {
-	m       *machine
-	g       *classic
-	records []coord.Record
-	failed  bool // a record does not fit into a batch: it and what would follow is left out
-}
+type streamsChange struct{ groupChange }
 
 func (ch *streamsChange) add(r coord.Record) {
 	if ch.failed || !ch.m.fits(r) {
@@ -134,16 +129,6 @@ func (ch *streamsChange) add(r coord.Record) {
 		panic("BUG: own record of a streams group: " + err.Error())
 	}
 	ch.records = append(ch.records, r)
-}
-
-// commit appends the records; then runs once all records of the group so far are durable.
-func (ch *streamsChange) commit(then func(now time.Time)) {
-	if len(ch.records) > 0 {
-		ch.m.write(ch.records, ch.g, nil)
-	}
-	if then != nil {
-		ch.m.afterWrites(ch.g, then)
-	}
 }
 
 // replayStreams is the replay of a record of a streams group. The machine's own have been applied when they were made, but for the end of a group that
@@ -173,7 +158,7 @@ func (g *classic) streamsTombstones() (records []coord.Record) {
 
 // vacateStreams makes a streams group that nobody is in a classic one.
 func (m *machine) vacateStreams(g *classic) {
-	ch := &streamsChange{m: m, g: g}
+	ch := &streamsChange{groupChange{m: m, g: g}}
 	for _, r := range g.streamsTombstones() {
 		ch.add(r)
 	}
