@@ -1,10 +1,9 @@
-// Command guest runs the world of one seed, in WebAssembly under test/sim, and prints what came of it.
+// Command guest runs the world of one seed, in WebAssembly under test/sim, and prints what came of it. Its events go to standard error.
 package main
 
 import (
 	"encoding/json"
 	"flag"
-	"io"
 	"os"
 
 	"sluice/test/sim/world"
@@ -12,13 +11,8 @@ import (
 
 func main() {
 	seed := flag.Uint64("seed", 1, "the world")
-	events := flag.Bool("events", false, "print every event to standard error")
 	flag.Parse()
-	var out io.Writer
-	if *events {
-		out = os.Stderr
-	}
-	r := world.Run(*seed, out)
+	r := world.Run(*seed, os.Stderr)
 	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
 		panic(err)
 	}
