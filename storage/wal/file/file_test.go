@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math/rand/v2"
 	"runtime"
 	"strings"
@@ -425,6 +426,44 @@ func TestIdentity(t *testing.T) {
 }
 
 func second[T any](_ T, err error) error { return err }
+
+// formatting is a file system on which another node formats the directory after the header was missed and before the listing.
+type formatting struct {
+	disk.FS
+	other func()
+}
+
+func (f formatting) List(path string) ([]string, error) {
+	f.other()
+	return f.FS.List(path)
+}
+
+func TestTwoNodesFormatAtOnce(t *testing.T) {
+	id := block.Identity{Cluster: testCluster, Node: 3}
+	for _, wal := range []bool{false, true} { // the other node may have gone on to make its WAL, too
+		fresh := func() (slow Config) {
+			other, _ := New("/wal", true, 0, 0)
+			other.FS = memdisk.New()
+			slow = other
+			slow.FS = formatting{other.FS, func() {
+				err := other.Format(ctx, id)
+				if wal {
+					err = errors.Join(err, other.FS.Mkdir("/wal/"+epochName(3, 1)))
+				}
+				if err != nil && !errors.Is(err, fs.ErrExist) {
+					t.Fatal(err)
+				}
+			}}
+			return slow
+		}
+		if got, err := fresh().Identify(ctx); err != nil || got.Cluster != testCluster {
+			t.Fatalf("wal %t: identified as %v, %v", wal, got, err)
+		}
+		if err := fresh().Format(ctx, id); err != nil {
+			t.Fatalf("wal %t: %v", wal, err)
+		}
+	}
+}
 
 func TestFormatTouchesNothing(t *testing.T) {
 	d := memdisk.New()

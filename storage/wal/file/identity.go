@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"strings"
 
 	"sluice/base"
@@ -61,20 +62,32 @@ func (c Config) readHeader() (header, error) {
 
 // Identify reads whose directory it is.
 func (c Config) Identify(context.Context) (block.Identity, error) {
-	h, err := c.readHeader()
-	if !errors.Is(err, fs.ErrNotExist) {
-		return h.id, classify(err)
-	}
-	return block.Identity{}, c.unformatted()
+	h, err := c.header()
+	return h.id, err
 }
 
-// unformatted says what a directory without header is: NotFound (missing or empty), Corrupt (it has WALs), Invalid (it has
-// something else).
-func (c Config) unformatted() error {
-	names, err := c.FS.List(c.Dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return classify(err)
+// header returns the newest header, or says what a directory without one is: NotFound (missing or empty), Corrupt (it has WALs),
+// Invalid (it has something else). Another node may format a shared directory between the two looks; so a header that the second
+// one sees is read again, and since headers are never removed that ends.
+func (c Config) header() (header, error) {
+	for range 3 {
+		h, err := c.readHeader()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return h, classify(err)
+		}
+		names, err := c.FS.List(c.Dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return header{}, classify(err)
+		}
+		if !slices.Contains(names, headerName) {
+			return header{}, c.unformatted(names)
+		}
 	}
+	return header{}, base.Errorf(base.Unavailable, "%s is listed, and yet not there to be read", c.in(headerName))
+}
+
+// unformatted says what a directory without header is that holds these names.
+func (c Config) unformatted(names []string) error {
 	for _, name := range names {
 		switch _, isEpoch := parseEpochName(name); {
 		case isEpoch:
@@ -92,21 +105,18 @@ func (c Config) Format(_ context.Context, id block.Identity) error {
 	if err := c.makeDir(c.Dir); err != nil {
 		return err
 	}
-	h, err := c.readHeader()
-	if errors.Is(err, fs.ErrNotExist) {
-		if err := c.unformatted(); !base.IsKind(err, base.NotFound) {
-			return err
-		}
+	h, err := c.header()
+	if base.IsKind(err, base.NotFound) {
 		content := make([]byte, 2*headerSlot)
 		copy(content, header{generation: 1, id: c.own(id)}.append())
 		err = c.FS.Put(c.in(headerName), content)
-		if errors.Is(err, fs.ErrExist) {
-			return c.Format(context.Background(), id) // somebody else was quicker
+		if !errors.Is(err, fs.ErrExist) {
+			return classify(err)
 		}
-		return classify(err)
+		h, err = c.header() // somebody else was quicker
 	}
 	if err != nil {
-		return classify(err)
+		return err
 	}
 	if h.id == c.own(id) {
 		return nil
