@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"regexp"
 	"strings"
 	"time"
 )
@@ -55,8 +56,14 @@ type event struct {
 // slow is from how many seconds on a test is named with the time it took.
 const slow = 20
 
-// tally counts tests over all steps.
-type tally struct{ passed, failed, skipped int }
+// tally counts tests over all steps, and keeps what the failed ones said first.
+type tally struct {
+	passed, failed, skipped int
+	failures                []string
+}
+
+// said finds what a test reported itself, among the logs of what it started.
+var said = regexp.MustCompile(`(?m)^ +[a-z_0-9]+\.go:\d+: .*$`)
 
 func main() {
 	var total tally
@@ -71,6 +78,9 @@ func main() {
 	}
 	if !ok && total.failed == 0 {
 		total.failed = 1 // a package that did not build
+	}
+	for _, f := range total.failures {
+		fmt.Println(f)
 	}
 	fmt.Printf("%d passed, %d failed, %d skipped\n", total.passed, total.failed, total.skipped)
 	if !ok {
@@ -162,7 +172,23 @@ func (t *tally) count(e event, output *strings.Builder) {
 		t.passed++
 	case "fail":
 		t.failed++
+		t.note(e, output)
 	case "skip":
 		t.skipped++
+	}
+}
+
+// note keeps the first words of a failed test for the end of the output, where they are not lost between logs. A test that failed
+// because of its subtests says nothing itself.
+func (t *tally) note(e event, output *strings.Builder) {
+	const most, width = 4, 400
+	if output == nil {
+		return
+	}
+	for i, line := range said.FindAllString(output.String(), most) {
+		if i == 0 {
+			t.failures = append(t.failures, "failed: "+strings.TrimPrefix(e.Package, "sluice/")+" "+e.Test)
+		}
+		t.failures = append(t.failures, line[:min(len(line), width)])
 	}
 }
