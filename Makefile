@@ -69,8 +69,8 @@ model: ## the explorers with their large bounds: some minutes
 	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \
 	  ./test/explore ./storage/wal/file ./cluster/metalog ./storage/slotlog
 
-sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on; each replays exactly
-	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500)
+sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on, on all cores; each replays exactly; REPORT=file, QUIET=10m
+	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -quiet $(or $(QUIET),0) -report '$(REPORT)'
 
 fuzz: ## run every fuzz target, MINUTES=10 shared between all of them; ONLY=wire/batch for some
 	@$(GO) run ./test/fuzz -minutes $(or $(MINUTES),10) $(if $(ONLY),-only '$(ONLY)')

@@ -1,19 +1,24 @@
-// Command guest runs the world of one seed, in WebAssembly under test/sim, and prints what came of it. Its events go to standard error.
+// Command guest runs the scenario that it reads, in WebAssembly under test/sim, and prints what came of it. Its events go to standard error.
 package main
 
 import (
 	"encoding/json"
-	"flag"
+	"io"
 	"os"
 
 	"sluice/test/sim/world"
 )
 
 func main() {
-	seed := flag.Uint64("seed", 1, "the world")
-	flag.Parse()
-	r := world.Run(*seed, os.Stderr)
-	if err := json.NewEncoder(os.Stdout).Encode(r); err != nil {
+	text, err := io.ReadAll(os.Stdin)
+	if err != nil {
+		panic(err)
+	}
+	s, err := world.ParseScenario(text)
+	if err != nil {
+		panic(err)
+	}
+	if err := json.NewEncoder(os.Stdout).Encode(world.Run(s, os.Stderr)); err != nil {
 		panic(err)
 	}
 }

@@ -47,14 +47,14 @@ type life struct {
 // launch starts a life.
 func (b *broker) launch() {
 	b.born++
-	seed := b.w.rnd.Uint64()
+	seed := b.w.source(b.name, b.born).Uint64()
 	ctx, cancel := context.WithCancel(context.Background())
 	l := &life{
-		host: b.w.net.Up(b.name), door: newDoor(b.w.bucket, b.name, seed, b.w.latency, b.w.trace),
+		host: b.w.net.Up(b.name), door: newDoor(b.w.bucket, b.name, seed, b.w.Latency, b.w.trace),
 		end: cancel, quit: make(chan struct{}), done: make(chan struct{}),
 	}
 	b.life, b.state = l, up
-	b.w.trace.Event("%s starts, life %d", b.name, b.born)
+	b.w.trace.Mark("%s starts, life %d", b.name, b.born)
 	cfg := b.w.config(b)
 	go func() {
 		defer close(l.done)
@@ -65,7 +65,7 @@ func (b *broker) launch() {
 
 // live is what the command `sluice start` does.
 func (b *broker) live(ctx context.Context, l *life, cfg *config.Config) error {
-	log := slog.New(slog.NewTextHandler(b.w.trace, &slog.HandlerOptions{Level: slog.LevelInfo, ReplaceAttr: withoutTime})).With("on", b.name)
+	log := slog.New(&lines{trace: b.w.trace, name: b.name})
 	for {
 		n, err := node.Start(ctx, node.Options{
 			Config: cfg, Store: l.door, Listen: l.host.Listen, Dial: l.host.Dial, Hostname: b.name, Logger: log,
@@ -117,16 +117,9 @@ func (b *broker) serve(ctx context.Context, l *life, n *node.Node) (ended bool, 
 	}
 }
 
-func withoutTime(_ []string, a slog.Attr) slog.Attr {
-	if a.Key == slog.TimeKey {
-		return slog.Attr{}
-	}
-	return a
-}
-
 // kill ends a life as kill -9 does, or as a machine that loses its power: then its peers hear nothing.
 func (b *broker) kill(silent bool) {
-	b.w.trace.Event("%s is killed, silent=%v", b.name, silent)
+	b.w.trace.Mark("%s is killed, silent=%v", b.name, silent)
 	b.life.host.Down(silent)
 	b.life.door.close()
 	b.life.end()
@@ -135,7 +128,7 @@ func (b *broker) kill(silent bool) {
 
 // stop ends a life as an operator does, and waits for that.
 func (b *broker) stop() {
-	b.w.trace.Event("%s is asked to stop", b.name)
+	b.w.trace.Mark("%s is asked to stop", b.name)
 	close(b.life.quit)
 	<-b.life.done
 	b.life.host.Down(false)
@@ -145,7 +138,7 @@ func (b *broker) stop() {
 
 // setPaused holds everything back that goes in or out.
 func (b *broker) setPaused(on bool) {
-	b.w.trace.Event("%s pause=%v", b.name, on)
+	b.w.trace.Mark("%s pause=%v", b.name, on)
 	for _, other := range append(b.w.names(), clientHost) {
 		if other != b.name {
 			b.w.net.Cut(b.name, other, on)
@@ -163,7 +156,7 @@ func (b *broker) setPaused(on bool) {
 func (w *world) config(b *broker) *config.Config {
 	set := append([]string{
 		"bucket=mem://sim", "listen=" + b.addr(), "admin=off", "name=" + b.name, "zone=" + string(rune('a'+b.id%3)),
-	}, w.settings...)
+	}, w.Settings...)
 	var values []config.Value
 	for _, kv := range set {
 		k, v, _ := strings.Cut(kv, "=")

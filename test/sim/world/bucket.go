@@ -11,12 +11,6 @@ import (
 	"sluice/storage/objstore/driver"
 )
 
-// latency is how long a request to the bucket takes: mostly between min and max, now and then up to slow.
-type latency struct {
-	min, max, slow time.Duration
-	slowly         float64 // probability
-}
-
 // door is the bucket as one life of a broker sees it. It is not there any more when the broker is dead, and shut while it is paused.
 type door struct {
 	inner driver.Store
@@ -25,14 +19,14 @@ type door struct {
 
 	mu      sync.Mutex
 	rng     *rand.Rand
-	latency latency
+	latency Latency
 	dead    chan struct{} // closed
 	shut    chan struct{} // nil: open; else closed when it opens
 }
 
 var _ driver.Store = (*door)(nil)
 
-func newDoor(inner driver.Store, name string, seed uint64, l latency, trace *Trace) *door {
+func newDoor(inner driver.Store, name string, seed uint64, l Latency, trace *Trace) *door {
 	return &door{inner: inner, name: name, trace: trace, rng: rand.New(rand.NewPCG(seed, 0xd00)), latency: l, dead: make(chan struct{})}
 }
 
@@ -57,11 +51,11 @@ func (d *door) draw() time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	l := d.latency
-	wait := l.min + time.Duration(d.rng.Int64N(int64(max(1, l.max-l.min))))
-	if d.rng.Float64() < l.slowly {
-		wait = l.max + time.Duration(d.rng.Int64N(int64(max(1, l.slow-l.max))))
+	wait := between(d.rng, time.Duration(l.Min), time.Duration(l.Max))
+	if d.rng.Float64() < l.Slowly {
+		wait = between(d.rng, time.Duration(l.Max), time.Duration(l.Slow))
 	}
-	return wait / 2
+	return time.Duration(wait) / 2
 }
 
 // whenOpen returns nil when the door is open, else what is closed when it opens.

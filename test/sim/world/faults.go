@@ -60,7 +60,7 @@ var faults = []trouble{
 	{"one-way cut", 2, func(w *world) {
 		pair := w.in(up)
 		w.net.Cut(pair[0].name, pair[1].name, true)
-		w.trace.Event("cut from %s to %s", pair[0].name, pair[1].name)
+		w.trace.Mark("cut from %s to %s", pair[0].name, pair[1].name)
 		w.random(0, 2*w.session)
 	}},
 	{"cut from all brokers", 2, func(w *world) {
@@ -71,19 +71,19 @@ var faults = []trouble{
 				w.net.Cut(name, b.name, true)
 			}
 		}
-		w.trace.Event("cut %s from all brokers", b.name)
+		w.trace.Mark("cut %s from all brokers", b.name)
 		w.random(0, 3*w.session)
 	}},
 	{"cut from clients", 1, func(w *world) {
 		b := w.in(up)[0]
 		w.net.Cut(clientHost, b.name, true)
-		w.trace.Event("cut %s from clients", b.name)
+		w.trace.Mark("cut %s from clients", b.name)
 		w.random(0, 2*w.session)
 	}},
 	{"cut from the bucket", 1, func(w *world) {
 		b := w.in(up)[0]
 		b.life.door.setShut(true)
-		w.trace.Event("cut %s from the bucket", b.name)
+		w.trace.Mark("cut %s from the bucket", b.name)
 		w.random(0, 3*w.session)
 		b.life.door.setShut(false)
 	}},

@@ -14,7 +14,7 @@ import (
 // movePartitions has an operator move partitions to and fro, those of the coordinators too, until ctx ends. That a broker is away or refuses is
 // no news.
 func (w *world) movePartitions(ctx context.Context) {
-	rnd := rand.New(rand.NewPCG(w.moveSeed, 1))
+	rnd := w.source("moves", 0)
 	client, err := kgo.NewClient(w.set.Options(kgo.RetryTimeout(5 * time.Second))...)
 	if err != nil {
 		panic("BUG: sim: " + err.Error())
@@ -43,7 +43,7 @@ func (w *world) moveOne(ctx context.Context, adm *kadm.Client, rnd *rand.Rand) {
 	var req kadm.AlterPartitionAssignmentsReq
 	req.Assign(topic, index, []int32{to})
 	_, err = adm.AlterPartitionAssignments(ctx, req)
-	w.trace.Event("move %s-%d to node %d: %v", topic, index, to, err)
+	w.trace.Event("clients move %s-%d to node %d: %v", topic, index, to, err)
 	if err == nil {
 		w.rec.Fault("move")
 	}

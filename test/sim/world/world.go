@@ -3,9 +3,12 @@ package world
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"maps"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"sync"
 	"time"
 
@@ -30,100 +33,124 @@ const clientHost = "clients"
 // Result is what came of a run.
 type Result struct {
 	Seed    uint64
-	Swarm   string
 	Verdict history.Verdict
-	Report  string // of the history
+	Report  string   // of the history
+	Kinds   []string // of anomalies
 	Wrong   []string
 	Virtual time.Duration
 	Events  int
 	Hash    string
+	Faults  map[string]int // how often each has happened
 }
 
 // Passed reports whether the run proved what it should.
 func (r Result) Passed() bool { return r.Verdict == history.Pass && len(r.Wrong) == 0 }
 
 type world struct {
-	swarm
-	rnd      *rand.Rand // of the goroutine that does the faults
-	moveSeed uint64
-	trace    *Trace
-	net      *simnet.Network
-	clients  *simnet.Host
-	flaky    *fault.Store
-	bucket   *fault.Store
-	brokers  []*broker
-	rec      *history.Recorder
-	set      clients.Set
+	Scenario
+	rnd     *rand.Rand // of the goroutine that does the faults; another one in each step
+	session time.Duration
+	trace   *Trace
+	net     *simnet.Network
+	clients *simnet.Host
+	flaky   *fault.Store
+	bucket  *fault.Store
+	brokers []*broker
+	rec     *history.Recorder
+	set     clients.Set
 
+	made      int // producers so far
 	producers []*clients.Producer
 	readers   []*clients.Reader
 	copying   *clients.Copying // nil: none
+
+	happened map[string]int // faults
 
 	mu    sync.Mutex
 	wrong []string
 }
 
-// Run runs the world of a seed. Its events are written to out, if that is not nil.
-func Run(seed uint64, out io.Writer) Result {
+// source is a source of randomness for one part of the world: what another part draws does not change it.
+func (w *world) source(part string, n int) *rand.Rand {
+	h := fnv.New64a()
+	fmt.Fprint(h, part, n)
+	return rand.New(rand.NewPCG(w.Seed, h.Sum64()))
+}
+
+// Run runs a scenario. Its events are written to out, if that is not nil.
+func Run(s Scenario, out io.Writer) Result {
 	began := time.Now()
-	w := &world{rnd: rand.New(rand.NewPCG(seed, 0)), trace: NewTrace(out), rec: history.NewRecorder()}
-	w.swarm = newSwarm(w.rnd)
-	w.moveSeed = w.rnd.Uint64()
-	w.trace.Event("seed %d: %v", seed, w.swarm)
-	w.net = simnet.New(w.rnd.Uint64(), w.delays, w.trace.Event)
+	w := &world{Scenario: s, session: time.Duration(s.Session), trace: NewTrace(out), rec: history.NewRecorder(), happened: map[string]int{}}
+	w.rnd = w.source("start", 0)
+	w.trace.Mark("seed %d: %v", s.Seed, s)
+	w.net = simnet.New(w.source("net", 0).Uint64(), s.Delays.simnet(), w.trace.Event)
 	w.clients = w.net.Up(clientHost)
-	w.flaky = fault.New(mem.New(), w.rnd.Uint64())
+	w.flaky = fault.New(mem.New(), w.source("bucket", 0).Uint64())
 	w.bucket = w.flaky
 	report := w.run()
-	r := Result{Seed: seed, Swarm: w.swarm.String(), Verdict: report.Verdict, Report: report.String(), Wrong: w.wrong, Virtual: time.Since(began)}
+	r := Result{Seed: s.Seed, Verdict: report.Verdict, Report: report.String(), Kinds: slices.Sorted(maps.Keys(report.Counts)),
+		Wrong: w.wrong, Virtual: time.Since(began), Faults: w.happened}
 	r.Events, r.Hash = w.trace.Sum()
 	return r
 }
 
 func (w *world) run() *history.Report {
-	for i := range w.swarm.brokers {
+	for i := range w.Brokers {
 		b := &broker{w: w, id: i + 1, name: fmt.Sprintf("b%d", i+1)}
 		w.brokers = append(w.brokers, b)
 		b.launch()
 	}
 	w.set = clients.Set{
-		Topic: "sim", Partitions: w.partitions, Rec: w.rec, Complain: w.complainf, Burst: w.burst, Pause: w.pause,
+		Topic: "sim", Partitions: w.Partitions, Rec: w.rec, Complain: w.complainf, Burst: w.Burst, Pause: time.Duration(w.Pause),
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return w.clients.Dial(ctx, addr) },
 	}
 	for _, b := range w.brokers {
 		w.set.Addrs = append(w.set.Addrs, b.addr())
 	}
-	want := history.Want{Acknowledged: int(w.partitions)}
+	want := history.Want{Acknowledged: int(w.Partitions)}
 	if !w.createTopic() {
 		want.NoFinalRead = true
 		return history.Check(w.rec, want)
 	}
 	w.load()
-	for range w.rounds {
-		w.random(200*time.Millisecond, 3*time.Second)
-		f := w.faults[w.rnd.IntN(len(w.faults))]
-		if len(w.in(up)) >= f.brokers {
-			w.trace.Event("fault: %s", f.name)
-			f.do(w)
-			w.rec.Fault("fault")
-			w.random(0, 2*time.Second)
-		}
-		if w.rnd.IntN(3) > 0 || len(w.in(up)) == 0 {
-			w.heal()
-		}
-		if w.rnd.IntN(3) == 0 {
-			w.random(0, 5*time.Second)
-		}
+	for i, st := range w.Steps {
+		w.rnd = rand.New(rand.NewPCG(st.Seed, 0))
+		w.step(i+1, st)
 	}
+	w.rnd = w.source("end", 0)
 	w.heal()
-	want.Faults = []string{"fault"}
+	if w.Quiet > 0 {
+		w.trace.Mark("all is well for %v", w.Quiet)
+		time.Sleep(time.Duration(w.Quiet))
+	}
+	if len(w.Steps) > 0 {
+		want.Faults = []string{"fault"}
+	}
 	w.settle()
 	return history.Check(w.rec, want)
 }
 
+// step does one fault, unless it makes no sense any more.
+func (w *world) step(n int, st Step) {
+	time.Sleep(time.Duration(st.Before))
+	for _, f := range faults {
+		if f.name == st.Fault && len(w.in(up)) >= f.brokers {
+			w.trace.Mark("step %d: %s", n, f.name)
+			f.do(w)
+			w.rec.Fault("fault")
+			w.happened[f.name]++
+		}
+	}
+	time.Sleep(time.Duration(st.After))
+	if st.Heal || len(w.in(up)) == 0 {
+		w.trace.Mark("step %d: all is made whole", n)
+		w.heal()
+	}
+}
+
 func (w *world) complainf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
-	w.trace.Event("WRONG: %s", text)
+	w.trace.Wrong("%s", text)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.wrong) < 20 {
@@ -162,7 +189,7 @@ func (w *world) createTopic() bool {
 		if err == nil {
 			return true
 		}
-		w.trace.Event("create topic: %v", err)
+		w.trace.Event("clients create topic: %v", err)
 		if ctx.Err() != nil {
 			w.complainf("liveness: %v", err)
 			return false
@@ -173,28 +200,28 @@ func (w *world) createTopic() bool {
 
 // load starts the clients.
 func (w *world) load() {
-	for range w.swarm.producers {
+	for range w.Producers {
 		w.addProducer()
 	}
-	if w.tail {
+	if w.Tail {
 		w.read(w.set.Tail())
 	}
-	for range w.members {
+	for range w.Members {
 		w.read(w.set.Member("sim-group"))
 	}
-	if w.committer {
+	if w.Committer {
 		w.read(w.set.Commit("sim-offsets"))
 	}
-	if w.copiers > 0 {
+	if w.Copiers > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
 		defer cancel()
-		c, err := w.set.StartCopying(ctx, w.copiers, w.pause, w.copierLife, func(id string, life int, err error) { w.trace.Event("%s, life %d: %v", id, life, err) })
+		c, err := w.set.StartCopying(ctx, w.Copiers, time.Duration(w.Pause), time.Duration(w.CopierLife), func(id string, life int, err error) { w.trace.Event("%s life %d ends: %v", id, life, err) })
 		if err != nil {
 			w.complainf("liveness: %v", err)
 		}
 		w.copying = c
 	}
-	if w.swarm.moves && len(w.brokers) > 1 {
+	if w.Moves && len(w.brokers) > 1 {
 		w.readers = append(w.readers, clients.Go(w.movePartitions))
 	}
 }
@@ -207,7 +234,8 @@ func (w *world) read(r *clients.Reader, err error) {
 }
 
 func (w *world) addProducer() {
-	p, err := w.set.Produce(w.rnd.Uint64())
+	w.made++
+	p, err := w.set.Produce(w.source("producer", w.made).Uint64())
 	if err != nil {
 		panic("BUG: sim: " + err.Error())
 	}
@@ -243,7 +271,7 @@ func (w *world) settle() {
 		ctx, cancel := context.WithTimeout(context.Background(), copiedWithin)
 		defer cancel()
 		copied, err := w.copying.Finish(ctx)
-		w.trace.Event("%d records were copied in transactions", copied)
+		w.trace.Event("clients %d records were copied in transactions", copied)
 		if err != nil {
 			w.complainf("copies in transactions: %v", err)
 		}
