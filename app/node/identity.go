@@ -4,12 +4,16 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"sluice/base"
 	"sluice/storage/wal"
+	"sluice/storage/wal/disk"
 )
 
 // identity says who this node was when it ran last. Where the WAL is a directory of its own, the directory's header says it,
@@ -31,10 +35,11 @@ type identityFile struct {
 const identityName = "node.json"
 
 // readIdentity finds out who this node was, from the first of its WALs that says it.
-func readIdentity(ctx context.Context, data string, wals []string) (id identity, err error) {
+func readIdentity(ctx context.Context, files disk.FS, data string, wals []string) (id identity, err error) {
 	id = nobody
+	in := wal.Options{FS: files}
 	for _, url := range wals {
-		header, err := wal.Identify(ctx, url)
+		header, err := wal.Identify(ctx, url, in)
 		switch {
 		case base.IsKind(err, base.NotFound):
 			continue
@@ -52,13 +57,13 @@ func readIdentity(ctx context.Context, data string, wals []string) (id identity,
 	if id.Node != base.NoNode || data == "" || !slices.ContainsFunc(wals, func(url string) bool { return !ownWAL(url) }) {
 		return id, nil
 	}
-	return readIdentityFile(data, id.Cluster)
+	return readIdentityFile(files, data, id.Cluster)
 }
 
 // readIdentityFile reads node.json; its cluster must be the one given, unless that is zero.
-func readIdentityFile(data string, cluster base.UUID) (identity, error) {
-	b, err := os.ReadFile(filepath.Join(data, identityName))
-	if errors.Is(err, os.ErrNotExist) {
+func readIdentityFile(files disk.FS, data string, cluster base.UUID) (identity, error) {
+	b, err := files.ReadFile(filepath.Join(data, identityName))
+	if errors.Is(err, fs.ErrNotExist) {
 		return identity{cluster, base.NoNode}, nil
 	}
 	if err != nil {
@@ -79,15 +84,16 @@ func readIdentityFile(data string, cluster base.UUID) (identity, error) {
 }
 
 // prepareWAL makes a WAL's directory ready for use by this node, which then is the one that may claim its id.
-func prepareWAL(ctx context.Context, url string, id identity, incarnation base.UUID) error {
+func prepareWAL(ctx context.Context, files disk.FS, url string, id identity, incarnation base.UUID) error {
+	in := wal.Options{FS: files}
 	header := wal.Identity{Cluster: id.Cluster, Node: base.NoNode}
 	if ownWAL(url) {
 		header.Node, header.Incarnation = id.Node, incarnation
 	}
-	was, err := wal.Identify(ctx, url)
+	was, err := wal.Identify(ctx, url, in)
 	switch {
 	case base.IsKind(err, base.NotFound):
-		if err = wal.Format(ctx, url, header); base.IsKind(err, base.Exists) {
+		if err = wal.Format(ctx, url, in, header); base.IsKind(err, base.Exists) {
 			err = nil
 		}
 		return err
@@ -98,12 +104,12 @@ func prepareWAL(ctx context.Context, url string, id identity, incarnation base.U
 	case !ownWAL(url):
 		return nil
 	}
-	return wal.SetIdentity(ctx, url, header)
+	return wal.SetIdentity(ctx, url, in, header)
 }
 
 // writeIdentity records who this node is now, before it has anything in its WALs.
-func writeIdentity(ctx context.Context, data string, wals []string, id identity, incarnation base.UUID) error {
-	if err := prepareWAL(ctx, wals[0], id, incarnation); err != nil {
+func writeIdentity(ctx context.Context, files disk.FS, data string, wals []string, id identity, incarnation base.UUID) error {
+	if err := prepareWAL(ctx, files, wals[0], id, incarnation); err != nil {
 		return err
 	}
 	if data == "" || !slices.ContainsFunc(wals, func(url string) bool { return !ownWAL(url) }) {
@@ -113,36 +119,40 @@ func writeIdentity(ctx context.Context, data string, wals []string, id identity,
 	if err != nil {
 		return err
 	}
-	return replaceFile(filepath.Join(data, identityName), append(b, '\n'))
-}
-
-// replaceFile writes a file so that a crash leaves the old or the new content.
-func replaceFile(name string, content []byte) error {
-	tmp := name + ".tmp"
-	f, err := os.Create(tmp)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(content)
-	if err == nil {
-		err = f.Sync()
-	}
-	if cerr := f.Close(); err == nil {
-		err = cerr
-	}
-	if err != nil {
-		return err
-	}
-	return os.Rename(tmp, name)
+	return files.Replace(filepath.Join(data, identityName), append(b, '\n'))
 }
 
 // claimData creates and locks the data directory, so that no two processes on one machine think they are the same node.
-func claimData(data string) (release func(), err error) {
+func (n *Node) claimData() (release func(), err error) {
+	data := n.dataDir()
 	if data == "" {
 		return func() {}, nil
+	}
+	if n.opt.Files != nil {
+		return claimIn(n.opt.Files, data)
 	}
 	if err := os.MkdirAll(data, 0o755); err != nil {
 		return nil, base.Errorf(base.Invalid, "setting data = %q: %w", data, err)
 	}
 	return lockFile(filepath.Join(data, "lock"), data)
+}
+
+// claimIn does so in a file system that is not the operating system's.
+func claimIn(files disk.FS, data string) (release func(), err error) {
+	dir := ""
+	for _, part := range strings.FieldsFunc(filepath.ToSlash(data), func(r rune) bool { return r == '/' }) {
+		dir += "/" + part
+		if err := files.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
+			return nil, fmt.Errorf("setting data = %q: %w", data, err)
+		}
+	}
+	name := filepath.Join(data, "lock")
+	if err := files.Put(name, nil); err != nil && !errors.Is(err, fs.ErrExist) {
+		return nil, fmt.Errorf("setting data = %q: %w", data, err)
+	}
+	lock, err := files.Lock(name)
+	if err != nil {
+		return nil, fmt.Errorf("setting data = %q: %w", data, err)
+	}
+	return func() { lock.Close() }, nil
 }

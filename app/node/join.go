@@ -53,7 +53,7 @@ func (n *Node) listenPeer(host string) (err error) {
 
 // join makes this process a member of the cluster and gets an epoch for this node.
 func (n *Node) join(ctx context.Context) error {
-	was, err := readIdentity(ctx, n.dataDir(), n.places.wals)
+	was, err := readIdentity(ctx, n.files(), n.dataDir(), n.places.wals)
 	if err != nil {
 		return err
 	}
@@ -91,7 +91,7 @@ func (n *Node) join(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	err = writeIdentity(ctx, n.dataDir(), n.places.wals, identity{cluster, n.self.ID}, n.incarnation)
+	err = writeIdentity(ctx, n.files(), n.dataDir(), n.places.wals, identity{cluster, n.self.ID}, n.incarnation)
 	if err != nil {
 		return fmt.Errorf("prepare the WAL %s and the data directory for node %v: %w", n.places.wals[0], n.self.ID, err)
 	}

@@ -38,6 +38,7 @@ import (
 	"sluice/storage/objstore/ledger"
 	"sluice/storage/objstore/retry"
 	"sluice/storage/wal"
+	"sluice/storage/wal/disk"
 )
 
 // Node is a running broker.
@@ -165,7 +166,7 @@ func (n *Node) listen(context.Context) (err error) {
 		}
 		n.admin = admin.Start(n.adminLn, admin.Options{Gatherer: n.opt.Registry, Healthy: n.Err, Ready: n.readiness, Index: "Sluice " + n.opt.Version, Logger: n.log})
 	}
-	release, err := claimData(n.dataDir())
+	release, err := n.claimData()
 	if err == nil {
 		n.release = release
 	}
@@ -271,8 +272,16 @@ func (n *Node) probe(ctx context.Context, name string, store objstore.Store) (ob
 	return usable, err
 }
 
+// files is the file system of WALs in directories, and of the data directory.
+func (n *Node) files() disk.FS {
+	if n.opt.Files != nil {
+		return n.opt.Files
+	}
+	return disk.OS{}
+}
+
 func (n *Node) walOptions() wal.Options {
-	return wal.Options{Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, OpenStore: n.walStore, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
+	return wal.Options{FS: n.files(), Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, OpenStore: n.walStore, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
 }
 
 // serve opens the partitions and then accepts connections.

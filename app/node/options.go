@@ -11,6 +11,7 @@ import (
 	"sluice/base"
 	"sluice/base/config"
 	"sluice/storage/objstore"
+	"sluice/storage/wal/disk"
 )
 
 // Options are the settings and the ports of a broker process. Config is required.
@@ -20,6 +21,8 @@ type Options struct {
 
 	// Store is the bucket. Nil opens the one that Config names.
 	Store objstore.Store
+	// Files is the file system of the WALs in directories, and of the data directory. Nil is the operating system's.
+	Files disk.FS
 	// Listen makes the listeners. Nil is net.Listen.
 	Listen func(network, address string) (net.Listener, error)
 	// Dial connects to another broker. Nil: TCP.

@@ -101,11 +101,11 @@ func (n *Node) addVolumeLocked(ctx context.Context, url string) (*volume, error)
 // claimWAL makes a directory ready for use by this node, unless it is that of another node of the cluster.
 func (n *Node) claimWAL(ctx context.Context, url string) error {
 	img := n.member.Image()
-	was, err := wal.Identify(ctx, url)
+	was, err := wal.Identify(ctx, url, wal.Options{FS: n.files()})
 	if _, known := img.Node(was.Node); err == nil && ownWAL(url) && was.Node != n.self.ID && known {
 		return base.Errorf(base.Invalid, "it belongs to node %v", was.Node)
 	}
-	return prepareWAL(ctx, url, identity{img.ClusterID(), n.self.ID}, n.incarnation)
+	return prepareWAL(ctx, n.files(), url, identity{img.ClusterID(), n.self.ID}, n.incarnation)
 }
 
 // dropVolume takes a volume out of the metadata that could not be made; what fails here is left as preparing, which does no harm.

@@ -104,7 +104,7 @@ func (p *pair) newSide(i int, change func(*Options)) *side {
 	url = "mem://" + string(bytes.ReplaceAll([]byte(url[len("mem://"):]), []byte("/"), []byte("-")))
 	incarnation := base.NewUUID()
 	cluster := p.ctl.Image().ClusterID()
-	p.must(wal.Format(ctx, url, wal.Identity{Cluster: cluster, Node: base.NodeID(i + 1), Incarnation: incarnation}))
+	p.must(wal.Format(ctx, url, wal.Options{}, wal.Identity{Cluster: cluster, Node: base.NodeID(i + 1), Incarnation: incarnation}))
 	reg, err := control.Do[meta.Registered](ctx, p.ctl, &meta.Register{Incarnation: incarnation, Reclaim: base.NoNode, Name: fmt.Sprint("n", i), WAL: url})
 	p.must(err)
 	s.node = reg.Node

@@ -125,7 +125,7 @@ func TestInspectFiles(t *testing.T) {
 	dir := t.TempDir()
 	url, pool := "file://"+dir+"?segment=1MiB&capacity=4MiB", new(slab.Pool)
 	opt := wal.Options{Cluster: w.cluster(), Node: 7, Epoch: 9, Pool: pool}
-	if err := wal.Format(t.Context(), url, wal.Identity{Cluster: w.cluster(), Node: 7, Incarnation: base.NewUUID()}); err != nil {
+	if err := wal.Format(t.Context(), url, wal.Options{}, wal.Identity{Cluster: w.cluster(), Node: 7, Incarnation: base.NewUUID()}); err != nil {
 		t.Fatal(err)
 	}
 	log, err := wal.Create(t.Context(), url, opt)

@@ -74,7 +74,7 @@ func benchFailover(b *testing.B, class string, perSecond int64) {
 			cwd, err := os.Getwd()
 			must(b, err)
 			url = "file://" + cwd + "/" + dir + "/wal?shared=true&capacity=1GiB"
-			must(b, wal.Format(context.Background(), url, wal.Identity{Cluster: w.Image().ClusterID(), Node: base.NoNode}))
+			must(b, wal.Format(context.Background(), url, wal.Options{}, wal.Identity{Cluster: w.Image().ClusterID(), Node: base.NoNode}))
 		}
 		v := newBroker(w, url, base.NoNode, partitions, 1<<30)
 		v.produce(records, size)

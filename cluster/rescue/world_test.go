@@ -202,7 +202,7 @@ func (w *world) formatted(class string) string {
 		url = "file://" + w.t.TempDir() + "/wal?capacity=64MiB&segment=1MiB"
 		id.Node, id.Incarnation = 1, base.NewUUID()
 	}
-	must(w.t, wal.Format(context.Background(), url, id))
+	must(w.t, wal.Format(context.Background(), url, wal.Options{}, id))
 	return url
 }
 

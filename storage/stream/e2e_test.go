@@ -27,7 +27,7 @@ func realWAL(t *testing.T, class string) {
 	url := class
 	if class == "file" {
 		url = "file://" + t.TempDir() + "/wal?capacity=16MiB&segment=1MiB"
-		must(t, wal.Format(ctx, url, wal.Identity{Cluster: cluster, Node: 1, Incarnation: base.NewUUID()}))
+		must(t, wal.Format(ctx, url, wal.Options{}, wal.Identity{Cluster: cluster, Node: 1, Incarnation: base.NewUUID()}))
 	}
 	begin := func() (*stream.Engine, wal.Log, stream.NodeRef) {
 		node := cat.Register(1)

@@ -23,7 +23,7 @@ func benchLog(b *testing.B, query string) wal.Log {
 	url := "file://" + b.TempDir() + "/wal" + query
 	ctx := context.Background()
 	id := wal.Identity{Cluster: base.NewUUID(), Node: 1, Incarnation: base.NewUUID()}
-	if err := wal.Format(ctx, url, id); err != nil {
+	if err := wal.Format(ctx, url, wal.Options{}, id); err != nil {
 		b.Fatal(err)
 	}
 	var l wal.Log
@@ -177,7 +177,7 @@ func BenchmarkStart(b *testing.B) {
 	url := "file://" + b.TempDir() + "/wal"
 	ctx := context.Background()
 	id := wal.Identity{Cluster: base.NewUUID(), Node: 1, Incarnation: base.NewUUID()}
-	if err := wal.Format(ctx, url, id); err != nil {
+	if err := wal.Format(ctx, url, wal.Options{}, id); err != nil {
 		b.Fatal(err)
 	}
 	for i := range b.N {

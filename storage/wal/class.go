@@ -11,6 +11,7 @@ import (
 	"sluice/base"
 	"sluice/base/config"
 	"sluice/storage/wal/block"
+	"sluice/storage/wal/disk"
 	"sluice/storage/wal/disk/memdisk"
 	"sluice/storage/wal/file"
 	"sluice/storage/wal/s3"
@@ -45,8 +46,8 @@ func inBucket(rawURL string) bool {
 	return rawURL == "s3" || found && slices.Contains(bucketSchemes, scheme)
 }
 
-// open finds the class of a URL. The error has kind Invalid.
-func open(rawURL string) (class, error) {
+// open finds the class of a URL; files is the file system of directories, nil the operating system's. The error has kind Invalid.
+func open(rawURL string, files disk.FS) (class, error) {
 	scheme, rest, found := strings.Cut(rawURL, "://")
 	switch {
 	case rawURL == "s3":
@@ -54,7 +55,7 @@ func open(rawURL string) (class, error) {
 	case inBucket(rawURL):
 		return s3.Class{URL: rawURL}, nil
 	case found && scheme == "file" && rest != "":
-		return openFile(rawURL, rest)
+		return openFile(rawURL, rest, files)
 	case found && scheme == "mem" && rest != "" && !strings.ContainsAny(rest, "?#/"):
 		return openMem(rest)
 	}
@@ -77,7 +78,7 @@ func Local(url string) bool {
 	return true
 }
 
-func openFile(rawURL, rest string) (class, error) {
+func openFile(rawURL, rest string, files disk.FS) (class, error) {
 	dir, query, _ := strings.Cut(rest, "?")
 	values, err := neturl.ParseQuery(query)
 	if err != nil || dir == "" || strings.Contains(dir, "#") {
@@ -107,6 +108,9 @@ func openFile(rawURL, rest string) (class, error) {
 	if err != nil {
 		return nil, err
 	}
+	if files != nil {
+		c.FS = files
+	}
 	return c, nil
 }
 
@@ -132,7 +136,7 @@ func InStore(url string) bool { return inBucket(url) }
 // Check reads the WAL of a node epoch in files from a position to where it ends now, and changes nothing; see file.Config.Check. Invalid: it is
 // not a WAL in files, or the directory is not this cluster's. A directory that is not there is NotFound.
 func Check(ctx context.Context, url string, opt Options, victim Victim, from base.WALPos) (end base.WALPos, blocks int, err error) {
-	c, err := open(url)
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -28,7 +28,7 @@ type (
 //
 // Exists: that node epoch has a WAL there already; epochs are never reused.
 func Create(ctx context.Context, url string, opt Options) (Log, error) {
-	c, err := open(url)
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return nil, err
 	}
@@ -45,7 +45,7 @@ func Create(ctx context.Context, url string, opt Options) (Log, error) {
 // directory is not formatted; Invalid when it is another node's or cluster's;
 // Unavailable when (file class, not shared) the victim's process still lives, or the place cannot be reached.
 func Seal(ctx context.Context, url string, opt Options, victim Victim, from base.WALPos, who string) (end base.WALPos, err error) {
-	c, err := open(url)
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return 0, err
 	}
@@ -55,7 +55,7 @@ func Seal(ctx context.Context, url string, opt Options, victim Victim, from base
 // Read returns the blocks [from, end) of a sealed WAL, verified, in order. The receiver owns each block it gets. After an error
 // nothing more comes. Corrupt, with file and offset: a block in that range is unreadable.
 func Read(ctx context.Context, url string, opt Options, victim Victim, from, end base.WALPos) iter.Seq2[*Block, error] {
-	c, err := open(url)
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return func(yield func(*Block, error) bool) { yield(nil, err) }
 	}
@@ -73,7 +73,7 @@ func pooled(opt Options) Options {
 // Probe checks what a WAL relies on at url: that it can be written and synced there, and that a token written by one file handle
 // is seen by a fresh one. Class s3: nothing; who gives the store has probed it. It leaves nothing behind.
 func Probe(ctx context.Context, url string, opt Options) error {
-	c, err := open(url)
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return err
 	}
@@ -83,7 +83,7 @@ func Probe(ctx context.Context, url string, opt Options) error {
 // Remove deletes a sealed WAL after its rescue was recorded as done. A writer that still lives finds itself fenced. Removing what
 // does not exist is fine.
 func Remove(ctx context.Context, url string, opt Options, victim Victim) error {
-	c, err := open(url)
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return err
 	}
@@ -91,8 +91,8 @@ func Remove(ctx context.Context, url string, opt Options, victim Victim) error {
 }
 
 // Epochs lists the node epochs that have a WAL in the directory at url, ascending. Other classes cannot tell and give none.
-func Epochs(ctx context.Context, url string) ([]Victim, error) {
-	c, err := open(url)
+func Epochs(ctx context.Context, url string, opt Options) ([]Victim, error) {
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return nil, err
 	}
@@ -101,8 +101,8 @@ func Epochs(ctx context.Context, url string) ([]Victim, error) {
 
 // Identify reads the header of the directory at url. NotFound: it is not formatted, and empty or missing. Corrupt: its header
 // cannot be read, or is missing although there are WALs. The other classes have no header and always give NotFound.
-func Identify(ctx context.Context, url string) (Identity, error) {
-	c, err := open(url)
+func Identify(ctx context.Context, url string, opt Options) (Identity, error) {
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return Identity{}, err
 	}
@@ -111,8 +111,8 @@ func Identify(ctx context.Context, url string) (Identity, error) {
 
 // Format creates the directory and its header. It is the only way to begin to use a directory, and never touches one with
 // content: Exists when it has a header already, Invalid when it holds something else. Other classes: nothing to do.
-func Format(ctx context.Context, url string, id Identity) error {
-	c, err := open(url)
+func Format(ctx context.Context, url string, opt Options, id Identity) error {
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return err
 	}
@@ -120,8 +120,8 @@ func Format(ctx context.Context, url string, id Identity) error {
 }
 
 // SetIdentity replaces the identity in the header of a formatted directory, atomically. Other classes: nothing to do.
-func SetIdentity(ctx context.Context, url string, id Identity) error {
-	c, err := open(url)
+func SetIdentity(ctx context.Context, url string, opt Options, id Identity) error {
+	c, err := open(url, opt.FS)
 	if err != nil {
 		return err
 	}

@@ -82,7 +82,7 @@ func data(i, size int) []byte {
 
 func (p place) create(t *testing.T, s *sink, pool *slab.Pool, epoch base.NodeEpoch) (wal.Log, error) {
 	t.Helper()
-	if err := wal.Format(ctx, p.url, wal.Identity{Cluster: cluster, Node: 1}); err != nil {
+	if err := wal.Format(ctx, p.url, wal.Options{}, wal.Identity{Cluster: cluster, Node: 1}); err != nil {
 		t.Fatal(err)
 	}
 	return wal.Create(ctx, p.url, wal.Options{Cluster: cluster, Node: 1, Epoch: epoch, Pool: pool, OnBlock: s.onBlock, Store: p.store, PutsPerSecond: 1000})

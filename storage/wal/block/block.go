@@ -10,6 +10,7 @@ import (
 	"sluice/base"
 	"sluice/base/slab"
 	"sluice/storage/objstore/driver"
+	"sluice/storage/wal/disk"
 )
 
 // Record is one record of a WAL: a run of Count consecutive offsets of a stream.
@@ -76,6 +77,8 @@ type Options struct {
 	// OnFull is called when a block has begun to wait for room that only Trim can give, on a writer's goroutine with no lock held;
 	// it must not block or call Close. nil: none.
 	OnFull func()
+
+	FS disk.FS // class file: nil is the operating system's
 
 	Store driver.Store // class s3 without a URL of its own: the bucket that holds the log
 	// OpenStore returns the store at the URL of a class s3 WAL that is not in the bucket, the same one each time; the WAL does not close it. It

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -384,6 +385,46 @@ func TestLateWriterIsFenced(t *testing.T) {
 	s.stop()
 	if acked, _, failed := s.state(); acked > 0 || !base.IsKind(failed, base.Fenced) || !strings.Contains(failed.Error(), `sealed by "test"`) {
 		t.Fatalf("%d acknowledged, %v", acked, failed)
+	}
+}
+
+// TestRemovedUnderTheWriter: a writer that was rescued meanwhile, and whose files are gone, is fenced, also where it is not a write that fails first.
+func TestRemovedUnderTheWriter(t *testing.T) {
+	s := free(t, true)
+	making, quiet := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	s.disk.SetHook(func(op memdisk.Op) error {
+		if op.Kind == "Rename" { // of a segment that is being made in the background
+			once.Do(func() {
+				close(making)
+				<-quiet
+			})
+		}
+		return nil
+	})
+	for begun := false; !begun; runtime.Gosched() {
+		select {
+		case <-making:
+			begun = true
+		default:
+			if acked, _, _ := s.state(); acked == len(s.data) {
+				s.append(20_000)
+			}
+		}
+	}
+	opt := block.Options{Cluster: testCluster, Pool: &s.pool}
+	if _, err := s.cfg.Seal(ctx, opt, victim, 0, "test"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.cfg.Remove(ctx, opt, victim); err != nil {
+		t.Fatal(err)
+	}
+	close(quiet)
+	for s.log.queue.Err() == nil {
+		runtime.Gosched()
+	}
+	if err := s.log.queue.Err(); !base.IsKind(err, base.Fenced) {
+		t.Fatal(err)
 	}
 }
 

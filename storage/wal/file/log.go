@@ -66,7 +66,7 @@ func (c Config) Create(ctx context.Context, opt block.Options) (block.Log, error
 		q.Confirm = func() error { return c.confirm(l.dir, l.token) }
 	}
 	l.queue = commit.NewQueue(q)
-	p.durable, p.fail = l.queue.Durable, l.queue.Fail
+	p.durable, p.fail = l.queue.Durable, func(err error) { l.queue.Fail(l.cause(err)) }
 	l.prepare.Go(p.run)
 	for range writers {
 		l.writers.Go(l.write)
@@ -199,10 +199,20 @@ func (l *Log) write() {
 		}
 		err := seg.file.WriteDurable(b.Padded(), off)
 		if err != nil {
-			err = base.Errorf(base.Failed, "write %s, offset %d: %w", l.cfg.in(l.dir, seg.name), off, err)
+			err = l.cause(base.Errorf(base.Failed, "write %s, offset %d: %w", l.cfg.in(l.dir, seg.name), off, err))
 		}
 		l.queue.Finish(b, err)
 	}
+}
+
+// cause says why an operation has failed with err: where the log was sealed its files may be gone, and that is what counts.
+func (l *Log) cause(err error) error {
+	if l.cfg.Shared {
+		if fenced := l.cfg.confirm(l.dir, l.token); base.IsKind(fenced, base.Fenced) {
+			return fmt.Errorf("%w; then: %v", fenced, err)
+		}
+	}
+	return err
 }
 
 // failed is called once when the queue has failed.
