@@ -62,8 +62,12 @@ crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for ea
 trouble: deps ## the bucket in trouble for as long as it takes, up to an hour of errors: some three hours; FOR=60s for each, ONLY=outage for one
 	@SLUICE_CRASH_TROUBLE=$(or $(FOR),long) $(GO) test -count=1 -timeout 5h -v -run 'TestTrouble/.*/$(ONLY)' ./test/crash
 
-chaos: ## a cluster under faults, ROUNDS=8 rounds for each WAL class
+chaos: $(if $(MINUTES),deps) ## a cluster under faults: ROUNDS=8 for each WAL class, or MINUTES=10 with all clients and a page in OUT=dir; WAL=file or s3 for one
+ifdef MINUTES
+	@SLUICE_CHAOS_MINUTES=$(MINUTES) SLUICE_CHAOS_OUT=$(abspath $(OUT)) SLUICE_CHAOS_WAL=$(WAL) $(GO) test -count=1 -timeout 24h -v -run '^TestTimed$$' ./test/cluster
+else
 	@SLUICE_CHAOS_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 6h -v ./test/cluster
+endif
 
 model: ## the explorers with their large bounds: some minutes
 	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \

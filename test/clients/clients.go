@@ -32,6 +32,7 @@ type Set struct {
 	Pause      time.Duration                                                     // the longest pause between two bursts; 0: 12 ms
 	Dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP
 	Acked      func(took time.Duration)                                          // called for every acknowledged record, if not nil; must be quick
+	Read       func(records int)                                                 // called for what readers get, if not nil; must be quick
 
 	processes atomic.Int32
 }
@@ -212,6 +213,9 @@ func decode(b []byte) (history.Value, error) {
 
 func (c *Set) records(fetches kgo.Fetches) []history.Record {
 	recs := make([]history.Record, 0, fetches.NumRecords())
+	if c.Read != nil {
+		c.Read(fetches.NumRecords())
+	}
 	fetches.EachRecord(func(r *kgo.Record) {
 		v, err := decode(r.Value)
 		if err != nil {

@@ -13,6 +13,13 @@
 //	SLUICE_CHAOS_SEED    seed of all random choices; printed, default from the clock
 //	SLUICE_CHAOS_KEEP    directory for the history, and logs, goroutines and metrics of the brokers when a test fails; default: none
 //
+// TestTimed is the form by the clock (make chaos MINUTES=n): more clients, more faults, a verdict for each guarantee and a page, see package timeline.
+// It does nothing without
+//
+//	SLUICE_CHAOS_MINUTES how long faults go on in each WAL class
+//	SLUICE_CHAOS_OUT     directory for the pages; default: a new one
+//	SLUICE_CHAOS_WAL     file or s3: only the run that has this class first
+//
 // Partitions of the network are made with Linux network namespaces: the test runs itself again in one of its own, where it is root, so that
 // nothing outside is touched and nothing is left behind; rules of the routing policy drop what comes in. Where namespaces are not permitted those
 // tests are skipped.

@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -21,8 +23,8 @@ const insideEnv = "SLUICE_CHAOS_INSIDE"
 
 // ownNetwork runs the calling test again, as a process in a network namespace of its own, and reports whether the caller is that process.
 // Nothing that is done to the network there is seen outside, and all of it vanishes with the process. Where namespaces are not permitted the
-// test is skipped.
-func ownNetwork(t *testing.T) bool {
+// test is skipped. more are other namespaces that it is to have of its own, as of clone(2).
+func ownNetwork(t *testing.T, more uintptr) bool {
 	t.Helper()
 	if os.Getenv(insideEnv) != "" {
 		return true
@@ -35,16 +37,23 @@ func ownNetwork(t *testing.T) bool {
 	if err := namespaced(exec.Command("true")).Run(); err != nil {
 		t.Skipf("network namespaces are not permitted here (needs root, or user namespaces): %v", err)
 	}
-	cmd := namespaced(exec.Command(os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$", "-test.timeout=2h"))
+	cmd := namespaced(exec.Command(os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$", "-test.timeout=24h"))
+	cmd.SysProcAttr.Cloneflags |= more
 	cmd.Env = append(os.Environ(), insideEnv+"=1", "SLUICE_BINARY="+broker.Binary(t))
 	runtime.LockOSThread() // the child is told to die with this thread
 	defer runtime.UnlockOSThread()
-	out, err := cmd.CombinedOutput()
-	t.Logf("in a network of its own:\n%s", out)
+	var out bytes.Buffer
+	cmd.Stdout = &out
+	if minutes(t) > 0 { // somebody waits for it
+		cmd.Stdout = io.MultiWriter(&out, os.Stdout)
+	}
+	cmd.Stderr = cmd.Stdout
+	err := cmd.Run()
+	t.Logf("in a network of its own:\n%s", out.Bytes())
 	switch {
 	case err != nil:
 		t.Errorf("in a network of its own: %v", err)
-	case strings.Contains(string(out), "--- SKIP"):
+	case strings.Contains(out.String(), "--- SKIP"):
 		t.Skip("skipped in a network of its own, see above")
 	}
 	return false

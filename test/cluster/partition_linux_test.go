@@ -61,7 +61,7 @@ func TestPartitions(t *testing.T) {
 	if _, err := s3test.Binary(t.Context()); err != nil { // while there is a network
 		t.Fatal(err)
 	}
-	if !ownNetwork(t) {
+	if !ownNetwork(t, 0) {
 		return
 	}
 	nw := build(t, brokers(t))

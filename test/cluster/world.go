@@ -45,6 +45,11 @@ func number(t testing.TB, name string, standard uint64) uint64 {
 // rounds is how many rounds of faults a test does.
 func rounds(t testing.TB) int { return max(1, int(number(t, "SLUICE_CHAOS_ROUNDS", 4))) }
 
+// minutes is how long a timed run takes; 0: there is none.
+func minutes(t testing.TB) time.Duration {
+	return time.Duration(number(t, "SLUICE_CHAOS_MINUTES", 0)) * time.Minute
+}
+
 // brokers is how many brokers a world has.
 func brokers(t testing.TB) int {
 	n := int(number(t, "SLUICE_CHAOS_BROKERS", 3))

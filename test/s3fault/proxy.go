@@ -37,6 +37,8 @@ type Proxy struct {
 		late  int // puts that were cut and have not happened
 	}
 	closed chan struct{}
+
+	gone gone
 }
 
 // Start starts a proxy in front of an S3 endpoint (http://HOST:PORT). It ends with the test.
@@ -61,6 +63,7 @@ func Start(t testing.TB, endpoint string, seed uint64) *Proxy {
 		Transport: &http.Transport{MaxIdleConnsPerHost: 64, DisableCompression: true},
 		ErrorLog:  log.New(discard{}, "", 0), // requests that the client gives up on are no news
 	}
+	p.proxy.ModifyResponse = p.gone.answered
 	p.server = &http.Server{Handler: p, ErrorLog: log.New(discard{}, "", 0)}
 	go func() { _ = p.server.Serve(l) }() // ends with Close
 	t.Cleanup(func() {

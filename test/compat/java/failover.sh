@@ -29,9 +29,11 @@ load() {
   mkfifo "$tmp/p" "$tmp/c"
   words producer_send_success acked partition offset value <"$tmp/p" & acks=$!
   words record_data consumed partition offset <"$tmp/c" & reads=$!
+  member=(--session-timeout 10000)
+  if [ "${GROUP_PROTOCOL:-}" = consumer ]; then member=(--group-protocol consumer); fi # where the session is the broker's to choose
   # Not with t(): the process to signal is Java itself.
   "$kafka" kafka-verifiable-producer --bootstrap-server "$broker" --topic "$topic" --throughput 200 --repeating-keys 60 --command-config "$tmp/producer" >"$tmp/p" & producer=$!
-  "$kafka" kafka-verifiable-consumer --bootstrap-server "$broker" --topic "$topic" --group-id "$last" --reset-policy earliest --session-timeout 10000 --verbose >"$tmp/c" & consumer=$!
+  "$kafka" kafka-verifiable-consumer --bootstrap-server "$broker" --topic "$topic" --group-id "$last" --reset-policy earliest "${member[@]}" --verbose >"$tmp/c" & consumer=$!
   trap 'kill -KILL $producer $consumer 2>/dev/null; rm -rf "$tmp"; exit 1' TERM
   read -r _ || true
   kill -TERM "$producer" # it sends what it has, and ends

@@ -2,6 +2,7 @@
 
 Usage: failover.py load HOST:PORT,... TOPIC GROUP
        failover.py read HOST:PORT,... TOPIC COUNT"""
+import os
 import sys
 import threading
 import time
@@ -46,8 +47,12 @@ def produce(stop):
 
 
 def consume(group, stop):
-    c = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest", "session.timeout.ms": 10000,
-                  "auto.commit.interval.ms": 500, "error_cb": note})
+    config = {"bootstrap.servers": BOOTSTRAP, "group.id": group, "auto.offset.reset": "earliest", "auto.commit.interval.ms": 500, "error_cb": note}
+    if os.environ.get("GROUP_PROTOCOL") == "consumer":
+        config["group.protocol"] = "consumer"  # where the session is the broker's to choose
+    else:
+        config["session.timeout.ms"] = 10000
+    c = Consumer(config)
     c.subscribe([TOPIC])
     while not stop.is_set():
         m = c.poll(0.2)
