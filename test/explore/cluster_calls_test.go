@@ -88,6 +88,11 @@ func (e *env) command(img *meta.Image, q call) meta.Command {
 		return e.compaction(img, q)
 	case callExpire:
 		return &meta.ExpireObjects{Limit: 100}
+	case callReport:
+		o, _ := img.Object(base.ObjectID(q.object))
+		return &meta.ReportApplied{Node: node, Pos: o.MarkedPos}
+	case callRemove:
+		return &meta.RemoveObjects{Objects: []base.ObjectID{base.ObjectID(q.object)}}
 	}
 	panic("no such call")
 }
@@ -186,6 +191,9 @@ func (q call) String() string {
 // Check checks the invariants in one state.
 func (c *cluster) Check() error {
 	img := c.meta.img
+	if err := c.checkViews(); err != nil {
+		return err
+	}
 	for part := range c.env.parts {
 		p, _ := img.Partition(c.env.topic, int32(part))
 		s, _ := img.Stream(p.Data)
@@ -268,6 +276,9 @@ func (c *cluster) End() error {
 			return nil
 		}
 		return fmt.Errorf("the rescue of node %d is %v for ever", r.Victim.ID, r.State)
+	}
+	if c.lagging() && img.DestroyingCount() > 0 {
+		return fmt.Errorf("I7: %d objects are never deleted", img.DestroyingCount())
 	}
 	for i, n := range c.env.nodes {
 		if c.env.appends[i] == 0 || !img.Current(n) {

@@ -49,6 +49,9 @@ func (c *cluster) given(i, part int8, p meta.Partition) bool {
 	if c.env.mistake == takenEarly && p.Target == self.ID {
 		return true
 	}
+	if n, _ := c.meta.img.Node(p.Leader); c.env.mistake == takenFenced && n.Fenced && c.env.appends[i] > 0 && c.procs[i].roles[part].spent == 0 {
+		return true
+	}
 	s := c.stream(part)
 	return p.Leader == self.ID && p.State != meta.Assigned && s.State == meta.Open && s.Owner == self.ID && s.OwnerEpoch == self.Epoch &&
 		int8(s.Epoch) >= c.procs[i].roles[part].spent

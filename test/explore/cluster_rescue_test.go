@@ -61,6 +61,11 @@ func (c *cluster) grantStep(add Add[*cluster], i int8, open meta.Rescue) {
 		if c.env.mistake == walkFromStart {
 			c.procs[i].rescue.end = 0
 		}
+		for slot, rec := range c.wals[victim] {
+			if c.env.mistake == fromSeal && open.State == meta.RescueGranted && rec.value == seal {
+				c.procs[i].rescue.at, c.procs[i].rescue.end = int8(slot), int8(slot)
+			}
+		}
 		return nil
 	}, "%s is granted the rescue of %s", names[i], names[victim])
 }

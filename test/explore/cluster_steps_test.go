@@ -18,6 +18,9 @@ func (c *cluster) Steps(add Add[*cluster]) {
 			c.rescueSteps(add, i)
 			c.compactSteps(add, i)
 		}
+		if c.env.lags[i] && c.meta.img.Current(c.env.nodes[i]) {
+			c.viewSteps(add, i)
+		}
 	}
 	c.controllerSteps(add)
 	c.lateSteps(add)
@@ -167,6 +170,10 @@ func (c *cluster) controllerSteps(add Add[*cluster]) {
 	c.moveSteps(add)
 	if c.expiries > 0 && c.meta.img.PreparedCount() > 0 {
 		add(func(c *cluster) error { c.expiries--; c.execute(call{kind: callExpire}); return nil }, "the prepared objects expire")
+	}
+	if c.lagging() {
+		c.deleteSteps(add)
+		return
 	}
 	for o := range c.meta.img.Destroying() {
 		if c.put[o.ID] {

@@ -37,6 +37,12 @@ var worlds = []struct {
 	{"a compaction while a partition moves", false, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, moves: 1, trims: 1, compacts: [3]int8{2: 1}, cleans: true}},
 	{"objects expire under a compaction", false, bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, expiries: 1, compacts: [3]int8{1: 1, 2: 1}, cleans: true, cuts: true}},
 	{"two partitions in the sources", false, bounds{parts: 2, appends: [3]int8{4}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1, 2: 1}}},
+	{"a reader with an old image, a compaction and a trim", false, bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, trims: 1,
+		compacts: [3]int8{1: 1}, cleans: true, lags: [3]bool{2: true}, reads: 1}},
+	{"readers with old images, one of which is fenced", false, bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, piece: 2,
+		fences: [3]bool{1: true}, rescuers: [3]bool{2: true}, grants: 1, compacts: [3]int8{2: 1}, lags: [3]bool{1: true, 2: true}}},
+	{"a move whose source dies, and then its rescuer", false, bounds{parts: 1, appends: [3]int8{1}, uploads: 1, uploadsAll: 1, piece: 1, moves: 1,
+		fences: [3]bool{true, true}, rescuers: [3]bool{1: true, 2: true}, grants: 2}},
 
 	{"one upload, one rescuer, three faults", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 1, piece: 1,
 		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 3}},
@@ -49,6 +55,20 @@ var worlds = []struct {
 	{"a compaction, a move and a rescue", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, piece: 2, moves: 1, trims: 1,
 		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, compacts: [3]int8{2: 1}, cleans: true}},
 	{"a close and a move, two faults", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, moves: 1, closes: 1, faults: 2}},
+	{"source and target of a move die, and then a rescuer", true, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, uploadsAll: 1, piece: 2, moves: 1,
+		fences: [3]bool{true, true}, rescuers: [3]bool{1: true, 2: true}, grants: 3}},
+	{"source and target of a move die, a fault", true, bounds{parts: 1, appends: [3]int8{1, 1}, uploads: 1, uploadsAll: 1, piece: 2, moves: 1,
+		fences: [3]bool{true, true}, rescuers: [3]bool{2: true}, grants: 2, faults: 1, trims: 1}},
+	{"a reader with an old image, two compactors, a trim and a fault", true, bounds{parts: 1, appends: [3]int8{3}, uploads: 1, uploadsAll: 3, trims: 1,
+		compacts: [3]int8{1: 1, 2: 1}, cleans: true, cuts: true, lags: [3]bool{2: true}, reads: 1, faults: 1}},
+	{"two readers with old images, trims and a compaction", true, bounds{parts: 1, appends: [3]int8{3}, uploads: 1, uploadsAll: 2, trims: 2,
+		compacts: [3]int8{1: 1}, cleans: true, lags: [3]bool{1: true, 2: true}, reads: 2}},
+	{"a move, its source dies, a compaction and a reader with an old image", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 2, piece: 2, moves: 1,
+		fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, compacts: [3]int8{2: 1}, lags: [3]bool{2: true}, reads: 1}},
+	{"a move, its target dies, a compaction, a trim and a reader with an old image", true, bounds{parts: 1, appends: [3]int8{2, 1}, uploads: 1, uploadsAll: 2, piece: 2, moves: 1,
+		fences: [3]bool{1: true}, rescuers: [3]bool{2: true}, grants: 1, trims: 1, compacts: [3]int8{2: 1}, cleans: true, lags: [3]bool{2: true}, reads: 1}},
+	{"two partitions, a compaction of each, a trim and a reader with an old image", true, bounds{parts: 2, appends: [3]int8{4}, uploads: 1, uploadsAll: 2, trims: 1,
+		compacts: [3]int8{1: 1, 2: 1}, lags: [3]bool{2: true}, reads: 1}},
 }
 
 // TestCluster walks through small clusters to the end.
@@ -58,6 +78,9 @@ func TestCluster(t *testing.T) {
 			continue
 		}
 		t.Run(c.name, func(t *testing.T) {
+			if Deep() {
+				t.Parallel()
+			}
 			began := time.Now()
 			r := Walk(newCluster(c.b), Limit{States: 20_000_000})
 			t.Log(r, time.Since(began).Round(time.Millisecond))
@@ -91,6 +114,13 @@ func TestClusterMistakes(t *testing.T) {
 		{sourcesUnchecked, "I6", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1, 2: 1}, cleans: true}},
 		{laidFromHeld, "I6", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, trims: 1, compacts: [3]int8{1: 1}, cuts: true}},
 		{sourcesDeleted, "I6", bounds{parts: 2, appends: [3]int8{3}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1}}},
+		{takenFenced, "I", bounds{parts: 1, appends: [3]int8{1, 1}, piece: 1, fences: [3]bool{true}, rescuers: [3]bool{2: true}, grants: 1}},
+		{fromSeal, "I1", bounds{parts: 1, appends: [3]int8{1}, piece: 1, fences: [3]bool{true, true}, rescuers: [3]bool{1: true, 2: true}, grants: 2}},
+		{positionsIgnored, "I7", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1}, lags: [3]bool{2: true}}},
+		{positionAssumed, "I7", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, trims: 1, lags: [3]bool{2: true}}},
+		{sourcesUnseen, "G10", bounds{parts: 1, appends: [3]int8{2}, uploads: 1, uploadsAll: 2, compacts: [3]int8{1: 1}, lags: [3]bool{2: true}, reads: 1}},
+		{fencedAwaited, "I7", bounds{parts: 1, appends: [3]int8{1}, uploads: 1, uploadsAll: 1, piece: 1, trims: 1,
+			fences: [3]bool{1: true}, rescuers: [3]bool{2: true}, grants: 1, lags: [3]bool{1: true}}},
 		{duplicateTrusted, "I1", bounds{parts: 1, appends: [3]int8{2}, piece: 1, vary: true, fences: [3]bool{true}, rescuers: [3]bool{1: true}, grants: 1, faults: 2}},
 	} {
 		c.b.mistake = c.mistake

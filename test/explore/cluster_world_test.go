@@ -46,6 +46,8 @@ type bounds struct {
 	compacts   [procsMax]int8 // compactions of each process
 	cleans     bool           // they may remove the first record of what they rewrite
 	cuts       bool           // they may put what they rewrite into two objects
+	lags       [procsMax]bool // processes whose image may be old; objects are deleted late then, and leave the image
+	reads      int8           // reads of each of those that take their time
 	mistake    mistake
 }
 
@@ -66,6 +68,12 @@ const (
 	sourcesUnchecked mistake = "the commit of a compaction takes what is there for what was read"
 	laidFromHeld     mistake = "new ranges are laid from where the held ones begin, though a trim has dropped the first"
 	sourcesDeleted   mistake = "a compactor deletes its sources, though other streams may still lie in them"
+	takenFenced      mistake = "a partition is taken over when its leader is fenced, before the rescue is over"
+	fromSeal         mistake = "a rescuer that follows another begins at the seal, not at the trim"
+	positionsIgnored mistake = "objects are deleted when they are marked, whoever may still look for them"
+	positionAssumed  mistake = "the position that is reported for a node is the controller's"
+	sourcesUnseen    mistake = "a 404 is taken for the end of the data"
+	fencedAwaited    mistake = "deletions wait for nodes that are fenced"
 	duplicateTrusted mistake = "a rescue that starts over, and cuts its pieces differently, takes the answer to another piece for its own"
 )
 
@@ -123,6 +131,7 @@ type proc struct {
 	uploads [uploadsMax]upload
 	rescue  rescue
 	compact compaction
+	read    lookup
 }
 
 // compaction is a rewrite of [start, end) of a partition, which was in the sources when it was planned.
@@ -134,6 +143,9 @@ type compaction struct {
 	clean            int8 // offset of the record it removes, plus one; 0: none
 	object           int8
 }
+
+// lookup is a read that has found out which object holds the record, and has not got it yet.
+type lookup struct{ part, off, object int8 }
 
 type rescue struct {
 	phase       phase
@@ -173,6 +185,8 @@ const (
 	callClose
 	callTrim
 	callCompact
+	callReport
+	callRemove
 	callSeal // of a WAL's slot; to the store
 )
 
@@ -192,14 +206,16 @@ type flat struct {
 	closes   int8           // left
 	trims    int8           // left
 	compacts [procsMax]int8 // left
+	reads    [procsMax]int8 // left
 	values   int8           // used
 }
 
 // cluster is the world.
 type cluster struct {
 	flat
-	meta *image
-	env  *env
+	meta  *image
+	views [procsMax]*image // of processes whose image may be old; else nil
+	env   *env
 }
 
 // env is what all worlds of one exploration share.
@@ -232,7 +248,13 @@ type answer struct {
 func (c *cluster) Clone() *cluster { d := *c; return &d }
 
 func (c *cluster) AppendKey(dst []byte) []byte {
-	return appendFlat(binary.LittleEndian.AppendUint32(dst, c.meta.num), &c.flat)
+	dst = binary.LittleEndian.AppendUint32(dst, c.meta.num)
+	for i, v := range c.views {
+		if c.env.lags[i] {
+			dst = binary.LittleEndian.AppendUint32(dst, v.num)
+		}
+	}
+	return appendFlat(dst, &c.flat)
 }
 
 var appendFlat = Plain[flat]()
@@ -277,6 +299,11 @@ func newCluster(b bounds) *cluster {
 	c.grants, c.faults, c.expiries, c.moves, c.closes = b.grants, b.faults, b.expiries, b.moves, b.closes
 	c.trims, c.compacts = b.trims, b.compacts
 	c.meta = e.intern(img)
+	for i, lags := range b.lags {
+		if lags {
+			c.views[i], c.reads[i] = c.meta, b.reads
+		}
+	}
 	return c
 }
 
@@ -293,7 +320,8 @@ func (e *env) procOf(ref meta.NodeRef) int8 {
 	panic(fmt.Sprintf("node %v is no process of the model", ref))
 }
 
-// intern returns the one image for all that differ only in positions, which nothing in this model looks at. A new one is checked.
+// intern returns the one image for all that differ only in positions, of which the model looks at nothing but which nodes have seen
+// which marks. A new one is checked.
 func (e *env) intern(img *meta.Image) *image {
 	key := string(e.fingerprint(img))
 	if known, ok := e.images[key]; ok {
@@ -336,6 +364,9 @@ func (e *env) fingerprint(img *meta.Image) []byte {
 	}
 	for o := range img.Objects() {
 		put(int64(o.ID), int64(o.State), int64(o.Refs))
+	}
+	if e.lags != ([procsMax]bool{}) {
+		e.fingerprintMarks(img, put)
 	}
 	return b
 }
