@@ -19,7 +19,8 @@ type Directory struct {
 	view    atomic.Pointer[view]
 	image   func() *meta.Image
 	changed notice
-	closing atomic.Bool // nothing comes here any more
+	closing atomic.Bool   // nothing comes here any more
+	applied atomic.Uint64 // the image whose configurations are in force
 }
 
 type view struct {
@@ -108,7 +109,10 @@ func (d *Directory) ComingByName(name string, index int32) bool {
 	return ok && d.Coming(t.ID, index)
 }
 
-// Changed returns a channel that is closed when the image, or what is open here, changes the next time. Call it before the look that
+// Applied returns the position of the image whose configurations the open partitions have.
+func (d *Directory) Applied() base.MetaPos { return base.MetaPos(d.applied.Load()) }
+
+// Changed returns a channel that is closed when the image, what is open here, or what Applied returns, changes the next time. Call it before the look that
 // decides to wait.
 func (d *Directory) Changed() <-chan struct{} { return d.changed.wait() }
 

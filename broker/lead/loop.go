@@ -180,6 +180,7 @@ func (l *Leader) step() time.Duration {
 	l.end(a.end)
 	a.end = nil
 	l.reconfigure(&a)
+	l.applied()
 	l.take(results, &a)
 	l.takeMoved(moved, &a)
 	l.end(a.end)
@@ -192,6 +193,13 @@ func (l *Leader) step() time.Duration {
 		return time.Hour
 	}
 	return max(0, next.Sub(l.opt.Now()))
+}
+
+// applied tells who waits for it that the configurations of the newest image are in force.
+func (l *Leader) applied() {
+	if l.m.img != nil && l.dir.applied.Swap(uint64(l.m.img.Pos())) != uint64(l.m.img.Pos()) {
+		l.dir.changed.wake()
+	}
 }
 
 // sooner returns the earlier of two times, of which zero means never.

@@ -78,9 +78,10 @@ func (h *Handler) incrementalAlterConfigs(c *call, req *msg.IncrementalAlterConf
 	return resp
 }
 
-// alter carries out the wishes, each for itself, and returns what became of them.
+// alter carries out the wishes, each for itself, and returns what became of them when the partitions of this node go by them.
 func (h *Handler) alter(c *call, wishes []alteration, validateOnly bool) []error {
 	errs := make([]error, len(wishes))
+	altered := false
 	for i, w := range wishes {
 		same := func(o alteration) bool { return o.kind == w.kind && o.name == w.name }
 		if slices.ContainsFunc(wishes[:i], same) || slices.ContainsFunc(wishes[i+1:], same) {
@@ -91,8 +92,13 @@ func (h *Handler) alter(c *call, wishes []alteration, validateOnly bool) []error
 			continue
 		}
 		if errs[i] = h.alterOne(c.Context(), w, validateOnly); errs[i] == nil && !validateOnly {
+			altered = true
 			h.log.Info("changed a configuration", "resource", w.name, "type", w.kind, "client", c.client)
 		}
+	}
+	if altered {
+		pos := h.opt.Control.Image().Pos()
+		h.waitUntil(c.Context(), settleMax, func() bool { return h.opt.Directory.Applied() >= pos })
 	}
 	return errs
 }

@@ -48,7 +48,7 @@ func newBroker(t *testing.T, nodes int, change ...func(*Options)) *broker {
 		t.Fatal(err)
 	}
 	opt := Options{
-		Node: b.node[0], Control: ctl, Config: cfg,
+		Node: b.node[0], Control: ctl, Config: cfg, Directory: onePartition{},
 		Follower: func(id base.NodeID) (Follower, bool) {
 			return Follower{Pos: 7, FetchMS: 8, CaughtUpMS: 9}, id == b.node[1%nodes].ID
 		},

@@ -230,11 +230,16 @@ func (h *Handler) autoCreate(ctx context.Context, req *msg.MetadataRequest) {
 
 // settle waits until all partitions of the topics are served, at most for the given time.
 func (h *Handler) settle(ctx context.Context, topics []base.UUID, most time.Duration) {
+	h.waitUntil(ctx, most, func() bool { return h.settled(topics) })
+}
+
+// waitUntil waits until what follows from the image and the open partitions is so, at most for the given time.
+func (h *Handler) waitUntil(ctx context.Context, most time.Duration, done func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, most)
 	defer cancel()
 	for {
 		changed := h.opt.Directory.Changed()
-		if h.settled(topics) {
+		if done() {
 			return
 		}
 		select {

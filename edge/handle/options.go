@@ -59,5 +59,6 @@ type Directory interface {
 	Coming(topic base.UUID, index int32) bool
 	ComingByName(topic string, index int32) bool
 	Changed() <-chan struct{}
+	Applied() base.MetaPos
 	All() iter.Seq[*partition.Partition]
 }

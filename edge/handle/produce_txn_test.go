@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"math"
 	"slices"
 	stdsync "sync"
 	"testing"
@@ -26,6 +27,7 @@ func (d onePartition) Serves(base.UUID, int32) bool                          { r
 func (d onePartition) Coming(base.UUID, int32) bool                          { return false }
 func (d onePartition) ComingByName(string, int32) bool                       { return false }
 func (d onePartition) Changed() <-chan struct{}                              { return nil }
+func (d onePartition) Applied() base.MetaPos                                 { return math.MaxUint64 }
 func (d onePartition) All() iter.Seq[*partition.Partition] {
 	return slices.Values([]*partition.Partition{d.p})
 }
