@@ -2,6 +2,7 @@ package cache
 
 import (
 	"context"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -17,8 +18,8 @@ import (
 
 // ExtentMin and ExtentMax bound what one GET reads, in bytes, single blocks that are larger aside.
 //
-// Extents end at multiples of their size in the object, and sizes are powers of two: whoever reads a stretch in sequence, wherever he began,
-// asks for the same extents as everybody else, and finds them whole.
+// Extents end at multiples of their size, counted from where the stream begins in the object: whoever reads a stretch in sequence, wherever he began,
+// asks for the same extents as everybody else with as much room, and finds them whole.
 const (
 	ExtentMin = 512 << 10
 	ExtentMax = 8 << 20
@@ -262,6 +263,22 @@ func (c *Blocks) Has(x *object.Index, i int) bool {
 // Get returns block i of an object with a reference. When the block has to be read, up to want bytes of the blocks behind it that
 // belong to the same stream are read as well. Errors: NotFound when the object is gone, Corrupt, Unavailable, Closed.
 func (c *Blocks) Get(ctx context.Context, x *object.Index, i int, want int64) (*Block, error) {
+	return c.get(ctx, x, i, func() *extent { return c.startLocked(x, i, want) })
+}
+
+// GetExtent is Get for a reader in sequence: when the block has to be read, the rest of its extent of the given size (as for Prefetch) is
+// read as well. Bytes that are evicted unread are added to waste.
+func (c *Blocks) GetExtent(ctx context.Context, x *object.Index, i int, size int64, waste *atomic.Int64) (*Block, error) {
+	return c.get(ctx, x, i, func() *extent {
+		ext := c.newExtentLocked(x, i, c.runLocked(x, i, math.MaxInt64, size), waste)
+		c.loads.Add(1)
+		go c.load(ext, c.foreground, false)
+		return ext
+	})
+}
+
+// get returns block i of an object; start makes the GET for it.
+func (c *Blocks) get(ctx context.Context, x *object.Index, i int, start func() *extent) (*Block, error) {
 	key := blockKey{x.Footer.ID, x.Entries[i].Pos}
 	c.mu.Lock()
 	ext := c.mu.blocks[key]
@@ -273,7 +290,7 @@ func (c *Blocks) Get(ctx context.Context, x *object.Index, i int, want int64) (*
 		defer c.mu.Unlock()
 		return c.handOutLocked(ext, key.pos), nil
 	case ext == nil:
-		ext = c.startLocked(x, i, want)
+		ext = start()
 	}
 	c.metrics.misses.Inc()
 	ext.waiters++
@@ -354,7 +371,7 @@ func (c *Blocks) startLocked(x *object.Index, i int, want int64) (first *extent)
 	return first
 }
 
-// Prefetch reads ahead: whole extents of the given size (a power of two from ExtentMin to ExtentMax) of the blocks from i on that belong to the
+// Prefetch reads ahead: whole extents of about the given size (from ExtentMin to ExtentMax) of the blocks from i on that belong to the
 // stream of block i, until want bytes are in memory or on their way, as far as the lane has room, without waiting. Bytes that are
 // evicted unread are added to waste. It returns the first block it left alone, and whether it got as far as
 // want or the last block of the stream.
@@ -368,7 +385,7 @@ func (c *Blocks) Prefetch(x *object.Index, i int, want, extent int64, waste *ato
 			i++
 			continue
 		}
-		n := c.runLocked(x, i, extent, extent)
+		n := c.runLocked(x, i, math.MaxInt64, extent)
 		if c.mu.closed || !c.prefetch.tryAcquire(sizeOf(x, i, n)) {
 			return i, false
 		}
@@ -392,40 +409,6 @@ func (c *Blocks) PrefetchIndex(id base.ObjectID, size int64) {
 	if c.prefetch.tryAcquire(indexBytes) {
 		c.startIndexLocked(id, size, c.prefetch, true)
 	}
-}
-
-// runLocked decides how many blocks from i on one GET reads: those of one stream that begin in the same extent, until want bytes are
-// reached, up to the first that is cached; what is left of the stream behind the extent, if it is little; and behind the end of the stream its neighbours.
-func (c *Blocks) runLocked(x *object.Index, i int, want, extent int64) (n int) {
-	first, total, last := &x.Entries[i], int64(0), int64(0)
-	for k := i; ; k++ {
-		if k == len(x.Entries) || x.Entries[k].Stream != first.Stream {
-			return c.neighboursLocked(x, i, k)
-		}
-		e := &x.Entries[k]
-		if c.mu.blocks[blockKey{x.Footer.ID, e.Pos}] != nil {
-			return max(n, 1)
-		}
-		switch {
-		case k > i && total >= want:
-			return n
-		case e.Pos/extent == first.Pos/extent:
-			n++
-		default:
-			if last += int64(e.Size); last > extent/4 {
-				return n
-			}
-		}
-		total += int64(e.Size)
-	}
-}
-
-// sizeOf is how many bytes the n blocks from i on have.
-func sizeOf(x *object.Index, i, n int) (bytes int64) {
-	for k := i; k < i+n; k++ {
-		bytes += int64(x.Entries[k].Size)
-	}
-	return bytes
 }
 
 func (c *Blocks) newExtentLocked(x *object.Index, i, n int, waste *atomic.Int64) *extent {

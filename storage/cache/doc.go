@@ -20,8 +20,8 @@
 //  5. Reading ahead has a lane of its own (GETs and bytes), never waits for it, and tells its owner when what it read was evicted unread.
 //     What was read to its end is evicted before what was not. [TestPrefetch]
 //
-//  6. Extents that are read ahead begin at multiples of their size, so readers of one stretch share them, whoever came first, and the number of GETs
-//     depends on bytes, not on readers. [stream: TestCatchUpRequests]
+//  6. Extents end at multiples of their size from where their stream begins in the object, and are made equal where there are few: so readers of one stretch share
+//     them, whoever came first, the number of GETs depends on bytes, not on readers, and no GET brings a remnant. [TestExtentsFitTheStream, stream: TestCatchUpRequests]
 //
 //  7. A GET that comes to the end of its stream brings its neighbours in the object, within a credit that only their being read renews: who reads all partitions of a topic
 //     needs GETs by bytes, whoever reads one of them wastes a bounded number. [TestNeighbours, cost: TestCatchUpReads]

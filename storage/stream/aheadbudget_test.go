@@ -53,3 +53,21 @@ func TestAheadBudgetLoneReader(t *testing.T) {
 		t.Fatalf("alone again it got %d", got)
 	}
 }
+
+// TestPlan: what is planned fits the room that was granted; nobody is read ahead by extents below aheadExtent for want of room, and who is not has what he needs read by
+// the largest extent that fits.
+func TestPlan(t *testing.T) {
+	for _, c := range []struct{ room, wanted, window, extent int64 }{
+		{3 << 20, 3 << 20, 1 << 20, 1 << 20}, // begins, and gets what he wants
+		{3 << 20, 12 << 20, 0, 2 << 20},
+		{6 << 20, 48 << 20, 0, 4 << 20},
+		{11 << 20, 48 << 20, 0, 4 << 20},
+		{12 << 20, 48 << 20, 4 << 20, 4 << 20},
+		{19 << 20, 48 << 20, 7 << 20, 6 << 20},
+		{48 << 20, 48 << 20, 32 << 20, 8 << 20},
+	} {
+		if window, extent := plan(c.room, c.wanted); window != c.window || extent != c.extent {
+			t.Errorf("of %d MiB granted, %d wanted: window %d, extent %d", c.room>>20, c.wanted>>20, window, extent)
+		}
+	}
+}

@@ -109,7 +109,7 @@ func (r *coldRead) object(ctx context.Context, o ObjectRange) error {
 				return nil
 			}
 			r.waited = true
-			if b, err = r.s.e.blocks.Get(ctx, x, i, int64(min(max(r.maxBytes, readAheadMin), coldReadMax))); err != nil {
+			if b, err = r.fetch(ctx, x, i); err != nil {
 				return gone(o.ID, err)
 			}
 		}
@@ -120,6 +120,14 @@ func (r *coldRead) object(ctx context.Context, o ObjectRange) error {
 		}
 	}
 	return nil
+}
+
+// fetch has a block read: for who reads in sequence the extent it is in, otherwise as much as the read may take.
+func (r *coldRead) fetch(ctx context.Context, x *object.Index, i int) (*cache.Block, error) {
+	if c, extent := r.s.ahead.demand(r.c.Start); extent > 0 {
+		return r.s.e.blocks.GetExtent(ctx, x, i, extent, &c.waste)
+	}
+	return r.s.e.blocks.Get(ctx, x, i, int64(min(max(r.maxBytes, readAheadMin), coldReadMax)))
 }
 
 // index returns an object's index.

@@ -55,6 +55,7 @@ const (
 	coldReadMax      = 4 << 20                // bytes a cold read fetches at once beyond its first block
 	readAheadMin     = 512 << 10
 	readAheadMax     = 32 << 20
+	aheadExtent      = 4 << 20 // extents of a reader without room for three of these are not read ahead
 	readAheadRearm   = 8 << 20 // bytes read in sequence until reading ahead is tried again after it was in vain
 	readAheadCursors = 64      // sequential readers tracked per stream
 )

@@ -33,6 +33,8 @@ type cursor struct {
 	ahead base.Offset // everything from next up to here has been read ahead, or is being
 	own   base.Offset // up to here that was for this reader
 
+	demand int64 // what a read that misses has read at once, where there is no room to read ahead; 0: what it asks for
+
 	want  int64        // bytes to keep read ahead, as far as the budget allows; 0: none
 	off   bool         // reading ahead was in vain
 	since int64        // bytes read since then
@@ -56,22 +58,25 @@ func (a *readAhead) step(from, end base.Offset, bytes int64, missed bool, budget
 	}
 	switch {
 	case c.waste.Swap(0) > 0:
-		c.want, c.off, c.since = 0, true, 0
+		c.want, c.demand, c.off, c.since = 0, 0, true, 0
 		budget.want(c, 0, time.Time{})
 	case c.off:
 		if c.since += bytes; c.since >= readAheadRearm {
 			c.off = false
 		}
 	default:
-		c.want = min(max(2*c.want, readAheadMin), readAheadMax)
+		c.want = min(max(2*c.want, bytes, readAheadMin), readAheadMax)
 	}
 	return c, c.want
 }
 
-// extentOf is the size of the extents that a reader with such a window is read ahead by.
+// extentOf is the size of the extents that a reader with such a window is read ahead by: a power of two, or whole MiB from aheadExtent on.
 func extentOf(window int64) int64 {
+	if window >= aheadExtent {
+		return min(window&^(1<<20-1), cache.ExtentMax)
+	}
 	extent := int64(cache.ExtentMin)
-	for extent < cache.ExtentMax && 2*extent <= window {
+	for 2*extent <= window {
 		extent *= 2
 	}
 	return extent
@@ -81,10 +86,32 @@ func extentOf(window int64) int64 {
 // is there, and the one he is reading in.
 func roomOf(window int64) int64 { return window + 2*extentOf(window) }
 
-// plan makes the most of what a reader was granted: the window and the extents it is filled with.
-func plan(room int64) (window, extent int64) {
+// plan makes the most of what a reader was granted of the room he wanted: the window and the extents it is filled with. Who gets less than three
+// extents of aheadExtent has none read ahead of him, since that would take smaller ones, of which each costs as much: what he needs is read when he needs it,
+// a whole extent of what fits his room.
+func plan(room, wanted int64) (window, extent int64) {
 	extent = extentOf(room / 3)
+	if extent < aheadExtent && room < wanted {
+		return 0, min(extentOf(room), aheadExtent)
+	}
 	return max(room-2*extent, room/3), extent
+}
+
+// demand returns the reader who goes on at from, and the extent that is to be read when he misses; 0 if there is none.
+func (a *readAhead) demand(from base.Offset) (*cursor, int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := a.findLocked(from)
+	if c == nil {
+		return nil, 0
+	}
+	return c, c.demand
+}
+
+func (a *readAhead) setDemand(c *cursor, extent int64) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c.demand = extent
 }
 
 func (a *readAhead) findLocked(from base.Offset) *cursor {
@@ -191,7 +218,9 @@ func (f *filling) grant() bool {
 	}
 	f.granted = true
 	f.s.ahead.takeOver(f.c, f.at, f.s.e.ahead)
-	window, extent := plan(f.s.e.ahead.want(f.c, roomOf(f.c.want), time.Now()))
+	wanted := roomOf(f.c.want)
+	window, extent := plan(f.s.e.ahead.want(f.c, wanted, time.Now()), wanted)
+	f.s.ahead.setDemand(f.c, extent)
 	f.window -= max(0, f.c.want-window)
 	f.extent = min(extent, extentOf(f.c.want))
 	return f.window > 0
