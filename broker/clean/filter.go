@@ -2,6 +2,7 @@ package clean
 
 import (
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/wire/batch"
 )
 
@@ -47,6 +48,9 @@ func (f *filter) batch(b batch.Batch) (batch.Filtered, error) {
 			f.keyless++
 			return false
 		}
+		if seeded.Bug(seeded.NewestDropped) && at == f.keys.newest(r.Key) && at == base.Offset(b.NextOffset())-1 {
+			return false
+		}
 		return at >= f.keys.newest(r.Key) && (r.Value != nil || !tombstonesGo)
 	}, horizonMS, false)
 	f.read += int64(out.Kept + out.Dropped)
@@ -70,6 +74,9 @@ func scan(keys *keyMap, x *txns, b batch.Batch, from base.Offset) (base.Offset, 
 			return 0, err
 		}
 		at := base.Offset(b.BaseOffset()) + base.Offset(r.OffsetDelta)
+		if r.Value == nil && seeded.Bug(seeded.TombstoneResurrects) {
+			continue
+		}
 		if r.Key != nil && at >= from && !keys.put(r.Key, at) {
 			return at, nil
 		}

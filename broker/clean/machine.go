@@ -4,6 +4,7 @@ import (
 	"iter"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/broker/topicconfig"
 )
 
@@ -23,6 +24,9 @@ func due(spans iter.Seq[span], total int64, cfg *topicconfig.Config, nowMS int64
 	}
 	for s := range spans {
 		old := cfg.RetentionMS >= 0 && nowMS-s.maxTimestamp > cfg.RetentionMS
+		if seeded.Bug(seeded.WrongClock) {
+			old = cfg.RetentionMS >= 0 && nowMS-s.oldMS > cfg.RetentionMS
+		}
 		large := cfg.RetentionBytes >= 0 && total-s.bytes >= cfg.RetentionBytes && s.bytes > 0
 		if !old && !large {
 			break

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/broker/partition"
 	"sluice/wire/batch"
 	"sluice/wire/kerr"
@@ -243,7 +244,7 @@ func coldError(err error) error {
 
 func (fl *flight) finish() {
 	fl.f.metrics.fetches.Inc()
-	if why := fl.f.opt.Contact(); why != nil {
+	if why := fl.f.opt.Contact(); why != nil && !seeded.Bug(seeded.ServesAfterFence) {
 		for i := range fl.parts {
 			fl.parts[i].release()
 			fl.parts[i].res.Diverging = nil

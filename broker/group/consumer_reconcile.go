@@ -2,6 +2,8 @@ package group
 
 import (
 	"slices"
+
+	"sluice/base/seeded"
 )
 
 // Reconciliation takes a member from what it holds to its target. Input: the member, its target, what it says it owns (nil: it did not
@@ -82,7 +84,7 @@ func (r *reconciler) next(c *consumer) *consumer {
 		switch {
 		case has:
 			keep = append(keep, h)
-		case r.cg.free(p, c.id): // also what the member itself has just given up
+		case r.cg.free(p, c.id) || seeded.Bug(seeded.TwoOwners): // also what the member itself has just given up
 			get = append(get, held{p, r.targetEpoch})
 		default:
 			unreleased = true

@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"sluice/base"
+	"sluice/base/seeded"
 )
 
 // The meta stream of a partition holds snapshots of its producer state. The bytes are in docs/formats.md, section "Partition meta
@@ -58,6 +59,9 @@ func appendSnapshot(s *producers, end base.Offset, nowMS int64) [][]byte {
 		entry(func(b []byte) []byte { return appendTxn(b, entryUnstable, t.producerID, t.first, t.marker) })
 	}
 	for _, t := range s.aborted {
+		if seeded.Bug(seeded.AbortedForgotten) {
+			break
+		}
 		entry(func(b []byte) []byte { return appendTxn(b, entryAborted, t.producerID, t.first, t.marker) })
 	}
 	if part == nil {

@@ -6,6 +6,7 @@ import (
 	"sort"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/wire/batch"
 	"sluice/wire/kerr"
 )
@@ -157,7 +158,7 @@ func (s *producers) check(b *batchInfo) (dup *keptBatch, err *kerr.Error) {
 		if b.firstSeq != 0 {
 			return nil, kerr.Errorf(kerr.OutOfOrderSequenceNumber, "producer %d starts epoch %d at sequence %d", b.producerID, b.epoch, b.firstSeq)
 		}
-	case !follows(p.lastSeq(), b.firstSeq):
+	case !follows(p.lastSeq(), b.firstSeq) && !seeded.Bug(seeded.GapAccepted):
 		return nil, kerr.Errorf(kerr.OutOfOrderSequenceNumber, "producer %d sent sequence %d after %d", b.producerID, b.firstSeq, p.lastSeq())
 	}
 	if p.txnFirst >= 0 && !b.transactional {
@@ -169,7 +170,7 @@ func (s *producers) check(b *batchInfo) (dup *keptBatch, err *kerr.Error) {
 // checkOrigin refuses batches of an older epoch, and those that belong to no transaction that is known to be open.
 func (s *producers) checkOrigin(b *batchInfo, p *producer) *kerr.Error {
 	switch {
-	case p != nil && b.epoch < p.epoch:
+	case p != nil && b.epoch < p.epoch && !seeded.Bug(seeded.EpochUnchecked):
 		return kerr.Errorf(kerr.InvalidProducerEpoch, "producer %d has epoch %d, the batch %d", b.producerID, p.epoch, b.epoch)
 	case b.transactional && !p.inTxn(b.epoch) && !s.guarded(b):
 		return kerr.Errorf(kerr.InvalidTxnState, "the batch of producer %d is not part of an open transaction", b.producerID)
@@ -195,6 +196,9 @@ func (s *producers) checkCoordinator(b *batchInfo) *kerr.Error {
 
 func (p *producer) find(firstSeq, lastSeq int32) *keptBatch {
 	for i := range p.batches[:p.n] {
+		if i == 0 && p.n == batchesKept && seeded.Bug(seeded.WindowOfFour) {
+			continue
+		}
 		if b := &p.batches[i]; b.firstSeq == firstSeq && b.lastSeq == lastSeq {
 			return b
 		}
@@ -273,6 +277,9 @@ func (s *producers) stable(hw base.Offset) base.Offset {
 	if len(s.unstable) == 0 {
 		s.unstable = nil
 		return hw
+	}
+	if seeded.Bug(seeded.LSOPlusOne) {
+		return min(hw, s.unstable[0].first+1)
 	}
 	return min(hw, s.unstable[0].first)
 }

@@ -7,6 +7,7 @@ import (
 	"sync/atomic"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/broker/topicconfig"
 	"sluice/storage/stream"
 	"sluice/wire/kerr"
@@ -290,7 +291,7 @@ func (p *Partition) takeDuplicatesLocked() (ready []waitingDuplicate) {
 	}
 	rest := p.mu.dups[:0]
 	for _, d := range p.mu.dups {
-		if d.last < p.mu.hw {
+		if d.last < p.mu.hw && !seeded.Bug(seeded.LostWakeUp) {
 			ready = append(ready, d)
 		} else {
 			rest = append(rest, d)

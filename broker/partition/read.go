@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/storage/stream"
 	"sluice/wire/kerr"
 )
@@ -54,6 +55,9 @@ func (p *Partition) watermarks() (res ReadResult, next base.Offset, refusal *ker
 	res = ReadResult{HW: p.mu.hw, LSO: max(start, p.mu.lso), LogStart: start}
 	if p.mu.ended {
 		refusal = p.mu.refusal
+	}
+	if seeded.Bug(seeded.HWPastDurable) {
+		res.HW = p.mu.next
 	}
 	return res, p.mu.next, refusal
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/broker/coord"
 	"sluice/wire/kerr"
 )
@@ -86,6 +87,9 @@ func (m *machine) Loaded(now time.Time, fx *coord.Effects) {
 	m.expiry.Fire = m.expireIDs
 	m.timers.Set(&m.expiry, now.Add(m.idCheckInterval))
 	for _, t := range m.sorted() {
+		if t.state == prepareCommit && seeded.Bug(seeded.VerdictFlipped) {
+			t.state = prepareAbort
+		}
 		if t.state.ending() {
 			m.deliver(now, t)
 		}
@@ -265,7 +269,7 @@ func (m *machine) Replay(r coord.Record) error {
 	}
 	x := m.adopt(id)
 	x.value, x.durable = v, true
-	if !m.loaded {
+	if !m.loaded && !seeded.Bug(seeded.TimeoutForgotten) {
 		m.arm(x)
 	}
 	return nil

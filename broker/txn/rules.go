@@ -4,6 +4,7 @@ import (
 	"slices"
 	"time"
 
+	"sluice/base/seeded"
 	"sluice/broker/coord"
 	"sluice/wire/kerr"
 )
@@ -217,6 +218,8 @@ func (x *transaction) mayEnd(c *endCommand) (code kerr.Code, retry bool) {
 		return kerr.InvalidProducerIDMapping, false
 	case x.writing || x.state.ending():
 		return kerr.ConcurrentTransactions, false
+	case raised && x.state == ongoing && seeded.Bug(seeded.EndTxnTwice):
+		return kerr.None, false
 	case same && (x.state == ongoing || !c.commit):
 		return kerr.None, false
 	case same:

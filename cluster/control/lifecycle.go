@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/cluster/meta"
 	"sluice/storage/object"
 	"sluice/storage/objstore"
@@ -36,11 +37,11 @@ func planLife(img *meta.Image, positions map[meta.NodeRef]base.MetaPos, now time
 	}
 	applied := img.AppliedByAll()
 	for o := range img.Destroying() {
-		if left := time.UnixMilli(o.MarkedMS).Add(grace).Sub(now); left > 0 {
+		if left := time.UnixMilli(o.MarkedMS).Add(grace).Sub(now); left > 0 && !seeded.Bug(seeded.NoGrace) {
 			p.later(left)
 			break
 		}
-		if o.MarkedPos > applied {
+		if o.MarkedPos > applied && !seeded.Bug(seeded.NoGrace) {
 			for n := range img.Nodes() {
 				if pos := min(positions[n.Ref()], img.Pos()); !n.Fenced && n.Applied < o.MarkedPos && pos >= o.MarkedPos {
 					p.report = append(p.report, meta.ReportApplied{Node: n.Ref(), Pos: pos})
@@ -133,7 +134,11 @@ func (c *Controller) remove(ctx context.Context, ids []base.ObjectID) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	if err := deleteObjects(ctx, c.opt.Store, c.Image().ClusterID(), ids); err != nil {
+	doomed := ids
+	if seeded.Bug(seeded.ObjectLeak) {
+		doomed = ids[:len(ids)-1]
+	}
+	if err := deleteObjects(ctx, c.opt.Store, c.Image().ClusterID(), doomed); err != nil {
 		return fmt.Errorf("delete objects: %w", err)
 	}
 	c.metrics.deleted.Add(float64(len(ids)))

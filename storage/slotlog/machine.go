@@ -1,5 +1,7 @@
 package slotlog
 
+import "sluice/base/seeded"
+
 // machine holds the rules of a writer. It knows slots, not bytes: each append is the next slot, and a slot that has been started
 // is driven by its own flight: one attempt, or two while the slot is hedged. An attempt does what the machine tells it and reports
 // what came of it, until it is over.
@@ -101,7 +103,9 @@ func (m *machine) report(slot uint64, e event) action {
 		case readForeign, refused:
 			m.stopped = true
 		case putTaken:
-			return doReadBack
+			if f.stored = seeded.Bug(seeded.ExistsIsSuccess); !f.stored {
+				return doReadBack
+			}
 		case passed:
 			return doPut
 		case unknown:

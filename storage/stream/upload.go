@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sluice/base"
+	"sluice/base/seeded"
 	"sluice/storage/cache"
 	"sluice/storage/object"
 	"sluice/storage/objstore/driver"
@@ -220,6 +221,9 @@ func (up *uploader) replaceID(ctx context.Context, p *part, why error) error {
 func (up *uploader) commit(ctx context.Context, u *upload) (UploadCommit, UploadResult, error) {
 	for tries := 1; ; tries++ {
 		c := UploadCommit{Node: up.node, Grant: up.grant, Number: u.number, Trim: u.to}
+		if seeded.Bug(seeded.TrimOneTooFar) {
+			c.Trim++
+		}
 		for i := range u.parts {
 			p := &u.parts[i]
 			o := UploadedObject{ID: p.id, Size: p.size, Kind: p.kind}
@@ -350,6 +354,9 @@ func (e *Engine) run(up *uploader, u *upload) {
 	defer close(u.done)
 	ctx := driver.WithPurpose(e.ctx, driver.PurposeUpload)
 	up.plan(u, nil)
+	if seeded.Bug(seeded.TrimBeforeCommit) {
+		e.log.Trim(ctx, u.to)
+	}
 	if u.err = up.put(ctx, u); u.err == nil {
 		u.err = e.previous(u)
 	}

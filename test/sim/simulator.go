@@ -21,6 +21,7 @@ import (
 	"github.com/tetratelabs/wazero/imports/wasi_snapshot_preview1"
 	"github.com/tetratelabs/wazero/sys"
 
+	"sluice/base/seeded"
 	"sluice/test/sim/world"
 )
 
@@ -108,6 +109,7 @@ func (s *simulator) run(ctx context.Context, sc world.Scenario, events io.Writer
 	tick := func() int64 { now += 100; return now }
 	cfg := wazero.NewModuleConfig().WithName("").WithArgs("guest").WithStdin(bytes.NewReader(sc.JSON())).WithStdout(&out).WithStderr(diag).
 		WithRandSource(rand.New(rand.NewSource(int64(sc.Seed)))).
+		WithEnv(seeded.Env, os.Getenv(seeded.Env)). // the guest looks at it if it was built with the tag seededbugs
 		WithWalltime(func() (int64, int32) { t := tick(); return t / 1e9, int32(t % 1e9) }, sys.ClockResolution(1)).
 		WithNanotime(tick, sys.ClockResolution(1)).
 		WithNanosleep(func(ns int64) {
