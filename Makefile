@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests compat ecosystem sim
+.PHONY: help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests compat ecosystem sim tla
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -72,6 +72,9 @@ endif
 model: ## the explorers with their large bounds: some minutes
 	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \
 	  ./test/explore ./storage/wal/file ./cluster/metalog ./storage/slotlog
+
+tla: ## the specifications in TLA+, checked by TLC (from Maven), with their planted mistakes: some minutes
+	@$(GO) run ./test/tla
 
 sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on, on all cores; each replays exactly; REPORT=file, QUIET=10m
 	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -quiet $(or $(QUIET),0) -report '$(REPORT)'
