@@ -175,7 +175,7 @@ func (n *Node) listen(context.Context) (err error) {
 
 // dataDir is the directory for what is kept on this machine, empty if nothing is.
 func (n *Node) dataDir() string {
-	if scheme(n.places.bucket) == "mem" && !slices.ContainsFunc(n.places.wals, func(url string) bool { return scheme(url) == "file" }) { // a test
+	if n.opt.Files == nil && scheme(n.places.bucket) == "mem" && !slices.ContainsFunc(n.places.wals, func(url string) bool { return scheme(url) == "file" }) { // a test
 		return ""
 	}
 	return n.opt.Config.Data

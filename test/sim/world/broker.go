@@ -5,11 +5,14 @@ import (
 	"fmt"
 	"log/slog"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/app/node"
 	"sluice/base"
 	"sluice/base/config"
+	"sluice/test/sim/simdisk"
 	"sluice/test/sim/simnet"
 )
 
@@ -30,6 +33,9 @@ type broker struct {
 	state state
 	life  *life
 	born  int // lives so far
+	disk  *simdisk.Disk
+	disks int          // so far
+	skew  atomic.Int64 // of its wall clock, a time.Duration
 }
 
 func (b *broker) addr() string { return b.name + ":9092" }
@@ -42,6 +48,12 @@ type life struct {
 	quit chan struct{}      // closed: shut down in order
 	done chan struct{}      // closed: it has ended
 	err  error              // of a start or shutdown that should have succeeded; read after done
+	at   func(op, key string, before bool)
+
+	mu     sync.Mutex
+	dead   bool
+	files  *simdisk.Mount // of the process that runs now
+	ambush *ambush        // nil: none
 }
 
 // launch starts a life.
@@ -52,6 +64,11 @@ func (b *broker) launch() {
 	l := &life{
 		host: b.w.net.Up(b.name), door: newDoor(b.w.bucket, b.name, seed, b.w.Latency, b.w.trace),
 		end: cancel, quit: make(chan struct{}), done: make(chan struct{}),
+	}
+	l.door.point = l.reach
+	l.files = b.mount(l)
+	l.at = func(op, key string, before bool) {
+		b.w.trace.Mark("%s is caught, before=%t: %s %s", b.name, before, op, key)
 	}
 	b.life, b.state = l, up
 	b.w.trace.Mark("%s starts, life %d", b.name, b.born)
@@ -68,13 +85,13 @@ func (b *broker) live(ctx context.Context, l *life, cfg *config.Config) error {
 	log := slog.New(&lines{trace: b.w.trace, name: b.name})
 	for {
 		n, err := node.Start(ctx, node.Options{
-			Config: cfg, Store: l.door, Listen: l.host.Listen, Dial: l.host.Dial, Hostname: b.name, Logger: log,
+			Config: cfg, Store: l.door, Files: b.filesOf(l), Now: b.now, Listen: l.host.Listen, Dial: l.host.Dial, Hostname: b.name, Logger: log,
 		})
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil
 			}
-			if !base.IsKind(err, base.Fenced) && !base.IsKind(err, base.Unavailable) {
+			if !base.IsKind(err, base.Fenced) && !base.IsKind(err, base.Unavailable) && !b.again(l, err) {
 				return fmt.Errorf("start: %w", err)
 			}
 		} else if ended, err := b.serve(ctx, l, n); ended {
@@ -97,7 +114,7 @@ func (b *broker) serve(ctx context.Context, l *life, n *node.Node) (ended bool, 
 		over, stop := context.WithTimeout(context.Background(), 10*time.Second)
 		defer stop()
 		n.Shutdown(over)
-		if err := n.Err(); !base.IsKind(err, base.Fenced) && ctx.Err() == nil {
+		if err := n.Err(); !base.IsKind(err, base.Fenced) && ctx.Err() == nil && !b.again(l, err) {
 			b.w.complainf("%s failed: %v", b.name, err)
 			return true, err
 		}
@@ -120,9 +137,7 @@ func (b *broker) serve(ctx context.Context, l *life, n *node.Node) (ended bool, 
 // kill ends a life as kill -9 does, or as a machine that loses its power: then its peers hear nothing.
 func (b *broker) kill(silent bool) {
 	b.w.trace.Mark("%s is killed, silent=%v", b.name, silent)
-	b.life.host.Down(silent)
-	b.life.door.close()
-	b.life.end()
+	b.life.down(silent)
 	b.state = down
 }
 
@@ -131,8 +146,7 @@ func (b *broker) stop() {
 	b.w.trace.Mark("%s is asked to stop", b.name)
 	close(b.life.quit)
 	<-b.life.done
-	b.life.host.Down(false)
-	b.life.end()
+	b.life.down(false)
 	b.state = down
 }
 
@@ -146,6 +160,7 @@ func (b *broker) setPaused(on bool) {
 		}
 	}
 	b.life.door.setShut(on)
+	b.life.seen().SetShut(on)
 	b.state = up
 	if on {
 		b.state = paused

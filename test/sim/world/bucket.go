@@ -16,6 +16,7 @@ type door struct {
 	inner driver.Store
 	name  string
 	trace *Trace
+	point func(op, key string, before bool) // told of every put and deletion, right before it happens and right after
 
 	mu      sync.Mutex
 	rng     *rand.Rand
@@ -32,6 +33,15 @@ func newDoor(inner driver.Store, name string, seed uint64, l Latency, trace *Tra
 
 // close makes the bucket unreachable for good.
 func (d *door) close() { close(d.dead) }
+
+func (d *door) isDead() bool {
+	select {
+	case <-d.dead:
+		return true
+	default:
+		return false
+	}
+}
 
 // setShut holds all requests back, or lets them go on.
 func (d *door) setShut(shut bool) {
@@ -97,8 +107,18 @@ func (d *door) through(ctx context.Context, op, key string, lost base.Kind, do f
 	if err := d.pass(ctx, base.Unavailable); err != nil {
 		return err
 	}
+	durable := op == "put" || op == "delete"
+	if durable {
+		d.point(op, key, true)
+		if d.isDead() {
+			return base.Errorf(lost, "%s is down", d.name)
+		}
+	}
 	err := do()
 	d.trace.Event("%s %s %s: %v", d.name, op, key, kindOf(err))
+	if durable && !d.isDead() {
+		d.point(op, key, false)
+	}
 	if gone := d.pass(ctx, lost); gone != nil {
 		return gone
 	}

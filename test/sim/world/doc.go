@@ -15,7 +15,18 @@
 // A broker dies by losing its ports: its host goes down, and the bucket does not answer it. A request to the bucket that is under way then has
 // happened or not, by chance. What the dead code does afterwards reaches nobody; it is told to give up, so that it costs nothing.
 //
-// A pause stops what goes in and out, but not the timers inside: the broker finds out by its own clock. (SIGSTOP is for test/cluster.)
+// A pause stops what goes in and out, but not the timers inside: the broker finds out by its own clock. All brokers of a world are in one Go runtime, which has one
+// clock. (SIGSTOP is for test/cluster.) The wall clock by which the controller counts ages is a port, and jumps.
+//
+// WALs are in the bucket, in a directory of each machine's disk, in one that all share, or in two of these, and then topics change from one class to the other
+// (disk.go). Disks do wrong by rules (package simdisk). A broker that ends because its disk did wrong is started again; one that ends without that is a failure.
+//
+// There are no fault points in the product. Everything that becomes durable does so through the file system or the bucket, which are ports; so a process is killed, loses
+// its power or is paused right before such an operation or right after (boundary.go). That covers each boundary there is, those too that nobody thought of when a
+// list of points was written, with whatever the other goroutines have under way; and errors and slowness are the ports' in any case. What it cannot do is stop between
+// two steps that no port sees, but what happens between these nobody else sees either.
+//
+// A kind of storage fault that was asked for has to happen: its rule hits, its boundary is reached. Otherwise the run is unknown.
 //
 // Everything that happens at a port, and each fault, is an event of the [Trace]; its hash is what two runs of a seed are compared by.
 package world

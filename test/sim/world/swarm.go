@@ -33,14 +33,14 @@ func NewScenario(seed uint64) Scenario {
 			Delays{Min: ms, Max: 80 * ms, Resend: 0.02, Again: 1000 * ms}),
 	}
 	s.Settings = settings(rnd, s.Session)
-	s.Steps = steps(rnd, s.Brokers)
+	s.Steps = steps(rnd, s)
 	return s
 }
 
 // settings are those of the brokers, limits small enough to be met.
 func settings(rnd *rand.Rand, session Span) []string {
-	set := []string{
-		"wal=s3", fmt.Sprintf("broker.session.timeout.ms=%d", time.Duration(session).Milliseconds()),
+	set := append(walSetting(rnd), []string{
+		fmt.Sprintf("broker.session.timeout.ms=%d", time.Duration(session).Milliseconds()),
 		"wal-s3-puts-per-second=" + pickOf(rnd, "4", "20", "200"),
 		"upload-interval=" + pickOf(rnd, "200ms", "1s", "5s"),
 		"upload-bytes=" + pickOf(rnd, "64KiB", "1MiB", "8MiB"),
@@ -49,7 +49,7 @@ func settings(rnd *rand.Rand, session Span) []string {
 		"transaction.state.log.num.partitions=" + pickOf(rnd, "1", "3"),
 		"compaction-interval=" + pickOf(rnd, "1s", "5s", "1m"),
 		"group.initial.rebalance.delay.ms=0", "memory=64MiB",
-	}
+	}...)
 	if rnd.IntN(4) == 0 {
 		set = append(set, "compaction=false")
 	}
@@ -57,10 +57,10 @@ func settings(rnd *rand.Rand, session Span) []string {
 }
 
 // steps draws what goes wrong, from some of the faults only: what is left out cannot hide the others.
-func steps(rnd *rand.Rand, brokers int) (all []Step) {
+func steps(rnd *rand.Rand, s Scenario) (all []Step) {
 	var some []trouble
 	for _, f := range faults {
-		if rnd.IntN(2) == 0 && brokers >= f.brokers {
+		if rnd.IntN(2) == 0 && s.Brokers >= f.brokers && (f.needs == nil || f.needs(s)) {
 			some = append(some, f)
 		}
 	}

@@ -10,12 +10,14 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"sluice/storage/objstore/fault"
 	"sluice/storage/objstore/mem"
 	"sluice/test/clients"
 	"sluice/test/history"
+	"sluice/test/sim/simdisk"
 	"sluice/test/sim/simnet"
 )
 
@@ -64,7 +66,12 @@ type world struct {
 	readers   []*clients.Reader
 	copying   *clients.Copying // nil: none
 
-	happened map[string]int // faults
+	shared              *simdisk.Disk
+	local, sharedDelays simdisk.Delays // of disks
+	skewed              atomic.Int64   // readings of clocks that are off
+
+	happened map[string]int  // faults
+	asked    map[string]bool // faults that have to happen, or the run is unknown
 
 	mu    sync.Mutex
 	wrong []string
@@ -80,13 +87,15 @@ func (w *world) source(part string, n int) *rand.Rand {
 // Run runs a scenario. Its events are written to out, if that is not nil.
 func Run(s Scenario, out io.Writer) Result {
 	began := time.Now()
-	w := &world{Scenario: s, session: time.Duration(s.Session), trace: NewTrace(out), rec: history.NewRecorder(), happened: map[string]int{}}
+	w := &world{Scenario: s, session: time.Duration(s.Session), trace: NewTrace(out), rec: history.NewRecorder(), happened: map[string]int{}, asked: map[string]bool{}}
 	w.rnd = w.source("start", 0)
 	w.trace.Mark("seed %d: %v", s.Seed, s)
 	w.net = simnet.New(w.source("net", 0).Uint64(), s.Delays.simnet(), w.trace.Event)
 	w.clients = w.net.Up(clientHost)
 	w.flaky = fault.New(mem.New(), w.source("bucket", 0).Uint64())
 	w.bucket = w.flaky
+	w.local, w.sharedDelays = diskDelays(w.source("disks", 0))
+	w.shared = simdisk.New(w.source("shared disk", 0).Uint64(), w.sharedDelays, true, w.trace.Event, simdisk.Shared)
 	report := w.run()
 	r := Result{Seed: s.Seed, Verdict: report.Verdict, Report: report.String(), Kinds: slices.Sorted(maps.Keys(report.Counts)),
 		Wrong: w.wrong, Virtual: time.Since(began), Faults: w.happened}
@@ -97,6 +106,7 @@ func Run(s Scenario, out io.Writer) Result {
 func (w *world) run() *history.Report {
 	for i := range w.Brokers {
 		b := &broker{w: w, id: i + 1, name: fmt.Sprintf("b%d", i+1)}
+		b.disk = b.newDisk()
 		w.brokers = append(w.brokers, b)
 		b.launch()
 	}
@@ -124,7 +134,7 @@ func (w *world) run() *history.Report {
 		time.Sleep(time.Duration(w.Quiet))
 	}
 	if len(w.Steps) > 0 {
-		want.Faults = []string{"fault"}
+		want.Faults = append(slices.Sorted(maps.Keys(w.asked)), "fault")
 	}
 	w.settle()
 	return history.Check(w.rec, want)
@@ -223,6 +233,9 @@ func (w *world) load() {
 	}
 	if w.Moves && len(w.brokers) > 1 {
 		w.readers = append(w.readers, clients.Go(w.movePartitions))
+	}
+	if w.classes() {
+		w.readers = append(w.readers, clients.Go(w.changeClasses))
 	}
 }
 
