@@ -93,7 +93,7 @@ func (l *leadership) heeded() bool {
 func (m *Member) follow(ctx context.Context) {
 	addr, ok := m.controllerAddr()
 	if !ok {
-		m.seek(ctx, true)
+		m.seek(ctx, m.vote.gone())
 		return
 	}
 	wait, cancel := context.WithTimeout(ctx, followWait+m.opt.Session/3)
@@ -160,7 +160,7 @@ func (m *Member) seek(ctx context.Context, refused bool) {
 	}
 	now := time.Now()
 	m.vote.missed(now, refused)
-	if m.alone(m.reader.Image()) || m.vote.due(now, m.rank()) && !m.othersHaveContact(ctx) {
+	if m.vote.alone(m.alone(m.reader.Image())) || m.vote.due(now, m.rank()) && !m.othersHaveContact(ctx) {
 		if err := m.takeOver("the controller does not answer"); err != nil && m.life.Err() == nil {
 			m.log.Warn("cannot become the controller", "error", err)
 			m.vote.wait(time.Now(), time.Second)
@@ -243,7 +243,7 @@ func (m *Member) takeOver(why string) error {
 	}
 	m.log.Info("taking over as the controller", "why", why, "epoch", log.Epoch(), "took", time.Since(began).Round(time.Millisecond))
 	m.view.publish(img)
-	m.vote.changed()
+	m.vote.won()
 	l := m.elected(log, began)
 	if n, ok := img.Node(before); ok && !lost.refused.IsZero() {
 		l.missed(n.Ref(), lost.missing, lost.refused)

@@ -317,6 +317,32 @@ func TestElectionUnheeded(t *testing.T) {
 	}
 }
 
+// A controller that hears nobody fences everybody, and the image then says that nobody else lives. When one of the others takes over all the same, it has
+// to be given time to register: two members took the role from each other for ever, when each time the deaf one took it back at once.
+func TestElectionRival(t *testing.T) {
+	e := election{silence: 3 * time.Second, refusal: time.Second}
+	if !e.alone(true) || e.alone(false) || !e.gone() {
+		t.Fatal("who starts alone waits for nobody")
+	}
+	e.won()
+	if !e.alone(true) {
+		t.Fatal("who is the controller alone waits for nobody")
+	}
+	e.deposed(false)
+	if e.alone(true) || e.gone() {
+		t.Fatal("whoever took over lives")
+	}
+	now := time.UnixMilli(1_000_000)
+	e.missed(now, e.gone())
+	if e.due(now.Add(5*time.Second), 0) || !e.due(now.Add(6*time.Second), 0) {
+		t.Fatal("a rival that does not register is waited for as for one that is silent")
+	}
+	e.heard()
+	if !e.alone(true) || !e.gone() {
+		t.Fatal("who was heard of and has left is not waited for")
+	}
+}
+
 func TestSessions(t *testing.T) {
 	at := func(d time.Duration) time.Time { return time.UnixMilli(1_000_000).Add(d) }
 	refs := []meta.NodeRef{{ID: 1, Epoch: 1}, {ID: 2, Epoch: 2}, {ID: 3, Epoch: 3}}
