@@ -65,7 +65,7 @@ func (n *Node) join(ctx context.Context) error {
 		return err
 	}
 	n.member, err = control.Join(ctx, control.MemberOptions{
-		Controller: control.Options{Store: n.store, Meta: n.meta, Who: n.name(), Now: n.opt.Now, SweepEvery: n.opt.Config.SweepInterval, OpenStore: n.walStore, Logger: n.log, Registerer: n.opt.Registry},
+		Controller: control.Options{Store: n.store, Meta: n.meta, Who: n.name(), Now: n.opt.Now, SweepEvery: n.opt.Config.SweepInterval, DeleteGrace: n.opt.Config.DeleteGrace, OpenStore: n.walStore, Logger: n.log, Registerer: n.opt.Registry},
 		Former:     was.Node, Session: n.opt.Config.SessionTimeout, Failing: n.failingRescues, OnFenced: n.fail,
 		Load: n.load, Ledger: n.ledgerBody, Services: n.services(), Dial: n.opt.Dial, Balance: even, MovesMax: n.opt.Config.BalanceMoves,
 	})

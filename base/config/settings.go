@@ -165,6 +165,7 @@ type Config struct {
 	LogLevel        string
 	LogFormat       string
 	SweepInterval   time.Duration
+	DeleteGrace     time.Duration
 	ShutdownTimeout time.Duration
 	StoreTimeout    time.Duration
 	SessionTimeout  time.Duration
@@ -474,6 +475,9 @@ var settings = slices.Concat([]Setting{
 	{Name: "sweep-interval", Group: operator, Kind: Duration, Default: "24h", Min: "0s",
 		Doc:   "How often the controller looks through the bucket for objects and slots that nothing refers to, and removes those older than an hour; 0 is never. It costs one listing request per 1,000 keys.",
 		field: func(c *Config) any { return &c.SweepInterval }},
+	{Name: "delete-grace", Group: operator, Kind: Duration, Default: "5m", Min: "1s",
+		Doc:   "How long an object that nothing refers to any more stays in the bucket. A broker that reads one that is gone looks up where the data is now, so this saves requests and is no matter of safety.",
+		field: func(c *Config) any { return &c.DeleteGrace }},
 	{Name: "shutdown-timeout", Group: operator, Kind: Duration, Default: "30s", Min: "100ms",
 		Doc:   "How long a shutdown may take to answer requests and upload what is left. Nothing is lost when it is not enough.",
 		field: func(c *Config) any { return &c.ShutdownTimeout }},

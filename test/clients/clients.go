@@ -32,6 +32,7 @@ type Set struct {
 	Pause      time.Duration                                                     // the longest pause between two bursts; 0: 12 ms
 	Dial       func(ctx context.Context, network, addr string) (net.Conn, error) // nil: TCP
 	Acked      func(took time.Duration)                                          // called for every acknowledged record, if not nil; must be quick
+	Visited    func()                                                            // called for every read at a random place, if not nil
 	Read       func(records int)                                                 // called for what readers get, if not nil; must be quick
 
 	processes atomic.Int32
@@ -272,6 +273,48 @@ func (c *Set) Tail() (*Reader, error) {
 			}
 		}
 	}), nil
+}
+
+// Visit reads a little at random places, again and again: what is there has to be what was there. between is the longest pause.
+func (c *Set) Visit(seed uint64, between time.Duration) *Reader {
+	rnd, process := rand.New(rand.NewPCG(seed, 4)), c.process()
+	return Go(func(ctx context.Context) {
+		for ctx.Err() == nil {
+			once, cancel := context.WithTimeout(ctx, 10*time.Second)
+			c.visit(once, rnd, process)
+			cancel()
+			select {
+			case <-time.After(time.Duration(rnd.Int64N(int64(between)))):
+			case <-ctx.Done():
+			}
+		}
+	})
+}
+
+// visit reads once from a random offset of a partition.
+func (c *Set) visit(ctx context.Context, rnd *rand.Rand, process history.Process) {
+	client, err := kgo.NewClient(c.Options(kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxBytes(64<<10), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	if err != nil {
+		c.Complain("a client: %v", err)
+		return
+	}
+	defer client.Close()
+	listed, err := kadm.NewClient(client).ListEndOffsets(ctx, c.Topic)
+	p := rnd.Int32N(c.Partitions)
+	end, ok := listed.Lookup(c.Topic, p)
+	if err != nil || !ok || end.Err != nil || end.Offset <= 0 {
+		return
+	}
+	c.Rec.Assigned(process)
+	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{c.Topic: {p: kgo.NewOffset().At(rnd.Int64N(end.Offset))}})
+	fetches := client.PollFetches(ctx)
+	c.fetchErrors(process, fetches)
+	if recs := c.records(fetches); len(recs) > 0 {
+		c.Rec.Polled(process, recs)
+		if c.Visited != nil {
+			c.Visited()
+		}
+	}
 }
 
 // Member reads as a member of a group that commits now and then.

@@ -310,6 +310,7 @@ func (r *timed) needs() {
 	need("G2", "franz-go", "acknowledged", 100)
 	need("G3", "franz-go", "acknowledged", 100)
 	need("G4", "franz-go", "copied in transactions", 100)
+	need("G6", "franz-go", "reads at random places", 20)
 	need("G7", "raw reader", "fetches", 1000)
 	need("G7", "raw reader", "batches", 100)
 	need("G9", "log starts", "looked up", 20)

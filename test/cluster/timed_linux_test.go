@@ -153,7 +153,7 @@ func newTimed(t *testing.T, nw *network, class string, n int) *timed {
 	}
 	p := places{bucket: r.bucket, wal: wals[0], args: []string{"wal-s3-puts-per-second=50", "compaction-interval=5s", "log.retention.check.interval.ms=1000",
 		"log.cleaner.backoff.ms=1000", "group.consumer.min.heartbeat.interval.ms=1000", "group.consumer.heartbeat.interval.ms=1000",
-		"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=10000", "sweep-interval=10s"}}
+		"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=10000", "sweep-interval=10s", "block-cache=1MiB", "delete-grace=20s"}}
 	p.host = func(i int, o *broker.Options) {
 		nw.place(i, o)
 		o.Args = append(o.Args, "--wal", wals[1])
@@ -161,6 +161,7 @@ func newTimed(t *testing.T, nw *network, class string, n int) *timed {
 	r.world = newWorldWith(r.t, p, n, 9, func(w *world) {
 		w.Acked = func(took time.Duration) { r.tl.Acked("franz-go", took) }
 		w.Read = func(n int) { r.tl.Consumed("franz-go", n) }
+		w.Visited = func() { r.tl.Count("franz-go", "reads at random places", 1) }
 	})
 	return r
 }
@@ -275,6 +276,7 @@ func (r *timed) begin(length time.Duration) {
 	r.raw = startRaw(r)
 	r.images = startImages(r)
 	r.churn()
+	r.readers = append(r.readers, r.Visit(r.seed, 200*time.Millisecond))
 	r.stacks = startStacks(ctx, r)
 	r.tl.Notef("%d brokers, %v of faults", len(r.nodes), length)
 }
