@@ -11,7 +11,7 @@
 //	SLUICE_CHAOS_ROUNDS  rounds of faults per WAL class; default 4
 //	SLUICE_CHAOS_BROKERS brokers of a world, 3 to 6; default 3
 //	SLUICE_CHAOS_SEED    seed of all random choices; printed, default from the clock
-//	SLUICE_CHAOS_KEEP    directory for the history, and logs, goroutines and metrics of the brokers when a test fails; default: none
+//	SLUICE_CHAOS_KEEP    directory for the history, and logs, goroutines and metrics of the brokers when a test fails, or by the clock ends; default: none
 //
 // TestTimed is the form by the clock (make chaos MINUTES=n): more clients, more faults, a verdict for each guarantee and a page, see package timeline.
 // It does nothing without

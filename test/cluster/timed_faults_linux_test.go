@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -151,19 +152,34 @@ func (r *timed) fillDisk() bool {
 		r.t.Fatal(err)
 	}
 	defer f.Close()
-	block := make([]byte, 64<<10)
-	began := time.Now()
-	for time.Since(began) < 2*session && met() == before { // what brokers give back is taken, too
-		for err = nil; err == nil; {
-			_, err = f.Write(block)
-		}
-		if !errors.Is(err, syscall.ENOSPC) {
-			r.t.Fatal(err)
-		}
+	r.fill(f)
+	n := r.in(up)[0]
+	r.kill(n) // its next epoch needs a WAL of its own
+	r.launch(n)
+	for began := time.Now(); time.Since(began) < 3*session && met() == before; { // what brokers give back is taken, too
 		time.Sleep(100 * time.Millisecond)
+		r.fill(f)
 	}
 	r.random(session/2, session)
 	return met() > before
+}
+
+// fill makes a file as large as there is room.
+func (r *timed) fill(f *os.File) {
+	at, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for step := int64(64 << 20); step >= 4<<10; {
+		switch err := syscall.Fallocate(int(f.Fd()), 0, at, step); {
+		case err == nil:
+			at += step
+		case errors.Is(err, syscall.ENOSPC):
+			step /= 4
+		case !errors.Is(err, syscall.EINTR):
+			r.t.Fatalf("fill the file system: %v", err)
+		}
+	}
 }
 
 // strace has the writes and syncs of a broker to files suffer.

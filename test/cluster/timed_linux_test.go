@@ -138,7 +138,7 @@ func newTimed(t *testing.T, nw *network, class string, n int) *timed {
 	if err := os.Mkdir(r.disk, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	if err := syscall.Mount("tmpfs", r.disk, "tmpfs", 0, "size=4g"); err != nil {
+	if err := syscall.Mount("tmpfs", r.disk, "tmpfs", 0, "size=1g"); err != nil {
 		t.Fatalf("a file system for the WAL: %v", err)
 	}
 	t.Cleanup(func() { _ = syscall.Unmount(r.disk, syscall.MNT_DETACH) })
@@ -199,6 +199,9 @@ func (r *timed) write(dir string) {
 	}
 	for _, g := range run.Guarantees {
 		r.t.Logf("%-4s %-8s %s", g.ID, g.Verdict, strings.Join(append(append([]string{}, g.Wrong...), g.Missing...), "; "))
+	}
+	if r.world != nil && !r.t.Failed() { // else it is kept already
+		r.keep()
 	}
 	r.t.Logf("%s: %s, seed %s, page %s", run.Title, run.Verdict, facts["seed"], path)
 	if run.Verdict != timeline.Pass && !r.t.Failed() {
