@@ -16,9 +16,10 @@ run: build ## build sluice and start one broker on 127.0.0.1:9092
 cluster: build ## start three brokers in three zones on 127.0.0.1:9092 to 9094, with one bucket and one shared WAL directory
 	@exec scripts/cluster
 
-build: ## build bin/sluice
+build: ## build bin/sluice and bin/sluice-check
 	@test -x bin/sluice || echo "Building sluice; the first time takes a minute or two."
 	@$(GO) build -o bin/sluice ./cmd/sluice
+	@$(GO) build -o bin/sluice-check ./cmd/sluice-check
 
 release: ## build a static bin/sluice that holds no paths of this machine
 	@CGO_ENABLED=0 $(GO) build -trimpath -ldflags "-s -w" -o bin/sluice ./cmd/sluice

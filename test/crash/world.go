@@ -51,6 +51,21 @@ func newSeed(t testing.TB) uint64 {
 	return seed
 }
 
+// newRecorder starts the history of a test: in the directory SLUICE_HISTORY, for sluice-check, or in memory.
+func newRecorder(t testing.TB) *history.Recorder {
+	t.Helper()
+	rec, err := history.CreateIn(os.Getenv("SLUICE_HISTORY"), fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := rec.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return rec
+}
+
 // world is a broker and its clients.
 type world struct {
 	t      testing.TB
@@ -79,7 +94,7 @@ func quick(more ...string) []string {
 // newWorld starts a broker, makes the topic, and no clients yet.
 func newWorld(t testing.TB, opt broker.Options, partitions int32) *world {
 	t.Helper()
-	w := &world{t: t, seed: newSeed(t), rec: history.NewRecorder()}
+	w := &world{t: t, seed: newSeed(t), rec: newRecorder(t)}
 	w.rnd = rand.New(rand.NewPCG(w.seed, 0))
 	if opt.Dir == "" {
 		opt.Dir = t.TempDir()
@@ -246,6 +261,9 @@ func (w *world) judge(want history.Want) {
 	w.t.Log(report)
 	for _, c := range w.complaints {
 		w.t.Errorf("client: %s", c)
+	}
+	if w.rec.Path() != "" {
+		w.t.Logf("history: sluice-check %s", w.rec.Path())
 	}
 	if report.Verdict != history.Pass {
 		w.t.Errorf("verdict: %v (seed %d)", report.Verdict, w.seed)

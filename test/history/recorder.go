@@ -1,9 +1,10 @@
 package history
 
 import (
-	"bufio"
 	"fmt"
 	"io"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -40,16 +41,8 @@ func (o Outcome) String() string { return [...]string{"info", "ok", "fail"}[o] }
 // Txn names a transaction; 0 is none.
 type Txn int32
 
-// send is one record that a process tried to write; its value is its index.
-type send struct {
-	process   Process
-	partition int32 // index into partitions
-	outcome   Outcome
-	txn       Txn
-	offset    int64 // of an acknowledged send; -1: not told
-	invoked   int64 // ns since the start, as are all times
-	ended     int64
-}
+// Op names a commit of an offset, or a fetch of one, from its beginning to its end.
+type Op int64
 
 // Record is one record that a poll returned.
 type Record struct {
@@ -58,56 +51,106 @@ type Record struct {
 	Value     Value
 }
 
-type read struct {
-	partition int32
-	offset    int64
-	value     Value
+// Marks is what a broker said of a partition in one answer; -1 is what it did not say.
+type Marks struct {
+	Low    int64 // the first offset that is there
+	Stable int64 // before it, all transactions have ended
+	High   int64 // before it, all is acknowledged or may be read
+	Last   int64 // the highest offset of the records in the same answer
+	// Committed: the answer was one for readers of what is committed, so that Last has to be below Stable.
+	Committed bool
 }
 
-type pollKind uint8
-
-const (
-	poll pollKind = iota
-	finalPoll
-	assign
-	crash
-)
-
-// step is something a process did that is not a send.
-type step struct {
-	process Process
-	kind    pollKind
-	txn     Txn
-	at      int64
-	reads   []read
-}
-
-// Recorder collects a history.
+// Recorder collects a history. What it has been told it keeps encoded, in memory or in a file, see doc.go.
 type Recorder struct {
 	mu         sync.Mutex
 	start      time.Time
-	sends      []send
-	steps      []step
-	partitions []TopicPartition
-	ids        map[TopicPartition]int32
-	txns       []Outcome // by Txn-1
-	faults     map[string]int
-	finals     int
+	out        sink
+	buf        []byte // the event that is being written
+	path       string // of the file; empty: memory
+	partitions map[TopicPartition]int
+	sends      int64
+	open       map[Value]Txn // sends that have not ended
+	txns       int32
+	ended      [3]int         // sends outside of open transactions, by outcome
+	inTxn      map[Txn][3]int // sends of transactions that are open
+	ops        map[Op]bool    // that have not ended; true: a fetch
+	lastOp     Op
 }
 
-// NewRecorder starts a history.
-func NewRecorder() *Recorder {
-	return &Recorder{start: time.Now(), ids: map[TopicPartition]int32{}, faults: map[string]int{}}
+// NewRecorder starts a history in memory.
+func NewRecorder() *Recorder { return newRecorder(&memory{}) }
+
+// Create starts a history in a new file, compressed if its name ends in .gz or .zst. The recorder's own memory is bounded by what is under way.
+// The caller calls Close in the end; Check may be called before and after.
+func Create(path string) (*Recorder, error) {
+	out, err := createFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("create history: %w", err)
+	}
+	r := newRecorder(out)
+	r.path = path
+	return r, nil
 }
 
-func (r *Recorder) nowLocked() int64 { return int64(time.Since(r.start)) }
+// CreateIn is Create in a directory, with a file name made of name, or NewRecorder if dir is empty. Tests call it with SLUICE_HISTORY for dir.
+func CreateIn(dir, name string) (*Recorder, error) {
+	if dir == "" {
+		return NewRecorder(), nil
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, fmt.Errorf("create history: %w", err)
+	}
+	clean := strings.Map(func(c rune) rune {
+		if c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '.' {
+			return c
+		}
+		return '_'
+	}, name)
+	return Create(filepath.Join(dir, clean+".jsonl.zst"))
+}
 
-func (r *Recorder) partitionLocked(p TopicPartition) int32 {
-	id, ok := r.ids[p]
+func newRecorder(out sink) *Recorder {
+	r := &Recorder{
+		start: time.Now(), out: out, partitions: map[TopicPartition]int{}, open: map[Value]Txn{},
+		inTxn: map[Txn][3]int{}, ops: map[Op]bool{},
+	}
+	r.writeLocked(appendHeader(nil, r.start))
+	return r
+}
+
+// Path is the file that the history is in, empty if it is in memory.
+func (r *Recorder) Path() string { return r.path }
+
+// Close ends the history. Nothing may be recorded afterwards. It returns the first error of the file, if there was one.
+func (r *Recorder) Close() error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if err := r.out.Close(); err != nil {
+		return fmt.Errorf("write history: %w", err)
+	}
+	return nil
+}
+
+// Clock is the time of the history, for [Recorder.Saw].
+func (r *Recorder) Clock() int64 { return int64(time.Since(r.start)) }
+
+func (r *Recorder) writeLocked(line []byte) {
+	r.buf = line[:0]
+	r.out.write(line)
+}
+
+// eventLocked begins an event that happens now.
+func (r *Recorder) eventLocked() line { return line(r.buf[:0]).begin(int64(time.Since(r.start))) }
+
+func (r *Recorder) endLocked(l line) { r.writeLocked(append(l, '}', '\n')) }
+
+func (r *Recorder) partitionLocked(p TopicPartition) int {
+	id, ok := r.partitions[p]
 	if !ok {
-		id = int32(len(r.partitions))
-		r.partitions = append(r.partitions, p)
-		r.ids[p] = id
+		id = len(r.partitions)
+		r.partitions[p] = id
+		r.endLocked(append(line(r.buf[:0]), `{"f":"partition"`...).num("k", int64(id)).text("topic", p.Topic).num("index", int64(p.Index)))
 	}
 	return id
 }
@@ -119,8 +162,12 @@ func (r *Recorder) Invoke(p Process, to TopicPartition) Value { return r.InvokeI
 func (r *Recorder) InvokeIn(txn Txn, p Process, to TopicPartition) Value {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.sends = append(r.sends, send{process: p, partition: r.partitionLocked(to), txn: txn, offset: -1, invoked: r.nowLocked(), ended: -1})
-	return Value(len(r.sends) - 1)
+	k := r.partitionLocked(to)
+	v := Value(r.sends)
+	r.sends++
+	r.open[v] = txn
+	r.endLocked(r.eventLocked().num("p", int64(p)).what("send").num("k", int64(k)).num("v", int64(v)).some("x", int64(txn)))
+	return v
 }
 
 // Acknowledged records that the broker has acknowledged a value at an offset, -1 if it does not say at which.
@@ -135,120 +182,164 @@ func (r *Recorder) Unclear(v Value) { r.end(v, Info, -1) }
 func (r *Recorder) end(v Value, o Outcome, offset int64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := &r.sends[v]
-	if s.ended >= 0 {
+	txn, ok := r.open[v]
+	if !ok {
 		panic(fmt.Sprintf("BUG: send %d ended twice", v))
 	}
-	s.outcome, s.offset, s.ended = o, offset, r.nowLocked()
+	delete(r.open, v)
+	if n, open := r.inTxn[txn]; open {
+		n[o]++
+		r.inTxn[txn] = n
+	} else {
+		r.ended[o]++
+	}
+	l := r.eventLocked().what(o.String()).num("v", int64(v))
+	if offset >= 0 {
+		l = l.num("o", offset)
+	}
+	r.endLocked(l)
 }
 
 // Begin starts a transaction; End says how it ended: OK is committed, Fail is aborted.
-func (r *Recorder) Begin() Txn {
+func (r *Recorder) Begin() Txn { return r.BeginBy(-1, 0) }
+
+// BeginBy is Begin for a process whose transaction may stay open for so long, with all that a broker may take to find out; 0: for ever.
+func (r *Recorder) BeginBy(p Process, limit time.Duration) Txn {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.txns = append(r.txns, Info)
-	return Txn(len(r.txns))
+	r.txns++
+	t := Txn(r.txns)
+	r.inTxn[t] = [3]int{}
+	l := r.eventLocked()
+	if p >= 0 {
+		l = l.num("p", int64(p))
+	}
+	r.endLocked(l.what("begin").num("x", int64(t)).some("limit", int64(limit)))
+	return t
+}
+
+// Ending records that a process begins to ask for the end of a transaction. If it is recorded, nothing of the transaction may be read before.
+func (r *Recorder) Ending(t Txn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endLocked(r.eventLocked().what("ending").num("x", int64(t)))
 }
 
 // End ends a transaction.
 func (r *Recorder) End(t Txn, o Outcome) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.txns[t-1] = o
+	n, ok := r.inTxn[t]
+	if !ok {
+		panic(fmt.Sprintf("BUG: transaction %d ended twice", t))
+	}
+	delete(r.inTxn, t)
+	for was, count := range n {
+		r.ended[together(Outcome(was), o)] += count
+	}
+	r.endLocked(r.eventLocked().what("end").num("x", int64(t)).text("is", o.String()))
+}
+
+// SeenOpen records that somebody saw a transaction open.
+func (r *Recorder) SeenOpen(p Process, t Txn) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endLocked(r.eventLocked().num("p", int64(p)).what("open").num("x", int64(t)))
 }
 
 // Polled records what one poll of a process returned, in the order in which the process saw it. Empty polls may be left out.
-func (r *Recorder) Polled(p Process, records []Record) { r.step(p, poll, 0, records) }
+func (r *Recorder) Polled(p Process, records []Record) { r.poll("poll", 0, p, records) }
 
 // PolledIn is Polled within a transaction.
-func (r *Recorder) PolledIn(txn Txn, p Process, records []Record) { r.step(p, poll, txn, records) }
+func (r *Recorder) PolledIn(txn Txn, p Process, records []Record) { r.poll("poll", txn, p, records) }
+
+// PolledUncommitted is Polled of a reader that asks for what is not committed as well.
+func (r *Recorder) PolledUncommitted(p Process, records []Record) { r.poll("dirty", 0, p, records) }
 
 // PolledFinally is Polled for the reads after all is healed and the producers have stopped. They must go from the start of every
 // partition to its end.
-func (r *Recorder) PolledFinally(p Process, records []Record) { r.step(p, finalPoll, 0, records) }
+func (r *Recorder) PolledFinally(p Process, records []Record) { r.poll("final", 0, p, records) }
 
-// Assigned records that a process was given partitions, or sought: its position may jump.
-func (r *Recorder) Assigned(p Process) { r.step(p, assign, 0, nil) }
-
-// Crashed records that a process (or all it knew) is gone.
-func (r *Recorder) Crashed(p Process) { r.step(p, crash, 0, nil) }
-
-func (r *Recorder) step(p Process, kind pollKind, txn Txn, records []Record) {
+func (r *Recorder) poll(what string, txn Txn, p Process, records []Record) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	s := step{process: p, kind: kind, txn: txn, at: r.nowLocked()}
+	for i := range records {
+		r.partitionLocked(records[i].Partition)
+	}
+	l := r.eventLocked().num("p", int64(p)).what(what).some("x", int64(txn))
 	if len(records) > 0 {
-		s.reads = make([]read, len(records))
+		l = l.reads(records, r.partitions)
 	}
-	for i, rec := range records {
-		s.reads[i] = read{r.partitionLocked(rec.Partition), rec.Offset, rec.Value}
-	}
-	if kind == finalPoll {
-		r.finals++
-	}
-	r.steps = append(r.steps, s)
+	r.endLocked(l)
+}
+
+// Assigned records that a process was given partitions, or sought: its position may jump.
+func (r *Recorder) Assigned(p Process) { r.plain(p, "assign") }
+
+// Crashed records that a process (or all it knew) is gone.
+func (r *Recorder) Crashed(p Process) { r.plain(p, "crash") }
+
+func (r *Recorder) plain(p Process, what string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.endLocked(r.eventLocked().num("p", int64(p)).what(what))
 }
 
 // Fault records that a fault has fired.
 func (r *Recorder) Fault(name string) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.faults[name]++
+	r.endLocked(r.eventLocked().what("fault").text("name", name))
 }
 
 // Counts tells how many sends there are by outcome.
 func (r *Recorder) Counts() (ok, fail, info int) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	var n [3]int
-	for i := range r.sends {
-		n[r.outcomeLocked(&r.sends[i])]++
+	n := r.ended
+	n[Info] += len(r.open)
+	for _, in := range r.inTxn {
+		for was, count := range in {
+			n[together(Outcome(was), Info)] += count
+		}
 	}
 	return n[OK], n[Fail], n[Info]
 }
 
-// outcomeLocked is how a send ended, its transaction considered.
-func (r *Recorder) outcomeLocked(s *send) Outcome {
-	if s.txn == 0 || s.outcome == Fail {
-		return s.outcome
-	}
-	switch end := r.txns[s.txn-1]; {
-	case end == Fail:
+// together is how a send in a transaction ended, from how both did.
+func together(send, txn Outcome) Outcome {
+	switch {
+	case send == Fail || txn == Fail:
 		return Fail
-	case end == OK && s.outcome == OK:
+	case send == OK && txn == OK:
 		return OK
 	}
 	return Info
 }
 
-// WriteTo writes the history as text, one line per event, for people and other tools.
+// WriteTo writes the history so far, as a file of the format.
 func (r *Recorder) WriteTo(w io.Writer) (int64, error) {
+	in, err := r.reader()
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	n, err := io.Copy(w, in)
+	if err == io.ErrUnexpectedEOF { // a compressed file that still grows
+		err = nil
+	}
+	return n, err
+}
+
+// reader returns the encoded history so far.
+func (r *Recorder) reader() (io.ReadCloser, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	out := &countingWriter{w: bufio.NewWriter(w)}
-	for v := range r.sends {
-		s := &r.sends[v]
-		fmt.Fprintf(out, "%d process %d send %d to %v %v at %d ended %d txn %d\n",
-			s.invoked, s.process, v, r.partitions[s.partition], r.outcomeLocked(s), s.offset, s.ended, s.txn)
+	if r.path == "" {
+		return r.out.(*memory).reader(), nil
 	}
-	for i := range r.steps {
-		s := &r.steps[i]
-		var b strings.Builder
-		for _, rd := range s.reads {
-			fmt.Fprintf(&b, " %v@%d=%d", r.partitions[rd.partition], rd.offset, rd.value)
-		}
-		fmt.Fprintf(out, "%d process %d %s txn %d%s\n", s.at, s.process, [...]string{"poll", "final poll", "assign", "crash"}[s.kind], s.txn, b.String())
+	if err := r.out.flush(); err != nil {
+		return nil, fmt.Errorf("write history: %w", err)
 	}
-	return out.n, out.w.Flush()
-}
-
-type countingWriter struct {
-	w *bufio.Writer
-	n int64
-}
-
-func (c *countingWriter) Write(b []byte) (int, error) {
-	n, err := c.w.Write(b)
-	c.n += int64(n)
-	return n, err
+	return openFile(r.path, nil)
 }
