@@ -5,7 +5,7 @@ CACHE := .cache
 # Rounds of kill -9 for each WAL class; the crash proof proper is `make crash ROUNDS=100`.
 ROUNDS ?= 8
 
-.PHONY: help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests compat ecosystem sim tla
+.PHONY: help run build release test lint unit race integration parity differential crash chaos model fuzz bench scale cost cluster deps clean trouble tail kafka-tests compat ecosystem sim tla history-kafka
 
 help: ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 16
@@ -59,6 +59,9 @@ compat: deps ## case programs of many clients to sluice and to Apache Kafka 4.3,
 
 crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash
+
+history-kafka: deps ## check a history of Apache Kafka 4.3.1, killed twice under load, that is recorded anew; KEEP=file keeps it
+	@SLUICE_HISTORY_KAFKA=$(or $(abspath $(KEEP)),$(abspath $(CACHE))/history-kafka.jsonl.zst) $(GO) test -count=1 -timeout 20m -v ./test/history/recorded
 
 trouble: deps ## the bucket in trouble for as long as it takes, up to an hour of errors: some three hours; FOR=60s for each, ONLY=outage for one
 	@SLUICE_CRASH_TROUBLE=$(or $(FOR),long) $(GO) test -count=1 -timeout 5h -v -run 'TestTrouble/.*/$(ONLY)' ./test/crash

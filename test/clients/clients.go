@@ -34,6 +34,9 @@ type Set struct {
 	Acked      func(took time.Duration)                                          // called for every acknowledged record, if not nil; must be quick
 	Visited    func()                                                            // called for every read at a random place, if not nil
 	Read       func(records int)                                                 // called for what readers get, if not nil; must be quick
+	Committed  bool                                                              // readers want what is committed only
+	Marks      bool                                                              // readers of everything record the watermarks that they are told
+	Padding    int                                                               // values are padded with up to so many bytes; 0: 1500
 
 	processes atomic.Int32
 }
@@ -125,7 +128,7 @@ func (p *Producer) run(rnd *rand.Rand) {
 			case <-p.stop:
 				return
 			}
-			p.send(int32(rnd.IntN(int(p.c.Partitions))), rnd.IntN(1500), func() { <-room })
+			p.send(int32(rnd.IntN(int(p.c.Partitions))), rnd.IntN(cmp.Or(p.c.Padding, 1500)), func() { <-room })
 		}
 		select {
 		case <-time.After(time.Duration(rnd.Int64N(int64(pause)))):
@@ -218,6 +221,9 @@ func (c *Set) records(fetches kgo.Fetches) []history.Record {
 		c.Read(fetches.NumRecords())
 	}
 	fetches.EachRecord(func(r *kgo.Record) {
+		if r.Attrs.IsControl() {
+			return
+		}
 		v, err := decode(r.Value)
 		if err != nil {
 			c.Complain("record at %s-%d@%d is not one of ours: %.40q", r.Topic, r.Partition, r.Offset, r.Value)
@@ -256,9 +262,34 @@ func (c *Set) fromStart() kgo.Opt {
 	return kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.Topic: all})
 }
 
+// isolation is what readers want.
+func (c *Set) isolation() kgo.Opt {
+	if c.Committed {
+		return kgo.FetchIsolationLevel(kgo.ReadCommitted())
+	}
+	return kgo.FetchIsolationLevel(kgo.ReadUncommitted())
+}
+
+// marks records what the brokers said of the ends of partitions.
+func (c *Set) marks(process history.Process, fetches kgo.Fetches) {
+	if !c.Marks {
+		return
+	}
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		if p.Err != nil {
+			return
+		}
+		m := history.Marks{Low: p.LogStartOffset, Stable: p.LastStableOffset, High: p.HighWatermark, Last: -1, Committed: c.Committed}
+		if n := len(p.Records); n > 0 {
+			m.Last = p.Records[n-1].Offset
+		}
+		c.Rec.Saw(process, c.tp(p.Partition), -1, m)
+	})
+}
+
 // Tail reads all partitions from the start, for ever.
 func (c *Set) Tail() (*Reader, error) {
-	client, err := kgo.NewClient(c.Options(c.fromStart(), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond))...)
+	client, err := kgo.NewClient(c.Options(c.fromStart(), c.isolation(), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond))...)
 	if err != nil {
 		return nil, err
 	}
@@ -271,6 +302,7 @@ func (c *Set) Tail() (*Reader, error) {
 			if recs := c.records(fetches); len(recs) > 0 {
 				c.Rec.Polled(process, recs)
 			}
+			c.marks(process, fetches)
 		}
 	}), nil
 }
@@ -321,11 +353,19 @@ func (c *Set) visit(ctx context.Context, rnd *rand.Rand, process history.Process
 func (c *Set) Member(group string) (*Reader, error) {
 	process := c.process()
 	jump := func(context.Context, *kgo.Client, map[string][]int32) { c.Rec.Assigned(process) }
+	assigned := func(_ context.Context, client *kgo.Client, now map[string][]int32) {
+		_, generation := client.GroupMetadata()
+		var got []history.TopicPartition
+		for _, partition := range now[c.Topic] {
+			got = append(got, c.tp(partition))
+		}
+		c.Rec.Owns(process, group, int64(generation), got)
+	}
 	client, err := kgo.NewClient(c.Options(
-		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), c.isolation(), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(200*time.Millisecond),
 		kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second),
-		kgo.OnPartitionsAssigned(jump), kgo.OnPartitionsRevoked(jump), kgo.OnPartitionsLost(jump),
+		kgo.OnPartitionsAssigned(assigned), kgo.OnPartitionsRevoked(jump), kgo.OnPartitionsLost(jump),
 	)...)
 	if err != nil {
 		return nil, err
@@ -351,6 +391,7 @@ func (c *Set) Commit(group string) (*Reader, error) {
 	}
 	var mu sync.Mutex
 	var acked, tried int64
+	process := c.process()
 	return Go(func(ctx context.Context) {
 		defer client.Close()
 		adm := kadm.NewClient(client)
@@ -360,12 +401,15 @@ func (c *Set) Commit(group string) (*Reader, error) {
 			mu.Unlock()
 			var o kadm.Offsets
 			o.Add(kadm.Offset{Topic: c.Topic, Partition: 0, At: n, LeaderEpoch: -1})
+			op, outcome := c.Rec.InvokeCommit(process, group, c.tp(0), n), history.Info
 			if res, err := adm.CommitOffsets(ctx, group, o); err == nil && res.Error() == nil {
 				mu.Lock()
 				acked = n
 				mu.Unlock()
+				outcome = history.OK
 			}
-			c.readBack(ctx, adm, group, &mu, &acked, &tried)
+			c.Rec.EndCommit(op, outcome)
+			c.readBack(ctx, adm, process, group, &mu, &acked, &tried)
 			select {
 			case <-time.After(10 * time.Millisecond):
 			case <-ctx.Done():
@@ -374,10 +418,11 @@ func (c *Set) Commit(group string) (*Reader, error) {
 	}), nil
 }
 
-func (c *Set) readBack(ctx context.Context, adm *kadm.Client, group string, mu *sync.Mutex, acked, tried *int64) {
+func (c *Set) readBack(ctx context.Context, adm *kadm.Client, process history.Process, group string, mu *sync.Mutex, acked, tried *int64) {
 	mu.Lock()
 	low := *acked
 	mu.Unlock()
+	op := c.Rec.InvokeFetch(process, group, c.tp(0))
 	res, err := adm.FetchOffsets(ctx, group)
 	if err != nil || res.Error() != nil {
 		return
@@ -388,6 +433,7 @@ func (c *Set) readBack(ctx context.Context, adm *kadm.Client, group string, mu *
 	if o, ok := res.Lookup(c.Topic, 0); ok {
 		got = o.At
 	}
+	c.Rec.EndFetch(op, got)
 	if low > 0 && got < low || got > *tried {
 		c.Complain("group %s: offset %d was acknowledged and %d was tried, %d is read", group, low, *tried, got)
 	}
@@ -473,7 +519,7 @@ func (c *Set) ends(ctx context.Context, adm *kadm.Client) (map[int32]int64, erro
 
 // ReadAll reads every partition from the start to its end, as the final read.
 func (c *Set) ReadAll(ctx context.Context) error {
-	client, err := kgo.NewClient(c.Options(c.fromStart(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	client, err := kgo.NewClient(c.Options(c.fromStart(), c.isolation(), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
 	if err != nil {
 		return err
 	}
@@ -492,11 +538,11 @@ func (c *Set) ReadAll(ctx context.Context) error {
 		c.fetchErrors(process, fetches)
 		recs := c.records(fetches)
 		c.Rec.PolledFinally(process, recs)
-		for _, r := range recs {
-			if r.Offset+1 >= ends[r.Partition.Index] {
-				delete(ends, r.Partition.Index)
+		fetches.EachRecord(func(r *kgo.Record) { // the last one may be a marker
+			if r.Offset+1 >= ends[r.Partition] {
+				delete(ends, r.Partition)
 			}
-		}
+		})
 	}
 	return nil
 }

@@ -118,10 +118,10 @@ func (c *checker) wrongRead(s *step, i int32) (kind string, text func() string) 
 	}
 	t := &c.h.txns[w.txn-1]
 	switch {
-	case t.outcome == Fail:
-		return aborted, func() string { return fmt.Sprintf(", and transaction %d was aborted", t.name) }
 	case s.txn == w.txn:
 		return precommitted, func() string { return fmt.Sprintf(", its own, within transaction %d", t.name) }
+	case t.outcome == Fail:
+		return aborted, func() string { return fmt.Sprintf(", and transaction %d was aborted", t.name) }
 	case t.asked > s.at && !c.want.NoClock:
 		return uncommitted, func() string {
 			return fmt.Sprintf(", %v before the end of transaction %d was asked for", time.Duration(t.asked-s.at), t.name)

@@ -54,8 +54,7 @@ func (r *Recorder) endOpLocked(op Op, fetch bool) {
 	delete(r.ops, op)
 }
 
-// Owns records all partitions that a process owns as a member of a group, since a generation: that of a classic group, or the epoch of a member that has
-// everything it was to get. Its position may jump.
+// Owns records partitions that a process owns as a member of a group, since a generation: that of a classic group, or the epoch of a member. Its position may jump.
 func (r *Recorder) Owns(p Process, group string, generation int64, partitions []TopicPartition) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -64,7 +64,7 @@ type Marks struct {
 // Recorder collects a history. What it has been told it keeps encoded, in memory or in a file, see doc.go.
 type Recorder struct {
 	mu         sync.Mutex
-	start      time.Time
+	clock      func() int64 // since the start
 	out        sink
 	buf        []byte // the event that is being written
 	path       string // of the file; empty: memory
@@ -111,11 +111,12 @@ func CreateIn(dir, name string) (*Recorder, error) {
 }
 
 func newRecorder(out sink) *Recorder {
+	start := time.Now()
 	r := &Recorder{
-		start: time.Now(), out: out, partitions: map[TopicPartition]int{}, open: map[Value]Txn{},
+		clock: func() int64 { return int64(time.Since(start)) }, out: out, partitions: map[TopicPartition]int{}, open: map[Value]Txn{},
 		inTxn: map[Txn][3]int{}, ops: map[Op]bool{},
 	}
-	r.writeLocked(appendHeader(nil, r.start))
+	r.writeLocked(appendHeader(nil, start))
 	return r
 }
 
@@ -133,7 +134,7 @@ func (r *Recorder) Close() error {
 }
 
 // Clock is the time of the history, for [Recorder.Saw].
-func (r *Recorder) Clock() int64 { return int64(time.Since(r.start)) }
+func (r *Recorder) Clock() int64 { return r.clock() }
 
 func (r *Recorder) writeLocked(line []byte) {
 	r.buf = line[:0]
@@ -141,7 +142,7 @@ func (r *Recorder) writeLocked(line []byte) {
 }
 
 // eventLocked begins an event that happens now.
-func (r *Recorder) eventLocked() line { return line(r.buf[:0]).begin(int64(time.Since(r.start))) }
+func (r *Recorder) eventLocked() line { return line(r.buf[:0]).begin(r.clock()) }
 
 func (r *Recorder) endLocked(l line) { r.writeLocked(append(l, '}', '\n')) }
 

@@ -49,21 +49,57 @@ func Join(t *testing.T, kafkaAddr string) [2]*Target {
 // StartKafka runs test/kafka/kafka, with settings beside its own, and returns its address at once. It ends with the test.
 func StartKafka(t *testing.T, settings ...string) (addr string) {
 	t.Helper()
+	k := NewKafka(t, settings...)
+	k.Launch()
+	return k.Addr
+}
+
+// Kafka is an Apache Kafka on one port and directory, one process after the other.
+type Kafka struct {
+	Addr string
+	t    *testing.T
+	args []string
+	p    *process.Process // nil: not started yet
+}
+
+// NewKafka prepares one; Launch starts it. Whatever runs of it ends with the test.
+func NewKafka(t *testing.T, settings ...string) *Kafka {
+	t.Helper()
 	port := strconv.Itoa(freePorts(t))
-	args := append([]string{"start", filepath.Join(t.TempDir(), "data"), port,
+	k := &Kafka{Addr: "127.0.0.1:" + port, t: t, args: append([]string{"start", filepath.Join(t.TempDir(), "data"), port,
 		"group.initial.rebalance.delay.ms=0", "offsets.topic.num.partitions=1", "log.retention.check.interval.ms=3600000",
-		"group.consumer.assignor.offload.enable=false"}, settings...)
-	p, err := process.Start(filepath.Join(broker.Root(), "test/kafka/kafka"), args...)
-	if err != nil {
-		t.Fatalf("start Apache Kafka: %v", err)
-	}
+		"group.consumer.assignor.offload.enable=false"}, settings...)}
 	t.Cleanup(func() {
-		p.Kill()
+		if k.p == nil {
+			return
+		}
+		k.p.Kill()
 		if t.Failed() {
-			t.Logf("the log of Apache Kafka ends with\n%s", p.Output)
+			t.Logf("the log of Apache Kafka ends with\n%s", k.p.Output)
 		}
 	})
-	return "127.0.0.1:" + port
+	return k
+}
+
+// Launch starts the process and returns at once.
+func (k *Kafka) Launch() {
+	k.t.Helper()
+	p, err := process.Start(filepath.Join(broker.Root(), "test/kafka/kafka"), k.args...)
+	if err != nil {
+		k.t.Fatalf("start Apache Kafka: %v", err)
+	}
+	k.p = p
+}
+
+// Kill ends the process as kill -9 does.
+func (k *Kafka) Kill() { k.p.Kill() }
+
+// Await waits until it serves topics and groups.
+func (k *Kafka) Await() {
+	k.t.Helper()
+	if err := (&Target{Name: "kafka", Addr: k.Addr}).Await(StartMax); err != nil {
+		k.t.Fatalf("Apache Kafka: %v", err)
+	}
 }
 
 // freePorts returns the first of two neighbouring free ports: Kafka's controller takes the second. They lie below those that the system gives to
