@@ -1,6 +1,8 @@
 package world
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"fmt"
 	"hash/fnv"
@@ -43,6 +45,7 @@ type Result struct {
 	Events  int
 	Hash    string
 	Faults  map[string]int // how often each has happened
+	History []byte         `json:",omitempty"` // of a run that did not pass, as sluice-check reads it, compressed
 }
 
 // Passed reports whether the run proved what it should.
@@ -100,7 +103,21 @@ func Run(s Scenario, out io.Writer) Result {
 	r := Result{Seed: s.Seed, Verdict: report.Verdict, Report: report.String(), Kinds: slices.Sorted(maps.Keys(report.Counts)),
 		Wrong: w.wrong, Virtual: time.Since(began), Faults: w.happened}
 	r.Events, r.Hash = w.trace.Sum()
+	if !r.Passed() {
+		r.History = packed(w.rec)
+	}
 	return r
+}
+
+// packed is a history, compressed.
+func packed(rec *history.Recorder) []byte {
+	var b bytes.Buffer
+	z := gzip.NewWriter(&b)
+	if _, err := rec.WriteTo(z); err != nil {
+		panic("BUG: sim: a history in memory cannot be written: " + err.Error())
+	}
+	z.Close()
+	return b.Bytes()
 }
 
 func (w *world) run() *history.Report {
