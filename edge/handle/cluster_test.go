@@ -1,9 +1,11 @@
 package handle
 
 import (
+	"context"
 	"encoding/binary"
 	"io"
 	"net"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -377,6 +379,43 @@ func TestUpdateFeatures(t *testing.T) {
 			if kerr.Code(resp.ErrorCode) != c.want || (v < 2 && c.want == kerr.None) != (len(resp.Results) == 1) {
 				t.Errorf("version %d: %+v: %+v", v, c, resp)
 			}
+		}
+	}
+}
+
+// behind is a client whose image is old until the controller has answered it.
+type behind struct {
+	control.Client
+	old atomic.Pointer[meta.Image]
+}
+
+func (b *behind) Image() *meta.Image {
+	if old := b.old.Load(); old != nil {
+		return old
+	}
+	return b.Client.Image()
+}
+
+func (b *behind) Submit(ctx context.Context, c meta.Command) (meta.Result, error) {
+	defer b.old.Store(nil)
+	return b.Client.Submit(ctx, c)
+}
+
+// TestCreateWhatWasDeletedElsewhere: a topic whose deletion another broker has answered can be created by one that has not heard of it.
+func TestCreateWhatWasDeletedElsewhere(t *testing.T) {
+	late := new(behind)
+	b := newBroker(t, 1, func(o *Options) { late.Client = o.Control; o.Control = late })
+	b.topic("again", 1)
+	old := b.ctl.Image()
+	do[meta.TopicsDeleted](b, &meta.DeleteTopics{Topics: []meta.TopicRef{{Name: "again"}}})
+	late.old.Store(old)
+	for _, want := range []kerr.Code{kerr.None, kerr.TopicAlreadyExists} {
+		req, resp := new(msg.CreateTopicsRequest), new(msg.CreateTopicsResponse)
+		req.SetDefaults()
+		req.Topics = []msg.CreateTopicsRequestCreatableTopic{{Name: "again", NumPartitions: 1, ReplicationFactor: 1}}
+		b.ask(7, req, resp)
+		if got := kerr.Code(resp.Topics[0].ErrorCode); got != want {
+			t.Fatalf("%v, want %v: %v", got, want, resp.Topics[0].ErrorMessage)
 		}
 	}
 }

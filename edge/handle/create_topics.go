@@ -7,6 +7,7 @@ package handle
 // which Kafka refuses for the sake of its metrics.
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -36,7 +37,7 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 		}
 		out := add(&resp.Topics)
 		out.Name, out.ErrorMessage, out.Configs = asked.Name, nil, []msg.CreateTopicsResponseCreatableTopicConfigs{}
-		topic, err := h.newTopic(asked, counts[asked.Name] > 1)
+		topic, err := h.newTopic(c.Context(), asked, counts[asked.Name] > 1)
 		counts[asked.Name] = 0
 		if err == nil && !req.ValidateOnly && !h.known(asked.Name) {
 			err = c.mutate(6, int(topic.Partitions))
@@ -78,7 +79,7 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 type askedTopic = msg.CreateTopicsRequestCreatableTopic
 
 // newTopic checks what was asked for.
-func (h *Handler) newTopic(asked *askedTopic, duplicate bool) (meta.NewTopic, error) {
+func (h *Handler) newTopic(ctx context.Context, asked *askedTopic, duplicate bool) (meta.NewTopic, error) {
 	t := meta.NewTopic{Name: asked.Name, Partitions: asked.NumPartitions}
 	if duplicate {
 		return t, kerr.Errorf(kerr.InvalidRequest, "Duplicate topic name.")
@@ -86,7 +87,9 @@ func (h *Handler) newTopic(asked *askedTopic, duplicate bool) (meta.NewTopic, er
 	if r := meta.CheckTopicName(asked.Name); r != nil {
 		return t, r
 	}
-	if h.known(asked.Name) { // before anything else is looked at
+	if taken, err := h.taken(ctx, asked.Name); err != nil {
+		return t, err
+	} else if taken { // before anything else is looked at
 		return t, kerr.Errorf(kerr.TopicAlreadyExists, "Topic '%s' already exists.", asked.Name)
 	}
 	configs := map[string]string{}
@@ -117,6 +120,21 @@ func (h *Handler) newTopic(asked *askedTopic, duplicate bool) (meta.NewTopic, er
 		return t, kerr.Errorf(kerr.InvalidPartitions, "Number of partitions was set to an invalid non-positive value.")
 	}
 	return t, nil
+}
+
+// taken reports whether there is a topic of that name. What this broker's image has may have been deleted, and the deletion answered, elsewhere: a
+// question to the controller brings the image up to date.
+func (h *Handler) taken(ctx context.Context, name string) (bool, error) {
+	if !h.known(name) {
+		return false, nil // the command will tell
+	}
+	question := &meta.CreateTopics{Topics: []meta.NewTopic{{Name: name, Partitions: 1}}, ValidateOnly: true}
+	res, err := control.Do[meta.TopicsCreated](ctx, h.opt.Control, question)
+	if err != nil {
+		return false, err
+	}
+	refused := res.Topics[0].Err
+	return refused != nil && refused.Code == meta.TopicExists, nil
 }
 
 // assign takes the leaders of a manual assignment.
