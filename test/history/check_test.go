@@ -2,6 +2,8 @@ package history
 
 import (
 	"bytes"
+	"encoding/json"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -280,5 +282,20 @@ func TestManyAnomalies(t *testing.T) {
 	r.PolledFinally(9, nil)
 	if report := Check(r.Recorder, Want{}); report.Counts["unseen"] != 1000 || len(report.Anomalies) != anomaliesMax {
 		t.Fatal(report)
+	}
+}
+
+// TestVerdictInJSON: a simulation hands its verdict over so.
+func TestVerdictInJSON(t *testing.T) {
+	for v := Unknown; v <= FailVerdict; v++ {
+		b, err := json.Marshal(v)
+		var again Verdict
+		if err := errors.Join(err, json.Unmarshal(b, &again)); err != nil || again != v {
+			t.Errorf("%v became %s and %v: %v", v, b, again, err)
+		}
+	}
+	var v Verdict
+	if err := json.Unmarshal([]byte(`"perhaps"`), &v); err == nil {
+		t.Error("perhaps is no verdict")
 	}
 }

@@ -24,6 +24,17 @@ func (v Verdict) String() string { return [...]string{"unknown", "pass", "fail"}
 // MarshalText makes it a word in JSON.
 func (v Verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
 
+// UnmarshalText reads what MarshalText has made.
+func (v *Verdict) UnmarshalText(text []byte) error {
+	for w := Unknown; w <= FailVerdict; w++ {
+		if w.String() == string(text) {
+			*v = w
+			return nil
+		}
+	}
+	return fmt.Errorf("verdict %q: want unknown, pass or fail", text)
+}
+
 // Want says what a run must have seen to prove something, and how it is judged.
 type Want struct {
 	// Faults that must have fired.
