@@ -49,15 +49,18 @@ func (c *Set) tp(partition int32) history.TopicPartition {
 
 // Reach is how clients reach the brokers.
 func (c *Set) Reach() []kgo.Opt {
-	dial := kgo.DialTimeout(2 * time.Second)
+	return []kgo.Opt{kgo.SeedBrokers(c.Addrs...), kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+		defer cancel()
+		return c.dial(ctx, network, addr)
+	})}
+}
+
+func (c *Set) dial(ctx context.Context, network, addr string) (net.Conn, error) {
 	if c.Dial != nil {
-		dial = kgo.Dialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-			ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
-			defer cancel()
-			return c.Dial(ctx, network, addr)
-		})
+		return c.Dial(ctx, network, addr)
 	}
-	return []kgo.Opt{kgo.SeedBrokers(c.Addrs...), dial}
+	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
 // Options are what all clients have in common: they find a broker that is back quickly.

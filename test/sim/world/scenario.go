@@ -19,6 +19,7 @@ type Scenario struct {
 	Partitions int32
 	Producers  int
 	Tail       bool // somebody reads everything
+	Watcher    bool // somebody asks all brokers for what lies beyond the watermarks
 	Committer  bool // somebody commits offsets and reads them back
 	Members    int  // of a group whose members stay
 	Groups     []GroupOf
@@ -122,7 +123,7 @@ func (s Scenario) String() string {
 	for _, g := range s.Groups {
 		groups = append(groups, g.String())
 	}
-	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d groups=[%s] tail=%v committer=%v copiers=%d moves=%v burst=%d pause=%v bucket=%v..%v net=%v..%v quiet=%v steps=[%s] %s",
-		s.Brokers, s.Partitions, s.Producers, s.Members, strings.Join(groups, ", "), s.Tail, s.Committer, s.Copiers, s.Moves, s.Burst, s.Pause,
+	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d groups=[%s] tail=%v watcher=%v committer=%v copiers=%d moves=%v burst=%d pause=%v bucket=%v..%v net=%v..%v quiet=%v steps=[%s] %s",
+		s.Brokers, s.Partitions, s.Producers, s.Members, strings.Join(groups, ", "), s.Tail, s.Watcher, s.Committer, s.Copiers, s.Moves, s.Burst, s.Pause,
 		s.Latency.Min, s.Latency.Max, s.Delays.Min, s.Delays.Max, s.Quiet, strings.Join(names, ", "), strings.Join(s.Settings, " "))
 }

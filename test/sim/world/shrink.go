@@ -60,6 +60,7 @@ func smallerClients(s Scenario, try func(what string, change func(s *Scenario)))
 	try("no members", func(s *Scenario) { s.Members = 0 })
 	try("no moves", func(s *Scenario) { s.Moves = false })
 	try("no committer", func(s *Scenario) { s.Committer = false })
+	try("no watcher", func(s *Scenario) { s.Watcher = false })
 	try("no tail", func(s *Scenario) { s.Tail = false })
 	try("one producer", func(s *Scenario) { s.Producers = 1 })
 	if s.Copiers > 1 {

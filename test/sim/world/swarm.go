@@ -32,6 +32,7 @@ func NewScenario(seed uint64) Scenario {
 			Delays{Min: ms / 10, Max: 5 * ms, Resend: 0.005, Again: 200 * ms},
 			Delays{Min: ms, Max: 80 * ms, Resend: 0.02, Again: 1000 * ms}),
 	}
+	s.Groups, s.Watcher = groups(rnd), rnd.IntN(2) == 0
 	s.Settings = settings(rnd, s.Session)
 	s.Steps = steps(rnd, s)
 	return s
@@ -49,6 +50,11 @@ func settings(rnd *rand.Rand, session Span) []string {
 		"transaction.state.log.num.partitions=" + pickOf(rnd, "1", "3"),
 		"compaction-interval=" + pickOf(rnd, "1s", "5s", "1m"),
 		"group.initial.rebalance.delay.ms=0", "memory=64MiB",
+		"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000",
+		"group.consumer.min.heartbeat.interval.ms=1000", "group.consumer.heartbeat.interval.ms=1000",
+		"group.share.min.session.timeout.ms=6000", "group.share.session.timeout.ms=6000",
+		"group.share.min.heartbeat.interval.ms=1000", "group.share.heartbeat.interval.ms=1000",
+		"group.share.delivery.count.limit=10",
 	}...)
 	if rnd.IntN(4) == 0 {
 		set = append(set, "compaction=false")

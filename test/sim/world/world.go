@@ -31,6 +31,9 @@ const (
 	copiedWithin = 10 * time.Minute // transactions of some seconds each, one after the other
 )
 
+// watchEvery is the longest pause between two questions of a watcher.
+const watchEvery = 400 * time.Millisecond
+
 // clientHost is where all clients are.
 const clientHost = "clients"
 
@@ -67,6 +70,7 @@ type world struct {
 	made      int // producers so far
 	producers []*clients.Producer
 	readers   []*clients.Reader
+	groups    []*clients.Group
 	copying   *clients.Copying // nil: none
 
 	shared              *simdisk.Disk
@@ -239,6 +243,14 @@ func (w *world) load() {
 	if w.Committer {
 		w.read(w.set.Commit("sim-offsets"))
 	}
+	w.startGroups()
+	if w.Watcher {
+		topics := []string{w.set.Topic}
+		if w.Copiers > 0 {
+			topics = append(topics, clients.CopiesTopic)
+		}
+		w.read(w.set.Watch(w.source("watcher", 0).Uint64(), watchEvery, topics...))
+	}
 	if w.Copiers > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
 		defer cancel()
@@ -297,6 +309,7 @@ func (w *world) settle() {
 	for _, r := range w.readers {
 		r.Halt()
 	}
+	w.finishGroups()
 	if w.copying != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), copiedWithin)
 		defer cancel()
