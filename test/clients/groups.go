@@ -114,12 +114,13 @@ func (w *wires) die() {
 
 // member is one life of a member.
 type member struct {
-	g       *Group
-	name    string
-	process history.Process
-	began   time.Time
-	wires   *wires
-	client  *kgo.Client
+	g        *Group
+	name     string
+	instance string // of a static member
+	process  history.Process
+	began    time.Time
+	wires    *wires
+	client   *kgo.Client
 
 	mu    sync.Mutex
 	floor map[int32]commit
@@ -185,7 +186,8 @@ func (m *member) options(i int) []kgo.Opt {
 	case "eager":
 		return append(opts, kgo.Balancers(kgo.RangeBalancer(), kgo.RoundRobinBalancer()))
 	case "static":
-		return append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.InstanceID(fmt.Sprint("static-", i)))
+		m.instance = fmt.Sprint("static-", i)
+		return append(opts, kgo.Balancers(kgo.CooperativeStickyBalancer()), kgo.InstanceID(m.instance))
 	case "consumer":
 		return append(opts, kgo.Balancers(kgo.StickyBalancer()), kgo.ServerSideBalancer())
 	}
@@ -222,6 +224,9 @@ func (m *member) assigned(_ context.Context, client *kgo.Client, all map[string]
 	m.g.c.Rec.Assigned(m.process)
 	id, generation := client.GroupMetadata()
 	m.g.trace("%s is given %v in generation %d", m.name, all[m.g.c.Topic], generation)
+	if m.instance != "" {
+		id = m.instance // a static member that is back with another id has the same place in the same generation
+	}
 	floor := m.g.ledger.assigned(id, generation, all[m.g.c.Topic])
 	m.mu.Lock()
 	defer m.mu.Unlock()

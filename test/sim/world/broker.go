@@ -14,6 +14,7 @@ import (
 	"sluice/base/config"
 	"sluice/test/sim/simdisk"
 	"sluice/test/sim/simnet"
+	"sluice/wire/kerr"
 )
 
 // state is what a world has done to a broker.
@@ -122,10 +123,11 @@ func (b *broker) serve(ctx context.Context, l *life, n *node.Node) (ended bool, 
 	case <-l.quit:
 		over, stop := context.WithTimeout(ctx, time.Minute)
 		defer stop()
-		if err := n.Shutdown(over); !base.IsKind(err, base.Fenced) { // one that was given up meanwhile has nothing more to do
-			return true, err
+		err := n.Shutdown(over)
+		if base.IsKind(err, base.Fenced) || kerr.CodeOf(err) == kerr.NotLeaderOrFollower { // one that was given up meanwhile has nothing more to do
+			err = nil
 		}
-		return true, nil
+		return true, err
 	case <-ctx.Done():
 		over, stop := context.WithCancel(context.Background())
 		stop()
