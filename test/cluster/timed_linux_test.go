@@ -33,6 +33,7 @@ type timed struct {
 
 	guarantees []*timeline.Guarantee
 	stacks     []*stack
+	foreign    *foreignCopy
 	raw        *rawReader
 	compacted  *compacted
 	trimmed    *trimmed
@@ -281,6 +282,7 @@ func (r *timed) begin(length time.Duration) {
 	r.churn()
 	r.readers = append(r.readers, r.Visit(r.seed, 200*time.Millisecond))
 	r.stacks = startStacks(ctx, r)
+	r.foreign = startForeignCopy(ctx, r, r.stacks[0])
 	r.tl.Notef("%d brokers, %v of faults", len(r.nodes), length)
 }
 

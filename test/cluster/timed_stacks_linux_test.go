@@ -69,15 +69,16 @@ func startStacks(ctx context.Context, r *timed) []*stack {
 		}); err != nil {
 			r.t.Fatalf("create the topic of %s: %v", s.name, err)
 		}
-		s.start(p.protocol, p.command)
+		s.start(p.protocol, p.command, "load", s.topic, "group-of-"+s.topic)
 		all = append(all, s)
 	}
 	return all
 }
 
-func (s *stack) start(protocol string, command []string) {
+// start starts the program, with a mode, a topic and what its mode takes besides.
+func (s *stack) start(protocol string, command []string, mode, topic, last string) {
 	t := s.r.t
-	args := append(command[1:len(command):len(command)], "load", strings.Join(s.r.Addrs, ","), s.topic, "group-of-"+s.topic)
+	args := append(command[1:len(command):len(command)], mode, strings.Join(s.r.Addrs, ","), topic, last)
 	cmd := exec.Command(filepath.Join(broker.Root(), command[0]), args...)
 	cmd.Dir, cmd.Stderr, cmd.WaitDelay = broker.Root(), &s.stderr, 5*time.Second
 	cmd.Env = append(os.Environ(), "GROUP_PROTOCOL="+protocol)
@@ -137,6 +138,10 @@ func (s *stack) said(line string) {
 	case len(words) == 3 && words[0] == "consumed":
 		s.consumed[at] = true
 		s.r.tl.Consumed(s.name, 1)
+	case len(words) == 2 && words[0] == "copied":
+		s.r.tl.Count(s.name, "copied in transactions", n[0])
+	case len(words) == 2 && words[0] == "again":
+		s.r.tl.Count(s.name, "transactions begun anew", 1)
 	case line == "flushed":
 		s.flushed = true
 	case line != "" && len(s.errors) < 20:

@@ -1,0 +1,79 @@
+"""Copies a topic to another one with confluent-kafka (librdkafka), each record exactly once: a transaction holds copies and the offsets up to which they are
+made. It prints `copied COUNT` for each transaction that was committed, and `again TEXT` when one is begun anew. It ends when its input ends.
+
+Usage: copy.py copy HOST:PORT,... FROM TO"""
+import sys
+import threading
+
+from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
+
+BOOTSTRAP, FROM, TO = sys.argv[2:5]
+stop = threading.Event()
+
+
+def until(call, *args):
+    """Calls until it succeeds or fails in a way that another call does not mend."""
+    while True:
+        try:
+            return call(*args)
+        except KafkaException as e:
+            if not e.args[0].retriable() or e.args[0].txn_requires_abort():
+                raise
+
+
+def new_producer():
+    p = Producer({"bootstrap.servers": BOOTSTRAP, "transactional.id": "copy-of-" + FROM, "transaction.timeout.ms": 20000, "linger.ms": 2, "error_cb": lambda e: None})
+    until(p.init_transactions, 30)
+    return p
+
+
+def rewind(c):
+    """Goes back to what is committed."""
+    for at in until(c.committed, c.assignment(), 30):
+        c.seek(TopicPartition(at.topic, at.partition, max(at.offset, 0)))
+
+
+def copy(c, p, messages):
+    p.begin_transaction()
+    ends = {}
+    for m in messages:
+        p.produce(TO, value=m.value(), partition=m.partition())
+        ends[m.partition()] = m.offset() + 1
+    offsets = [TopicPartition(FROM, partition, offset) for partition, offset in ends.items()]
+    until(p.send_offsets_to_transaction, offsets, c.consumer_group_metadata(), 30)
+    until(p.commit_transaction, 30)
+
+
+def main():
+    c = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": "copiers-of-" + FROM, "auto.offset.reset": "earliest", "enable.auto.commit": False,
+                  "isolation.level": "read_committed", "session.timeout.ms": 10000, "error_cb": lambda e: None})
+    c.subscribe([FROM])
+    p = None
+    while not stop.is_set():
+        messages = [m for m in c.consume(200, 0.2) if not m.error()]
+        if not messages:
+            continue
+        try:
+            p = p or new_producer()
+            copy(c, p, messages)
+            print("copied", len(messages), flush=True)
+        except KafkaException as e:
+            print("again", e.args[0].name(), flush=True)
+            try:
+                if e.args[0].txn_requires_abort():
+                    until(p.abort_transaction, 30)
+                else:
+                    p = None  # the next one of the same id fences it, and its transaction with it
+            except KafkaException:
+                p = None
+            while not stop.is_set():
+                try:
+                    rewind(c)
+                    break
+                except KafkaException:
+                    c.poll(0.2)
+    c.close()
+
+
+threading.Thread(target=lambda: (sys.stdin.read(), stop.set()), daemon=True).start()
+main()
