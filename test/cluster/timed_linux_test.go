@@ -273,7 +273,7 @@ func (r *timed) begin(length time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
 	defer cancel()
 	r.load(3)
-	r.copies = r.copy(2)
+	r.copies = r.copy(2, 10*time.Second) // a client that has to wait for a busy machine gets to commit something
 	r.moves()
 	r.compacted = startCompacted(ctx, r)
 	r.trimmed = startTrimmed(ctx, r)
