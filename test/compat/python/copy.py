@@ -2,6 +2,7 @@
 made. It prints `copied COUNT` for each transaction that was committed, and `again TEXT` when one is begun anew. It ends when its input ends.
 
 Usage: copy.py copy HOST:PORT,... FROM TO"""
+import os
 import sys
 import threading
 
@@ -33,6 +34,12 @@ def rewind(c):
         c.seek(TopicPartition(at.topic, at.partition, max(at.offset, 0)))
 
 
+def restart():
+    """Begins anew, as after a crash: the next producer of the same id fences this one, and its transaction with it. The library's own way, to give the producer
+    up and make another, has been seen not to return."""
+    os.execv(sys.executable, [sys.executable] + sys.argv)
+
+
 def copy(c, p, messages):
     p.begin_transaction()
     ends = {}
@@ -48,24 +55,25 @@ def main():
     c = Consumer({"bootstrap.servers": BOOTSTRAP, "group.id": "copiers-of-" + FROM, "auto.offset.reset": "earliest", "enable.auto.commit": False,
                   "isolation.level": "read_committed", "session.timeout.ms": 10000, "error_cb": lambda e: None})
     c.subscribe([FROM])
-    p = None
+    try:
+        p = new_producer()
+    except KafkaException:
+        restart()
     while not stop.is_set():
         messages = [m for m in c.consume(200, 0.2) if not m.error()]
         if not messages:
             continue
         try:
-            p = p or new_producer()
             copy(c, p, messages)
             print("copied", len(messages), flush=True)
         except KafkaException as e:
             print("again", e.args[0].name(), flush=True)
             try:
-                if e.args[0].txn_requires_abort():
-                    until(p.abort_transaction, 30)
-                else:
-                    p = None  # the next one of the same id fences it, and its transaction with it
+                if not e.args[0].txn_requires_abort():
+                    restart()
+                until(p.abort_transaction, 30)
             except KafkaException:
-                p = None
+                restart()
             while not stop.is_set():
                 try:
                     rewind(c)
