@@ -33,8 +33,9 @@ type compacted struct {
 
 func startCompacted(ctx context.Context, r *timed) *compacted {
 	c := &compacted{r: r, model: map[string]int64{}}
+	class := map[string]string{"file": "s3", "s3": "file"}[r.class] // so that both are in use from the beginning
 	r.createWith(ctx, "compacted", compactedWriters, map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "segment.ms": "2000",
-		"max.compaction.lag.ms": "4000", "delete.retention.ms": "3600000"})
+		"max.compaction.lag.ms": "4000", "delete.retention.ms": "3600000", "sluice.wal.class": class})
 	for i := range int32(compactedWriters) {
 		rnd := rand.New(rand.NewPCG(r.seed, 100+uint64(i)))
 		c.writers = append(c.writers, r.producing("compacted", 15*time.Millisecond, func(client *kgo.Client) {
