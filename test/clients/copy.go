@@ -75,10 +75,7 @@ func CheckCopies(ctx context.Context, reach []kgo.Opt, topic string, values map[
 	if len(c.seen) != len(values) {
 		return errors.Join(c.wrong, fmt.Errorf("%d of %d records were copied", len(c.seen), len(values)))
 	}
-	ends, err := kadm.NewClient(cl).ListCommittedOffsets(ctx, topic)
-	if err == nil {
-		err = ends.Error()
-	}
+	ends, err := listed(ctx, kadm.NewClient(cl).ListCommittedOffsets, topic)
 	for _, end := range ends[topic] {
 		for c.next[end.Partition] < end.Offset && err == nil {
 			cl.PollFetches(ctx).EachRecord(c.read)
@@ -86,6 +83,24 @@ func CheckCopies(ctx context.Context, reach []kgo.Opt, topic string, values map[
 		}
 	}
 	return errors.Join(c.wrong, err)
+}
+
+// listed asks for offsets of all partitions of a topic until it gets them: one that is moved has no leader for a moment.
+func listed(ctx context.Context, list func(context.Context, ...string) (kadm.ListedOffsets, error), topic string) (kadm.ListedOffsets, error) {
+	for {
+		offsets, err := list(ctx, topic)
+		if err == nil {
+			err = offsets.Error()
+		}
+		if err == nil {
+			return offsets, nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return nil, err
+		}
+	}
 }
 
 // copies is what was read of them.
@@ -127,8 +142,8 @@ func CheckAtRest(ctx context.Context, reach []kgo.Opt, topic string) error {
 			return fmt.Errorf("transactions that do not end: %+v, %w", open, err)
 		}
 	}
-	stable, err := adm.ListCommittedOffsets(ctx, topic)
-	ends, err2 := adm.ListEndOffsets(ctx, topic)
+	stable, err := listed(ctx, adm.ListCommittedOffsets, topic)
+	ends, err2 := listed(ctx, adm.ListEndOffsets, topic)
 	if err := errors.Join(err, err2); err != nil {
 		return err
 	}
