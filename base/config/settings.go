@@ -251,7 +251,7 @@ var settings = slices.Concat([]Setting{
 		Doc:   "A connection without a request for so long is closed.",
 		field: func(c *Config) any { return &c.IdleTimeout }},
 	{Name: "socket.request.max.bytes", Group: network, Kind: Size, Default: "100MiB", Min: "1MiB", Max: "1GiB",
-		Doc:   "The largest request; a larger one closes its connection before memory is spent on it.",
+		Doc:   "The largest request; a larger one closes its connection before memory is spent on it. Requests that are no Produce may have 8 MiB, or a quarter of request-memory if that is more.",
 		field: func(c *Config) any { return &c.MaxRequest }},
 	{Name: "max-in-flight", Group: network, Kind: Int, Default: "256", Min: "1", Max: "65536",
 		Doc:   "Produce requests of one connection that wait for the WAL at one time; after that the connection is not read.",

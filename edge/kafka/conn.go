@@ -167,10 +167,8 @@ func (c *conn) close(reason, detail string) {
 		return
 	}
 	switch reason {
-	case reasonTLS, reasonLogin:
+	case reasonTLS, reasonLogin, reasonFrame, reasonAborted, reasonStalled:
 		c.srv.complain("closed a connection", c.nc.RemoteAddr(), c.listener, reason, detail)
-	case reasonFrame, reasonAborted, reasonStalled:
-		c.srv.opt.Logger.Warn("closed a connection", "client", c.nc.RemoteAddr(), "reason", reason, "detail", detail)
 	default:
 		c.srv.opt.Logger.Debug("closed a connection", "client", c.nc.RemoteAddr(), "reason", reason, "detail", detail)
 	}

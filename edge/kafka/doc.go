@@ -16,9 +16,19 @@
 //  2. Every request is finished exactly once, by Reply, NoReply or Abort; a second time panics. The Release of a reply is called
 //     exactly once, also when the connection is gone.
 //  3. A connection has at most MaxInFlight requests between handler and socket.
-//  4. Memory for requests is charged against RequestMemory before a frame is read, and grows as bytes arrive. Produce has three
-//     quarters of it, so that heartbeats and fetches get through while producers wait for room.
-//  5. A malformed frame closes its connection and no other.
+//  4. Memory for requests is charged against RequestMemory before more of a frame is read than the read buffer holds, and grows as bytes arrive.
+//     It has parts that do not wait for each other: Produce and others, so that heartbeats and fetches get through while producers wait for room; small
+//     frames and large ones; and clients that have not logged in.
+//  5. Nobody holds others up by announcing much and sending little: a frame is charged when it, or as much of it as the read buffer holds, is here;
+//     frames of one address have half of a part while they are being received; and who sends slowly while others wait is cut off.
+//  6. A malformed frame closes its connection and no other.
+//
+// Non-obvious:
+//
+//   - Frames used to be charged by what they announced, as soon as that was read, out of two parts. Two hundred connections that announced a login of
+//     512 KiB, before they had shown who they were, held up everybody on all listeners for half a minute, and again (test/hostile).
+//   - A frame that is no Produce is bounded by what is set aside for such, not by the largest request: it is decoded into many times its size.
+//   - What hostile clients are cut off for is logged ten times a minute for each address and reason, or they would fill disks.
 //
 // Goroutines: the accept loop runs on the goroutine that called Serve. Each connection owns a reader goroutine, which ends when
 // the connection is closed and its last request is finished, and a writer goroutine, which ends when no response is ready.

@@ -30,28 +30,38 @@ func (c *conn) handshake() error {
 	return err
 }
 
-// Clients whose logins or handshakes fail try again and again. Of what one address is told off for, the first time in a minute is a warning.
+// Clients that are cut off, or whose logins or handshakes fail, try again and again. Of what one address is told off for, the first time in a minute is a
+// warning, and no more than so many of one reason.
 const (
-	complainEvery = time.Minute
-	complainMax   = 1000 // addresses and reasons that are remembered; then they are forgotten together
+	complainEvery  = time.Minute
+	complainOfEach = 10
+	complainMax    = 1000 // addresses and reasons that are remembered; then they are forgotten together
 )
+
+// complaints are those about one address for one reason in a minute.
+type complaints struct {
+	since   time.Time
+	details map[string]bool
+}
 
 func (s *Server) complain(what string, client net.Addr, listener, reason, detail string) {
 	host, _, _ := net.SplitHostPort(client.String())
-	key, now := host+" "+listener+" "+detail, time.Now()
+	key, now := host+" "+listener+" "+reason, time.Now()
 	s.mu.Lock()
-	again := now.Before(s.mu.complained[key].Add(complainEvery))
-	if !again {
+	c := s.mu.complained[key]
+	if c == nil || now.Sub(c.since) >= complainEvery {
 		if s.mu.complained == nil || len(s.mu.complained) >= complainMax {
-			s.mu.complained = map[string]time.Time{}
+			s.mu.complained = map[string]*complaints{}
 		}
-		s.mu.complained[key] = now
+		c = &complaints{since: now, details: map[string]bool{}}
+		s.mu.complained[key] = c
+	}
+	level := slog.LevelDebug
+	if !c.details[detail] && len(c.details) < complainOfEach {
+		c.details[detail] = true
+		level = slog.LevelWarn
 	}
 	s.mu.Unlock()
-	level := slog.LevelWarn
-	if again {
-		level = slog.LevelDebug
-	}
 	s.opt.Logger.Log(context.Background(), level, what, "client", client, "listener", listener, "reason", reason, "detail", detail)
 }
 
@@ -60,20 +70,7 @@ func (c *conn) readToken(size int) (reason string, err error) {
 	if size < 0 || size > loginBytes {
 		return reasonFrame, fmt.Errorf("a token of %d bytes; allowed are 0 to %d", size, loginBytes)
 	}
-	r := &Request{Key: TokenKey, conn: c}
-	if !c.admit(r) {
-		return reasonClient, net.ErrClosed
-	}
-	c.in.Discard(4)
-	r.Body = make([]byte, size)
-	if err := c.fill(r.Body, false); err != nil {
-		return c.readError(err, false)
-	}
-	c.srv.metrics.bytesIn.Add(float64(4 + size))
-	r.Received = time.Now()
-	c.start(r)
-	c.srv.opt.Handler.Handle(r)
-	return "", nil
+	return c.receive(&Request{Key: TokenKey, conn: c}, size, 0)
 }
 
 // TLS describes the TLS connection that the request came by; nil if it came in plain text.

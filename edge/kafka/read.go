@@ -14,9 +14,14 @@ import (
 )
 
 const (
-	headerBytes = 8       // key, version, correlation id
-	firstBytes  = 1 << 20 // a frame gets this much memory at once; more only when it has arrived
-	growFactor  = 4       // and then so many times more
+	headerBytes = 8        // key, version, correlation id
+	firstBytes  = 1 << 20  // a frame gets this much memory at once; more only when it has arrived
+	growFactor  = 4        // and then so many times more,
+	growMost    = 16 << 20 // up to here; then all of it: two copies of most of the largest frame are too much
+
+	smallFrame = readBufferBytes - 4 // a frame that fits into the read buffer with its size
+	readTick   = time.Second         // how often it is looked whether a frame that does not get on holds others up
+	otherBytes = 8 << 20             // a frame that is no Produce may have so much, or a quarter of the memory for requests
 
 	loginBytes = 512 << 10 // a frame of somebody who has not logged in
 )
@@ -63,8 +68,9 @@ func (c *conn) readRequest() (reason string, err error) {
 	if c.raw {
 		return c.readToken(size)
 	}
+	guest := !c.login.IsZero()
 	most := c.srv.opt.MaxFrame
-	if !c.login.IsZero() {
+	if guest {
 		most = min(most, loginBytes)
 	}
 	if size < headerBytes || size > most { // judged before more is waited for, which may never come
@@ -79,27 +85,37 @@ func (c *conn) readRequest() (reason string, err error) {
 		CorrelationID: int32(binary.BigEndian.Uint32(head[8:])),
 		conn:          c,
 	}
+	if r.Key != ProduceKey && size > c.srv.otherMost() {
+		return reasonFrame, fmt.Errorf("a frame of %d bytes that is no Produce; allowed are %d", size, c.srv.otherMost())
+	}
+	return c.receive(r, size, headerBytes)
+}
+
+// receive reads a frame whose first skip bytes, behind the size, are known, and hands it to the handler. Memory is taken when the frame is here, or
+// as much of it as the read buffer holds: announcing costs nobody anything.
+func (c *conn) receive(r *Request, size, skip int) (reason string, err error) {
 	if !c.admit(r) {
 		return reasonClient, net.ErrClosed
 	}
 	c.extendDeadline() // it may have had to wait
-	memory := &c.srv.others
-	if r.Key == ProduceKey {
-		memory = &c.srv.produce
+	if _, err := c.in.Peek(min(4+size, readBufferBytes)); err != nil {
+		return c.readError(err, false)
 	}
-	charge, err := memory.take(c.ctx, size)
+	arrived := size <= smallFrame
+	memory, err := c.srv.memory.of(r.Key, size, !c.login.IsZero()).take(c.ctx, addressOf(c.nc), size, arrived)
 	if err != nil {
 		return reasonClient, err
 	}
-	c.srv.metrics.memory.Add(float64(charge))
+	c.srv.metrics.memory.Add(float64(memory.bytes))
 	defer func() {
-		c.srv.metrics.memory.Sub(float64(charge))
-		memory.give(charge)
+		c.srv.metrics.memory.Sub(float64(memory.bytes))
+		memory.give()
 	}()
-	c.in.Discard(4 + headerBytes)
-	if err := c.readBody(r, size-headerBytes); err != nil {
+	c.in.Discard(4 + skip)
+	if err := c.readBody(r, size-skip, memory); err != nil {
 		return c.readError(err, false)
 	}
+	memory.arrived()
 	c.srv.metrics.bytesIn.Add(float64(4 + size))
 	r.Received = time.Now()
 	buf := r.Buf
@@ -111,14 +127,24 @@ func (c *conn) readRequest() (reason string, err error) {
 	return "", nil
 }
 
+// otherMost bounds frames that are no Produce. They are decoded into many times their size, and none needs to be large.
+func (s *Server) otherMost() int {
+	return min(s.opt.MaxFrame, max(otherBytes, int(min(s.opt.RequestMemory/4, int64(s.opt.MaxFrame)))))
+}
+
 // readBody reads the n bytes of r that follow the header. Memory grows as they arrive, so that a client that only claims to send
 // much costs little. Produce frames lie in recycled memory; others are small and may outlive their request in a coordinator.
-func (c *conn) readBody(r *Request, n int) error {
+func (c *conn) readBody(r *Request, n int, memory *claim) error {
 	var have int
 	var buf *slab.Buf
 	var body []byte
+	p := progress{memory: memory, begun: time.Now()}
+	p.piece = p.begun
 	for have < n || body == nil {
 		want := min(n, max(have*growFactor, firstBytes))
+		if have >= growMost {
+			want = n
+		}
 		if r.Key == ProduceKey {
 			next := c.srv.opt.Pool.Get(want)
 			copy(next.B, body[:have])
@@ -131,7 +157,7 @@ func (c *conn) readBody(r *Request, n int) error {
 			copy(next, body[:have])
 			body = next
 		}
-		if err := c.fill(body[have:], n > firstBytes); err != nil {
+		if err := c.fill(body[have:], n <= smallFrame, &p); err != nil {
 			if buf != nil {
 				buf.Release()
 			}
@@ -143,24 +169,48 @@ func (c *conn) readBody(r *Request, n int) error {
 	return nil
 }
 
-// fill reads all of dst. A long read must make progress: the stall timeout is for every piece of it.
-func (c *conn) fill(dst []byte, long bool) error {
-	for len(dst) > 0 {
-		piece := dst
-		if long && c.login.IsZero() {
-			piece = dst[:min(len(dst), firstBytes)]
-			c.deadline = time.Time{}
-			c.setReadDeadline(time.Now().Add(c.srv.opt.StallTimeout))
-		}
-		n, err := io.ReadFull(c.in, piece)
-		if err != nil {
-			if errors.Is(err, io.EOF) {
-				err = io.ErrUnexpectedEOF
-			}
-			return err
-		}
-		dst = dst[n:]
+// progress is how a frame gets on.
+type progress struct {
+	memory *claim
+	begun  time.Time
+	got    int
+	piece  time.Time // when the megabyte that is being read was begun
+}
+
+// errSlow closes the connection of a frame that others wait for.
+var errSlow = errors.New("a request came slowly while others waited for its memory")
+
+// fill reads all of dst; here says that it has arrived. Every megabyte must come within the stall timeout, and sooner when others wait.
+func (c *conn) fill(dst []byte, here bool, p *progress) error {
+	if here {
+		_, err := io.ReadFull(c.in, dst)
+		return err
 	}
+	for len(dst) > 0 {
+		now := time.Now()
+		if c.deadline.Sub(now) < readTick/2 || c.deadline.Sub(now) > readTick {
+			c.deadline = now.Add(readTick)
+			c.setReadDeadline(c.deadline)
+		}
+		n, err := c.in.Read(dst)
+		dst = dst[n:]
+		if p.got/firstBytes != (p.got+n)/firstBytes {
+			p.piece = now
+		}
+		p.got += n
+		now = time.Now()
+		switch timeout := errors.Is(err, os.ErrDeadlineExceeded); {
+		case errors.Is(err, io.EOF):
+			return io.ErrUnexpectedEOF
+		case err != nil && (!timeout || c.draining()):
+			return err
+		case now.Sub(p.piece) >= c.srv.opt.StallTimeout, !c.login.IsZero() && !now.Before(c.login):
+			return os.ErrDeadlineExceeded
+		case len(dst) > 0 && p.memory.tooSlow(p.got, now.Sub(p.begun)):
+			return errSlow
+		}
+	}
+	c.deadline = time.Time{}
 	return nil
 }
 
@@ -202,6 +252,8 @@ func (c *conn) readError(err error, boundary bool) (string, error) {
 			return reasonIdle, err
 		}
 		return reasonStalled, errors.New("a request was begun and not finished in time")
+	case errors.Is(err, errSlow):
+		return reasonStalled, err
 	case errors.Is(err, io.EOF), errors.Is(err, net.ErrClosed), errors.Is(err, context.Canceled):
 		return reasonClient, err
 	}

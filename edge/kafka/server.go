@@ -3,6 +3,7 @@ package kafka
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"net/netip"
 	"sync"
@@ -15,8 +16,7 @@ import (
 type Server struct {
 	opt     Options
 	metrics *metrics
-	produce budget // memory of Produce frames
-	others  budget // and of all others, so that these get through while producers wait for room
+	memory  budgets
 
 	mu struct {
 		sync.Mutex
@@ -24,7 +24,7 @@ type Server struct {
 		conns      map[*conn]struct{}
 		ofAddress  map[netip.Addr]int // connections
 		nextID     uint64
-		complained map[string]time.Time // when a warning was logged last; see complain
+		complained map[string]*complaints // by address, listener and reason; see complain
 		stopping   bool
 	}
 	conns    sync.WaitGroup // readers and writers
@@ -35,8 +35,7 @@ type Server struct {
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
 	s := &Server{opt: opt, metrics: newMetrics(opt.Registerer, opt.APIName), quiesced: make(chan struct{})}
-	s.others = newBudget(opt.RequestMemory / 4)
-	s.produce = newBudget(opt.RequestMemory - opt.RequestMemory/4)
+	s.memory = newBudgets(opt.RequestMemory)
 	s.mu.listeners = map[net.Listener]struct{}{}
 	s.mu.conns = map[*conn]struct{}{}
 	s.mu.ofAddress = map[netip.Addr]int{}
@@ -110,7 +109,7 @@ func (s *Server) accept(listener string, nc net.Conn) {
 		stopping := s.mu.stopping
 		s.mu.Unlock()
 		if !stopping {
-			s.refuse(nc, limit, refuse)
+			s.refuse(nc, listener, limit, refuse)
 			return
 		}
 		nc.Close()
@@ -131,12 +130,12 @@ func (s *Server) accept(listener string, nc net.Conn) {
 }
 
 // refuse closes a connection that is not welcome, after a time: a client that is refused at once comes back at once.
-func (s *Server) refuse(nc net.Conn, limit int, after time.Duration) {
+func (s *Server) refuse(nc net.Conn, listener string, limit int, after time.Duration) {
 	reason := reasonTooMany
 	if limit == 0 {
 		reason = reasonRate
 	} else {
-		s.opt.Logger.Warn("too many connections", "client", nc.RemoteAddr(), "limit", limit)
+		s.complain("too many connections", nc.RemoteAddr(), listener, reason, fmt.Sprintf("%d are allowed", limit))
 		after = 0
 	}
 	s.metrics.closed.WithLabelValues(reason).Inc()
