@@ -24,6 +24,7 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 	resp := new(msg.CreateTopicsResponse)
 	resp.SetDefaults()
 	resp.Topics = slices.Grow(resp.Topics, len(req.Topics))
+	excess := h.tooManyPartitions(req)
 	counts := map[string]int{}
 	for i := range req.Topics {
 		counts[req.Topics[i].Name]++
@@ -37,7 +38,10 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 		}
 		out := add(&resp.Topics)
 		out.Name, out.ErrorMessage, out.Configs = asked.Name, nil, []msg.CreateTopicsResponseCreatableTopicConfigs{}
-		topic, err := h.newTopic(c.Context(), asked, counts[asked.Name] > 1)
+		topic, err := meta.NewTopic{}, excess
+		if err == nil {
+			topic, err = h.newTopic(c.Context(), asked, counts[asked.Name] > 1)
+		}
 		counts[asked.Name] = 0
 		if err == nil && !req.ValidateOnly && !h.known(asked.Name) {
 			err = c.mutate(6, int(topic.Partitions))
@@ -74,6 +78,28 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 		h.settle(c.Context(), made, min(time.Duration(max(req.TimeoutMs, 0))*time.Millisecond, settleMax))
 	}
 	return resp
+}
+
+// partitionsMax is how many partitions one request may ask for, as in Kafka. Each topic of the answer has some forty settings.
+const partitionsMax = 10_000
+
+// tooManyPartitions refuses all topics of a request together.
+func (h *Handler) tooManyPartitions(req *msg.CreateTopicsRequest) error {
+	all := 0
+	for i := range req.Topics {
+		switch t := &req.Topics[i]; {
+		case len(t.Assignments) > 0:
+			all += len(t.Assignments)
+		case t.NumPartitions == -1:
+			all += h.opt.Config.NumPartitions
+		default:
+			all += int(max(t.NumPartitions, 0))
+		}
+	}
+	if all > partitionsMax {
+		return kerr.Errorf(kerr.PolicyViolation, "Excessively large number of partitions per request.")
+	}
+	return nil
 }
 
 type askedTopic = msg.CreateTopicsRequestCreatableTopic
