@@ -33,10 +33,10 @@ lint: ## vet, formatting, layers, sizes, docs
 	@$(GO) test -count=1 ./test/lint
 
 unit: ## unit and property tests
-	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster)
+	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile)
 
 race: ## the same under the race detector
-	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/lint)
+	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/lint)
 
 integration: deps ## real clients against the built binary
 	@$(GO) test -count=1 -timeout 30m -v ./test/compat
@@ -85,6 +85,10 @@ sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on, on all cores
 
 fuzz: ## run every fuzz target, MINUTES=10 shared between all of them; ONLY=wire/batch for some
 	@$(GO) run ./test/fuzz -minutes $(or $(MINUTES),10) $(if $(ONLY),-only '$(ONLY)')
+
+.PHONY: hostile
+hostile: ## attacks on one broker while honest clients work, 20 s each: the table of docs/reliability.md
+	@SLUICE_HOSTILE=long $(GO) test -count=1 -timeout 1h -v ./test/hostile
 
 bench: build ## sluice and Apache Kafka side by side: the table of docs/performance.md
 	@test/kafka/kafka fetch
