@@ -16,8 +16,11 @@ import (
 
 func (c *cluster) lagging() bool { return c.env.lags != [procsMax]bool{} }
 
-// fingerprintMarks adds which node's reported position is past which mark, in the order of the marks.
+// fingerprintMarks adds which node's reported position is past which mark, in the order of the marks, which marks are of one record, and the
+// next object's id: images that differ in these have another future, though what they hold is the same.
 func (e *env) fingerprintMarks(img *meta.Image, put func(...int64)) {
+	put(e.nextObject(img))
+	last := base.MetaPos(0)
 	for o := range img.Destroying() {
 		past := int64(0)
 		for n := range img.Nodes() {
@@ -26,8 +29,27 @@ func (e *env) fingerprintMarks(img *meta.Image, put func(...int64)) {
 				past |= 1
 			}
 		}
+		past <<= 1
+		if o.MarkedPos == last {
+			past |= 1
+		}
+		last = o.MarkedPos
 		put(int64(o.ID), past)
 	}
+}
+
+// nextObject is the id that the next object gets. Objects that have left the image do not tell.
+func (e *env) nextObject(img *meta.Image) int64 {
+	for _, n := range e.nodes {
+		if img.Current(n) {
+			_, res, err := img.Draft().Execute(&meta.PrepareObjects{Node: n, Count: 1}, 1)
+			if err != nil {
+				panic(err)
+			}
+			return int64(res.(*meta.ObjectsPrepared).First)
+		}
+	}
+	return 0
 }
 
 // viewSteps: a process catches up with the newest image, tells how far it is, and reads.
