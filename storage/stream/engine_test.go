@@ -293,6 +293,21 @@ func TestExpired(t *testing.T) {
 	r.check(s, 0, 3, 5000)
 }
 
+// TestExpiredReserve: the ids that were prepared ahead have expired with those of the upload; they are not tried one after the other.
+func TestExpiredReserve(t *testing.T) {
+	r := newRig(t, nil)
+	s := r.open(1)
+	const before = 22 // the more uploads follow each other closely, the more ids are prepared ahead: now more than an upload has tries
+	for range before {
+		r.write(s, 1, 100, 1)
+		must(t, r.Flush(context.Background()))
+	}
+	r.catalog.Expire()
+	r.write(s, 1, 100, 1)
+	must(t, r.Flush(context.Background()))
+	r.check(s, 0, before+1, 100)
+}
+
 // TestTakenKey: an object that exists under our id with other content is not mistaken for our own put.
 func TestTakenKey(t *testing.T) {
 	r := newRig(t, nil)

@@ -52,6 +52,16 @@ func (r *reserve) put(ids []base.ObjectID) {
 	r.ids, r.at = ids, time.Now()
 }
 
+// drop forgets all ids: when one has expired the others have, whatever our clock says.
+func (r *reserve) drop() {
+	if r == nil {
+		return
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = nil
+}
+
 // more returns how many ids are to be prepared beyond those that are needed now and not there.
 func (r *reserve) more() int {
 	if r == nil {

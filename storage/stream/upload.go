@@ -241,6 +241,7 @@ func (up *uploader) commit(ctx context.Context, u *upload) (UploadCommit, Upload
 			return c, res, err
 		}
 		up.logger.Warn("objects of an upload expired; putting them again", "upload", u.number, "err", err)
+		up.reserve.drop()
 		if err := up.put(ctx, u); err != nil {
 			return c, res, err
 		}
