@@ -28,6 +28,7 @@ func (n *Node) startCompaction() {
 func (n *Node) compactionRate() *compact.Bandwidth {
 	if n.rate == nil {
 		n.rate = compact.NewBandwidth(int64(n.opt.Config.CompactRate), n.volumes.set.Busy)
+		n.rate.Follow(n.volumes.set.Uploaded, float64(n.opt.Config.CompactFollow))
 	}
 	return n.rate
 }

@@ -96,6 +96,7 @@ type Config struct {
 	Compaction        bool
 	CompactInterval   time.Duration
 	CompactRate       Bytes
+	CompactFollow     int
 	CompactSplitAge   time.Duration
 	CompactObject     Bytes
 	WALPutsPerSecond  int
@@ -290,10 +291,13 @@ var settings = slices.Concat([]Setting{
 		Doc:   "How often it is looked at what there is to compact.",
 		field: func(c *Config) any { return &c.CompactInterval }},
 	{Name: "compaction-bandwidth", Group: objects, Kind: Size, Default: "50MiB", Auto: "no limit",
-		Doc:   "Bytes per second that compaction, of objects and of keys, reads and writes together. While producers or readers wait for the bucket it takes an eighth of it.",
+		Doc:   "Bytes per second that compaction, of objects and of keys, reads and writes together; more where that is not enough, see compaction-bandwidth-factor. While producers or readers wait for the bucket it takes an eighth of it.",
 		field: func(c *Config) any { return &c.CompactRate }},
+	{Name: "compaction-bandwidth-factor", Group: objects, Kind: Int, Default: "6", Min: "0", Max: "1000",
+		Doc:   "Compaction may take so many times the bytes per second that this broker uploads, when that is more than compaction-bandwidth: what comes in is read and written some two times each until it is in large objects. 0 makes compaction-bandwidth a limit.",
+		field: func(c *Config) any { return &c.CompactFollow }},
 	{Name: "compaction-force-split", Group: objects, Kind: Duration, Default: "2h", Min: "1s",
-		Doc:   "In objects older than this, a partition with 8 MiB or more gets an object of its own, unless the object holds 8 MiB or more of each partition on average.",
+		Doc:   "In objects older than this, a partition with 32 MiB or more gets an object of its own, unless the object holds 8 MiB or more of each partition on average.",
 		field: func(c *Config) any { return &c.CompactSplitAge }},
 	{Name: "compaction-object-bytes", Group: objects, Kind: Size, Default: "128MiB", Min: "1MiB",
 		Doc:   "The largest object that compaction makes; at most half of its memory, which is a tenth of the whole and at most 512 MiB. Above 128 MiB S3 takes several requests for it.",

@@ -11,11 +11,13 @@ import (
 // Bandwidth is a budget of bytes per second for reads and writes together, shared by all that hold it. Requests larger than what has been saved up
 // go into debt, which those after them wait for; so the average holds whatever the sizes are. A nil Bandwidth is no limit.
 type Bandwidth struct {
-	busy func() bool
+	busy  func() bool
+	least float64 // bytes per second
 
 	mu struct {
 		sync.Mutex
 		bucket bucket
+		ingest *ingest // nil: the budget is the least
 	}
 }
 
@@ -28,9 +30,21 @@ func NewBandwidth(bytesPerSecond int64, busy func() bool) *Bandwidth {
 	if bytesPerSecond <= 0 {
 		return nil
 	}
-	b := &Bandwidth{busy: busy}
-	b.mu.bucket.rate = float64(bytesPerSecond)
+	b := &Bandwidth{busy: busy, least: float64(bytesPerSecond)}
+	b.mu.bucket.rate = b.least
 	return b
+}
+
+// Follow raises the budget to factor times what comes in, when that is more: every byte is read and written a few times, and who cannot keep up with
+// what comes in never will. uploaded says how many bytes have come in so far.
+func (b *Bandwidth) Follow(uploaded func() int64, factor float64) {
+	if b == nil || factor <= 0 {
+		return
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.mu.ingest = &ingest{total: uploaded, factor: factor}
+	b.mu.ingest.need(time.Now())
 }
 
 // Wait waits until n bytes may be transferred. The error is Closed when ctx ended.
@@ -46,7 +60,9 @@ func (b *Bandwidth) Wait(ctx context.Context, n int64) error {
 		cost *= busyFactor
 	}
 	b.mu.Lock()
-	pause := b.mu.bucket.take(cost, time.Now())
+	now := time.Now()
+	b.mu.bucket.rate = max(b.least, b.mu.ingest.need(now))
+	pause := b.mu.bucket.take(cost, now)
 	b.mu.Unlock()
 	if pause <= 0 {
 		return nil

@@ -18,7 +18,8 @@
 //  7. Memory is one object that is written, the windows on those that are read, one long stretch of a stream and their indexes; requests depend on bytes, not on streams. With nothing to do
 //     there are none. [TestFewGETs, TestIndexesAreReadOnce, TestRequestsDependOnBytes, TestPriceOfRewriting, TestReadersSeeNoChange]
 //  8. A job that fails is given up and the next one goes on; a damaged object holds up nothing but itself. [TestDamage]
-//  9. Close ends a request under way at once. [TestStopsAtOnce]
+//  9. It keeps up: its bandwidth follows what is uploaded. [TestKeepsUp, TestIngest]
+//  10. Close ends a request under way at once. [TestStopsAtOnce]
 //
 // # Rules
 //

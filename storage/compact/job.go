@@ -3,6 +3,8 @@ package compact
 import (
 	"context"
 
+	"golang.org/x/sync/errgroup"
+
 	"sluice/base"
 	"sluice/storage/object"
 	"sluice/storage/stream"
@@ -10,7 +12,7 @@ import (
 
 // commitObjects is how many objects' worth of bytes are put until a job commits and goes on. What is put and not committed is lost when a job is given
 // up, and expires when it waits for an hour.
-const commitObjects = 4
+const commitObjects = 16
 
 // commitItems bounds the ranges that one command replaces and makes, together; the metadata takes 400,000.
 const commitItems = 300_000
@@ -49,11 +51,12 @@ type execution struct {
 func newExecution(env *Env, job *Job, lim Limits, cursorBytes int64) *execution {
 	x := &execution{env: env, job: job, out: env.NewOutput(lim.MaxObject), wanted: map[base.ObjectID][]Piece{}, left: map[base.ObjectID]int{},
 		settled: func(*JobRun, Verdict, []NewRange) {}, produced: func([]NewObject) {}}
-	outputs, sets, shared := 0, 0, int64(0)
+	outputs, sets, shared, largest := 0, 0, int64(0), int64(0)
 	for _, r := range job.Runs {
 		for _, p := range r.Pieces {
 			x.wanted[p.Object.ID] = append(x.wanted[p.Object.ID], Piece{r.Stream, p.Range})
 			x.left[p.Object.ID]++
+			largest = max(largest, p.Bytes)
 		}
 		if r.Kind == stream.SO {
 			outputs += 1 + int(r.Bytes/lim.MaxObject)
@@ -71,8 +74,10 @@ func newExecution(env *Env, job *Job, lim Limits, cursorBytes int64) *execution 
 	}
 	x.out.Expect(outputs)
 	x.open = min(max(sets, 1), lim.Sources)
-	// One source is read at a time, so there is one long stretch of a stream at a time.
-	x.long = min(cursorBytes/3, windowMax)
+	// One source is read at a time, so there is one long stretch of a stream at a time; or none.
+	if largest > cursorBytes/int64(x.open) {
+		x.long = min(cursorBytes/3, windowMax)
+	}
 	x.window = min(max((cursorBytes-x.long)/int64(x.open), windowMin), windowMax)
 	return x
 }
@@ -116,6 +121,9 @@ func (x *execution) copy(ctx context.Context, r *JobRun) error {
 	if err := x.out.Begin(ctx, r.Kind, r.Stream, r.Range, r.Bytes); err != nil {
 		return err
 	}
+	if err := x.prime(ctx, r); err != nil {
+		return err
+	}
 	for _, p := range r.Pieces {
 		s, err := x.source(ctx, p.Object)
 		if err != nil {
@@ -139,6 +147,35 @@ func (x *execution) copy(ctx context.Context, r *JobRun) error {
 		}
 	}
 	return x.out.End()
+}
+
+// primeGets is how many windows are filled at a time.
+const primeGets = 4
+
+// prime fills the windows that a run needs anew, side by side: those of streams that are merged come to their ends at about the same time, and one after the other they would take
+// longer than the bytes come in. A GET that fails is made again, by the read that needs it.
+func (x *execution) prime(ctx context.Context, r *JobRun) error {
+	if len(r.Pieces) < 2 || len(r.Pieces) > x.open {
+		return nil
+	}
+	var g errgroup.Group
+	g.SetLimit(primeGets)
+	defer func() { _ = g.Wait() }()
+	seen := map[*Source]bool{}
+	for _, p := range r.Pieces {
+		s, err := x.source(ctx, p.Object)
+		if err != nil {
+			return &sourceError{p.Object.ID, err}
+		}
+		if seen[s] { // it has more than one piece of the run, and its window may just be being filled
+			continue
+		}
+		seen[s] = true
+		if i := s.missing(r.Stream, p.Range); i >= 0 && p.Bytes <= x.window {
+			g.Go(func() error { _ = s.fetch(ctx, i, 0); return nil })
+		}
+	}
+	return nil
 }
 
 // add adds a record; one that is refused is the fault of the object it comes from.

@@ -38,6 +38,8 @@ const (
 	runPieces   = 10_000  // and so many pieces
 	smallRanges = maxObjectRanges / 4
 	maxSources  = 64 // bounds Limits.Sources
+	enoughSlack = 5  // quarters of Enough that a plan of several passes is made for: uploads differ
+	maxPasses   = 6
 	entryMemory = 72 // bytes of an index entry in memory
 	windowMin   = 128 << 10
 	windowMax   = 8 << 20
@@ -380,10 +382,32 @@ func (p *planner) dead(objects []*Object) {
 	}
 }
 
+// fan returns how many stream-set objects like o are to be merged at a time: no more than what brings them to Enough bytes per range in as few passes as the most would,
+// because fewer are read by larger windows, and each GET costs the same.
+func (p *planner) fan(o *Object) int {
+	most := p.lim.Sources
+	if p.lim.Enough == 0 || o.live() == 0 {
+		return most
+	}
+	times := p.lim.Enough * enoughSlack / 4 * int64(len(o.Ranges)) / o.live()
+	for passes := 1; passes <= maxPasses; passes++ {
+		for n := fanIn; n <= most; n++ {
+			product := int64(1)
+			for range passes {
+				product *= int64(n)
+			}
+			if product >= times {
+				return n
+			}
+		}
+	}
+	return most
+}
+
 // chunk returns how many of the objects, from the first one on, a job may take; at least one.
 func (p *planner) chunk(objects []*Object) int {
-	n, total, index := 0, int64(0), int64(0)
-	for n < min(len(objects), p.lim.Sources) && (n == 0 || total+objects[n].live() <= p.lim.JobBytes) &&
+	n, total, index, most := 0, int64(0), int64(0), min(len(objects), p.fan(objects[0]))
+	for n < most && (n == 0 || total+objects[n].live() <= p.lim.JobBytes) &&
 		(n < fanIn || index+objects[n].indexBytes() <= p.lim.IndexBytes) {
 		total += objects[n].live()
 		index += objects[n].indexBytes()

@@ -22,7 +22,7 @@ type Options struct {
 
 	Interval    time.Duration // between rounds; 5 min; negative: only when asked
 	SplitAge    time.Duration // older stream-set objects are split; 2 h
-	SplitBytes  int64         // parts of a stream with so much are taken out of those; 8 MiB
+	SplitBytes  int64         // parts of a stream with so much are taken out of those; 32 MiB
 	SOBytes     int64         // parts with so much get an object of their own whenever they are rewritten; half of ObjectBytes
 	ObjectBytes int64         // largest object that is made; 128 MiB, and at most half of MemoryBytes
 	MemoryBytes int64         // for one object that is written and the windows on those that are read; 64 MiB
@@ -52,7 +52,7 @@ func (o Options) withDefaults() Options {
 	set(&o.JobBytes, 16<<30)
 	o.ObjectBytes = min(o.ObjectBytes, o.MemoryBytes/2)
 	set(&o.SOBytes, o.ObjectBytes/2)
-	set(&o.SplitBytes, 8<<20)
+	set(&o.SplitBytes, 32<<20)
 	if o.Interval == 0 {
 		o.Interval = 5 * time.Minute
 	}

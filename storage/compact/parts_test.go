@@ -254,6 +254,38 @@ func TestBucket(t *testing.T) {
 	})
 }
 
+// TestIngest: the need follows what comes in, within minutes, up and down.
+func TestIngest(t *testing.T) {
+	total, now := int64(0), time.Unix(1000, 0)
+	g := &ingest{total: func() int64 { return total }, factor: 6}
+	run := func(perSecond int64, seconds int) float64 {
+		for range seconds {
+			now, total = now.Add(time.Second), total+perSecond
+			g.need(now)
+		}
+		return g.need(now)
+	}
+	if n := g.need(now); n != 0 {
+		t.Errorf("%v before anything came in", n)
+	}
+	if n := run(1000, 60); n < 5990 || n > 6010 {
+		t.Errorf("%v after a minute of 1000 a second", n)
+	}
+	if n := run(0, 1800); n > 60 {
+		t.Errorf("%v after half an hour of nothing", n)
+	}
+	if n := run(1000, 900); n < 5500 || n > 6010 {
+		t.Errorf("%v after a quarter of an hour of 1000 a second", n)
+	}
+	now, total = now.Add(5*time.Minute), total+300*5000 // nobody asked for a round's interval
+	if n := g.need(now); n < 18_000 || n > 30_000 {
+		t.Errorf("%v after five minutes of 5000 a second", n)
+	}
+	if n := (*ingest)(nil).need(now); n != 0 {
+		t.Errorf("%v where nothing is followed", n)
+	}
+}
+
 // coldPuts notes what was put with Cold.
 type coldPuts struct {
 	driver.Store

@@ -3,6 +3,7 @@ package compact
 import (
 	"fmt"
 	"testing"
+	"time"
 
 	"sluice/storage/stream"
 )
@@ -17,7 +18,7 @@ func (q *requests) carryOut(j *Job, lim Limits, cursorBytes int64) {
 	for _, r := range j.Runs {
 		for _, p := range r.Pieces {
 			if p.Bytes > x.window {
-				q.gets += (p.Bytes + x.long - 1) / x.long
+				q.gets += (p.Bytes + max(x.long, x.window) - 1) / max(x.long, x.window)
 			} else {
 				windowed += p.Bytes
 			}
@@ -42,7 +43,7 @@ func TestPriceOfRewriting(t *testing.T) {
 		memory  int64 // MiB of the broker
 		streams int
 		most    float64 // dollars per GiB that comes in
-	}{{1024, 10, 0}, {1024, 1000, 0.0007}, {4096, 10, 0}, {4096, 1000, 0.00022}} {
+	}{{1024, 10, 0}, {1024, 1000, 0.00042}, {2048, 1000, 0.00025}, {4096, 10, 0}, {4096, 1000, 0.00012}} {
 		if testing.Short() && c.streams > 10 {
 			continue // one goroutine: nothing for the race detector, and long under it
 		}
@@ -76,5 +77,63 @@ func TestPriceOfRewriting(t *testing.T) {
 				t.Error(result)
 			}
 		})
+	}
+}
+
+// TestKeepsUp: at 50 MB/s to many partitions, compaction with the bandwidth it has by default brings everything near its last form, so that what is not, and with it the
+// number of ranges beyond the bytes kept, stays the same however long it goes on; with 50 MiB/s and no more it falls behind.
+func TestKeepsUp(t *testing.T) {
+	if testing.Short() {
+		return // see TestPriceOfRewriting
+	}
+	const minute, rate, streams, upload = 60_000, 50_000_000, 80, 102 << 20
+	opt := Options{MemoryBytes: upload}.withDefaults()
+	lim := opt.limits()
+	lim.SplitAgeMS = 10 * minute
+	const defaultFollow = 6 // compaction-bandwidth-factor
+	behind := func(least, factor float64) (pending []int64) {
+		w, uploaded := newWorld(lim), int64(0)
+		budget := &ingest{total: func() int64 { return uploaded }, factor: factor}
+		start := time.Unix(0, 0)
+		budget.need(start)
+		for due, m, left := 0.0, 1, 0.0; m <= 24; m++ {
+			w.nowMS += minute
+			for due += 60; due >= float64(upload)/rate; due -= float64(upload) / rate {
+				w.upload(uniform(streams, upload/streams)(0), 64<<20)
+				uploaded += upload
+			}
+			second := max(least, budget.need(start.Add(time.Duration(m)*time.Minute)))
+			left = min(left, second) + 60*second
+			for left > 0 {
+				jobs := Plan(w.view(), lim, w.nowMS, w.fresh)
+				if len(jobs) == 0 {
+					break
+				}
+				for i := range jobs {
+					if left > 0 {
+						left -= 2 * float64(jobs[i].Bytes)
+						w.execute(t, jobs[i])
+					}
+				}
+				w.finishObjects()
+			}
+			if m%12 == 0 {
+				bytes := int64(0)
+				for _, o := range w.view().Objects {
+					if o.Kind == stream.SSO && 2*o.live() < lim.Enough*int64(len(o.Ranges)) {
+						bytes += o.live()
+					}
+				}
+				pending = append(pending, bytes>>20)
+			}
+		}
+		t.Logf("%.0f MiB/s or %.0f times what comes in: after 12 and 24 minutes %d MiB have less than half of what is enough in a range", least/(1<<20), factor, pending)
+		return pending
+	}
+	if p := behind(50<<20, defaultFollow); p[1] > p[0]*3/2 || p[1] > 30_000 {
+		t.Errorf("falls behind: %d MiB", p)
+	}
+	if p := behind(50<<20, 0); p[1] < p[0]*3/2 {
+		t.Errorf("does not fall behind with 50 MiB/s: %d MiB; then the test shows nothing", p)
 	}
 }

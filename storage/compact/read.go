@@ -144,7 +144,7 @@ func (s *Source) Records(ctx context.Context, id base.StreamID, r base.OffsetRan
 func (s *Source) block(ctx context.Context, i int) ([]byte, error) {
 	e := &s.index.Entries[i]
 	if end := e.Pos + int64(e.Size); s.buf == nil || e.Pos < s.from || end > s.to {
-		if err := s.fetch(ctx, i); err != nil {
+		if err := s.fetch(ctx, i, s.long); err != nil {
 			return nil, err
 		}
 	}
@@ -156,8 +156,20 @@ func (s *Source) block(ctx context.Context, i int) ([]byte, error) {
 	return b, nil
 }
 
-// fetch reads block i and the wanted ones behind it.
-func (s *Source) fetch(ctx context.Context, i int) error {
+// missing returns the first block of a stream's records in r if it has to be fetched, otherwise -1.
+func (s *Source) missing(id base.StreamID, r base.OffsetRange) int {
+	i, found := s.index.Find(id, r.Start)
+	if !found {
+		return -1
+	}
+	if e := &s.index.Entries[i]; s.buf != nil && e.Pos >= s.from && e.Pos+int64(e.Size) <= s.to {
+		return -1
+	}
+	return i
+}
+
+// fetch reads block i and the wanted ones behind it, as much as a window holds, or long bytes if they are of one stream.
+func (s *Source) fetch(ctx context.Context, i int, long int64) error {
 	s.drop()
 	entries := s.index.Entries
 	from, to := entries[i].Pos, entries[i].Pos+int64(entries[i].Size)
@@ -165,7 +177,7 @@ func (s *Source) fetch(ctx context.Context, i int) error {
 	for k := i + 1; k < len(entries); k++ {
 		e := &entries[k]
 		size := e.Pos + int64(e.Size) - from
-		if e.Pos-to > readOverBytes || size > s.window && (size > s.long || e.Stream != entries[i].Stream) {
+		if e.Pos-to > readOverBytes || size > s.window && (size > long || e.Stream != entries[i].Stream) {
 			break
 		}
 		if s.wanted[k] {

@@ -1,9 +1,14 @@
 package stream
 
-import "github.com/prometheus/client_golang/prometheus"
+import (
+	"sync/atomic"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
 
 type metrics struct {
 	uploads, uploadBytes, uploadRetries prometheus.Counter
+	uploaded                            atomic.Int64 // uploadBytes, to be read
 	objects                             *prometheus.CounterVec
 	uploadSeconds, admitSeconds         prometheus.Histogram
 	admitWaits                          prometheus.Counter

@@ -143,6 +143,9 @@ func (s *Set) each(f func(*Engine) error) error {
 // Busy reports whether somebody waits for the bucket, at any engine.
 func (s *Set) Busy() bool { return slices.ContainsFunc(s.Engines(), (*Engine).Busy) }
 
+// Uploaded is how many bytes of objects the broker has uploaded and committed.
+func (s *Set) Uploaded() int64 { return s.Engines()[0].metrics.uploaded.Load() }
+
 // CloseAll closes the streams of all engines.
 func (s *Set) CloseAll(ctx context.Context) error {
 	return s.each(func(e *Engine) error { return e.CloseAll(ctx) })

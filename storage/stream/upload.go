@@ -287,6 +287,7 @@ func (up *uploader) observe(u *upload) {
 	up.metrics.uploadSeconds.Observe(time.Since(u.began).Seconds())
 	for i := range u.parts {
 		up.metrics.uploadBytes.Add(float64(u.parts[i].size))
+		up.metrics.uploaded.Add(u.parts[i].size)
 		up.metrics.objects.WithLabelValues(u.parts[i].kind.String()).Inc()
 	}
 }
