@@ -103,6 +103,10 @@ scale: ## what the metadata of 100 brokers and 100,000 partitions cost: a table 
 cost: ## requests and dollars at 50 MB/s: the tables of docs/cost.md; about ten minutes
 	@SLUICE_COST=full $(GO) test -count=1 -timeout 1h -v ./test/cost
 
+.PHONY: bugs
+bugs: deps ## are seeded bugs found, by which layer: ONLY=lso-plus-one,no-grace LAYER=unit,explore,sim,crash,cluster SEEDS=20; the table of docs/reliability.md
+	@$(GO) run ./test/bugs -only '$(ONLY)' -layer '$(LAYER)' -seeds $(or $(SEEDS),20)
+
 deps: ## install what the tests need: kcat, Python and npm packages, Apache Kafka
 	@./test/deps
 

@@ -30,6 +30,7 @@ const (
 	HandOverUnchecked   Name = "hand-over-unchecked"
 	HWPastDurable       Name = "hw-past-durable"
 	ServesAfterFence    Name = "serves-after-fence"
+	TellsAfterFence     Name = "tells-after-fence"
 	NewestDropped       Name = "newest-dropped"
 	TombstoneResurrects Name = "tombstone-resurrects"
 	WrongClock          Name = "wrong-clock"
@@ -72,7 +73,8 @@ func All() []Entry {
 		{TwoOwners, "G5", "broker/group", "a partition is assigned though its former owner has not given it up"},
 		{MissingIsEmpty, "G6", "storage/stream", "an object that is not there counts as an empty range"},
 		{HWPastDurable, "G7", "broker/partition", "the high watermark that clients are told counts what is not durable"},
-		{ServesAfterFence, "G7", "broker/fetch, edge/handle", "a broker without contact for a session goes on answering reads"},
+		{ServesAfterFence, "G7", "broker/fetch", "a broker without contact for a session goes on answering fetches"},
+		{TellsAfterFence, "G7", "edge/handle", "a broker without contact for a session goes on telling offsets"},
 		{NewestDropped, "G8", "broker/clean", "key compaction drops the newest record of a key if it is the last of its batch"},
 		{TombstoneResurrects, "G8", "broker/clean", "key compaction keeps what a tombstone has deleted"},
 		{WrongClock, "G9", "broker/clean", "retention goes by when a record came, not by its timestamp"},

@@ -324,6 +324,13 @@ func TestCommit(t *testing.T) {
 		if _, code := s.end(5, "a", who, false); code != kerr.InvalidTxnState {
 			t.Errorf("an abort after the commit: %v", code)
 		}
+		s.add("a", next, x0)
+		for _, commit := range []bool{true, false} {
+			if _, code := s.end(5, "a", who, commit); code != kerr.ProducerFenced {
+				t.Errorf("the retry, come late, with commit %v: %v", commit, code)
+			}
+		}
+		s.wantState("a", ongoing) // a late request ends nothing but its own transaction
 	})
 }
 

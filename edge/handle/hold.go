@@ -39,7 +39,7 @@ func (h *Handler) contact() error {
 	if h.opt.Contact == nil {
 		return nil
 	}
-	if err := h.opt.Contact(); err != nil && !seeded.Bug(seeded.ServesAfterFence) {
+	if err := h.opt.Contact(); err != nil && !seeded.Bug(seeded.TellsAfterFence) {
 		return &kerr.Error{Code: kerr.NotLeaderOrFollower, Message: err.Error()}
 	}
 	return nil

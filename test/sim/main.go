@@ -31,6 +31,7 @@ type options struct {
 	shrink   string
 	report   string
 	tags     string
+	bugs     string
 }
 
 func main() {
@@ -46,6 +47,7 @@ func main() {
 	flag.StringVar(&o.shrink, "shrink", "", "make one world that fails as small as it goes, and write that scenario to a `file`")
 	flag.StringVar(&o.report, "report", "", "append what came of all seeds to a `file`, a line of JSON each run")
 	flag.StringVar(&o.tags, "tags", "", "build tags of the guest")
+	flag.StringVar(&o.bugs, "bugs", "", "look for seeded bugs, separated by commas: seeds until one finds the bug; with -tags seededbugs")
 	flag.Parse()
 	if err := o.do(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -70,6 +72,8 @@ func (o options) do(ctx context.Context, out io.Writer) error {
 	defer s.close(ctx)
 	fmt.Fprintf(out, "the guest was built and compiled in %v\n", time.Since(began).Round(time.Millisecond))
 	switch {
+	case o.bugs != "":
+		return o.hunt(ctx, s, out)
 	case o.shrink != "":
 		return shrink(ctx, s, one, o.shrink, out)
 	case o.trace != "" || o.scenario != "":

@@ -30,6 +30,7 @@ type simulator struct {
 	runtime wazero.Runtime
 	guest   wazero.CompiledModule
 	cache   wazero.CompilationCache
+	bug     seeded.Name // that is turned on in the guest
 }
 
 // newSimulator builds the guest and compiles it on all cores. What was compiled last is kept in dir, so that the next run with the same code begins at once.
@@ -46,7 +47,7 @@ func newSimulator(ctx context.Context, dir, tags string, workers int) (*simulato
 	if err != nil {
 		return nil, err
 	}
-	s := &simulator{cache: cache, runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))}
+	s := &simulator{bug: seeded.Name(os.Getenv(seeded.Env)), cache: cache, runtime: wazero.NewRuntimeWithConfig(ctx, wazero.NewRuntimeConfig().WithCompilationCache(cache))}
 	if _, err := wasi_snapshot_preview1.Instantiate(ctx, s.runtime); err != nil {
 		return nil, err
 	}
@@ -109,7 +110,7 @@ func (s *simulator) run(ctx context.Context, sc world.Scenario, events io.Writer
 	tick := func() int64 { now += 100; return now }
 	cfg := wazero.NewModuleConfig().WithName("").WithArgs("guest").WithStdin(bytes.NewReader(sc.JSON())).WithStdout(&out).WithStderr(diag).
 		WithRandSource(rand.New(rand.NewSource(int64(sc.Seed)))).
-		WithEnv(seeded.Env, os.Getenv(seeded.Env)). // the guest looks at it if it was built with the tag seededbugs
+		WithEnv(seeded.Env, string(s.bug)). // the guest looks at it if it was built with the tag seededbugs
 		WithWalltime(func() (int64, int32) { t := tick(); return t / 1e9, int32(t % 1e9) }, sys.ClockResolution(1)).
 		WithNanotime(tick, sys.ClockResolution(1)).
 		WithNanosleep(func(ns int64) {
