@@ -4,11 +4,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/base"
@@ -60,6 +62,56 @@ func TestBucketOutage(t *testing.T) {
 	c.crash()
 	c.start()
 	c.wantEach(c.consume(c.client(reader("held")...), records+100), 0, records+100)
+}
+
+// TestShutdownInAnOutage: whoever stops a broker gives it a time, and when that is over it ends, also when everything waits for a bucket that
+// does not answer: appends of clients and of coordinators in a WAL in the bucket, uploads, metadata.
+func TestShutdownInAnOutage(t *testing.T) {
+	for _, wal := range []string{"file", "s3"} {
+		t.Run(wal, func(t *testing.T) {
+			var set []string
+			if wal == "s3" {
+				set = append(set, "wal=s3")
+			}
+			c := newCluster(t, set...)
+			store := fault.New(c.store, 1)
+			c.store = store
+			c.start()
+			c.createTopic("held", 2)
+			cl := c.client()
+			c.produce(cl, "held", 0, 100)
+			member := c.client(append(reader("held"), kgo.ConsumerGroup("watchers"), kgo.DisableAutoCommit())...)
+			c.wantEach(c.consume(member, 100), 0, 100)
+
+			out := fault.Outage()
+			out.Name = "outage"
+			store.SetRules(out)
+			go member.CommitUncommittedOffsets(c.ctx())
+			cl.Produce(c.ctx(), &kgo.Record{Topic: "held", Value: []byte("late")}, nil)
+			_, _ = kadm.NewClient(cl).CreateTopic(c.within(time.Second), 1, 1, nil, "never")
+
+			ended := make(chan error, 1)
+			go func() { ended <- c.node.Shutdown(c.within(time.Second)) }()
+			select {
+			case err := <-ended:
+				if err == nil {
+					t.Error("everything was uploaded, without a bucket")
+				}
+				c.node = nil
+			case <-time.After(time.Minute):
+				buf := make([]byte, 1<<20)
+				t.Fatalf("still shutting down after a minute:\n%s", buf[:runtime.Stack(buf, true)])
+			}
+			if store.Fired("outage") == 0 {
+				t.Fatal("the outage never happened")
+			}
+			store.SetRules()
+			c.start()
+			seen := c.consume(c.client(reader("held")...), 100)
+			delete(seen, "late") // acknowledged by a WAL that needs no bucket
+			c.wantEach(seen, 0, 100)
+		})
+	}
 }
 
 // Every put of the bucket that may have happened is found out about: answers that are lost cost nothing but time.

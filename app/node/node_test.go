@@ -123,8 +123,10 @@ func (c *cluster) client(opts ...kgo.Opt) *kgo.Client {
 	return cl
 }
 
-func (c *cluster) ctx() context.Context {
-	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+func (c *cluster) ctx() context.Context { return c.within(30 * time.Second) }
+
+func (c *cluster) within(d time.Duration) context.Context {
+	ctx, cancel := context.WithTimeout(context.Background(), d)
 	c.t.Cleanup(cancel)
 	return ctx
 }

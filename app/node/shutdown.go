@@ -25,8 +25,14 @@ func (n *Node) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// stop does what is worth waiting for.
+// stop does what is worth waiting for. When ctx ends, so does every wait for a WAL or the bucket: what is not written then is refused, for
+// requests and coordinators that wait for an append have no time of their own.
 func (n *Node) stop(ctx context.Context) error {
+	defer context.AfterFunc(ctx, func() {
+		for _, v := range n.volumes.all() {
+			n.closeVolume(ctx, v)
+		}
+	})()
 	n.leave(ctx)
 	n.unwatchVolumes()
 	n.server.Quiesce()

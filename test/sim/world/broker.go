@@ -127,6 +127,9 @@ func (b *broker) serve(ctx context.Context, l *life, n *node.Node) (ended bool, 
 		if base.IsKind(err, base.Fenced) || kerr.CodeOf(err) == kerr.NotLeaderOrFollower { // one that was given up meanwhile has nothing more to do
 			err = nil
 		}
+		if over.Err() != nil && base.IsKind(err, base.Unavailable) { // its time was over, which is no harm: the rest is rescued
+			err = nil
+		}
 		return true, err
 	case <-ctx.Done():
 		over, stop := context.WithCancel(context.Background())
