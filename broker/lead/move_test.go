@@ -334,7 +334,7 @@ func (w *producer) check() {
 	t.Helper()
 	var part *partition.Partition
 	for _, s := range w.p.sides {
-		if q, err := s.l.dir.Get(w.topic, w.index); err == nil {
+		if q, err := s.l.dir.Get(w.topic, w.index); err == nil && !q.Paused() { // a node that has handed over may still have it, paused
 			part = q
 		}
 	}
