@@ -40,6 +40,7 @@ func (b *beats) assignEvery(ms string) {
 	b.s.ask("assign every "+ms+" ms", 1, &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{
 		ResourceType: groupResource, ResourceName: b.group, Configs: []configOp{set("consumer.assignment.interval.ms", ms)},
 	}}})
+	b.s.published()
 }
 
 func (b *beats) join(name, member string, with ...func(*beat)) {

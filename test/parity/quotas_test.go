@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"slices"
 	"strings"
-	"time"
 
 	"sluice/wire/msg"
 )
@@ -50,13 +49,16 @@ func quotas(s *script) {
 		s.ask("only to see", v, &msg.AlterClientQuotasRequest{ValidateOnly: true, Entries: []msg.AlterClientQuotasRequestEntryData{{Entity: []quotaPart{part("user", ptr(user+"2"))}, Ops: []quotaOp{to("producer_byte_rate", 1)}}}})
 	})
 	exact := func(kind, name string) quotaFilter { return quotaFilter{EntityType: kind, Match: &name} }
+	s.published()
 	anyOf := func(kind string) quotaFilter { return quotaFilter{EntityType: kind, MatchType: 2} }
 	byDefault := func(kind string) quotaFilter { return quotaFilter{EntityType: kind, MatchType: 1} }
 	s.versions(msg.KeyDescribeClientQuotas, func(v int16) {
 		describe := func(step string, strict bool, filters ...quotaFilter) {
-			s.settled(step, v, &msg.DescribeClientQuotasRequest{Strict: strict, Components: filters}, func(m msg.Message) bool {
-				return !slices.Contains([]string{"the user", "all of the user", "the pair", "the client id"}, step) || len(m.(*msg.DescribeClientQuotasResponse).Entries) > 0
+			answer := s.tell(v, &msg.DescribeClientQuotasRequest{Strict: strict, Components: filters}).(*msg.DescribeClientQuotasResponse)
+			slices.SortFunc(answer.Entries, func(a, b msg.DescribeClientQuotasResponseEntryData) int {
+				return cmp.Or(cmp.Compare(len(a.Entity), len(b.Entity)), strings.Compare(a.Values[0].Key, b.Values[0].Key))
 			})
+			s.show(step, v, answer)
 		}
 		describe("the user", true, exact("user", user))
 		describe("all of the user", false, exact("user", user))
@@ -77,17 +79,4 @@ func quotas(s *script) {
 		describe("anything with a name", true, quotaFilter{EntityType: "user", MatchType: 2, Match: &user})
 		describe("an unknown way to match", true, quotaFilter{EntityType: "user", MatchType: 7, Match: &user})
 	})
-}
-
-// settled repeats a question as settle does, and puts the entries of the answer in order.
-func (s *script) settled(step string, v int16, req msg.Message, ready func(msg.Message) bool) {
-	deadline := time.Now().Add(settleMax)
-	answer := s.tell(v, req).(*msg.DescribeClientQuotasResponse)
-	for ; !ready(answer) && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		answer = s.tell(v, req).(*msg.DescribeClientQuotasResponse)
-	}
-	slices.SortFunc(answer.Entries, func(a, b msg.DescribeClientQuotasResponseEntryData) int {
-		return cmp.Or(cmp.Compare(len(a.Entity), len(b.Entity)), strings.Compare(a.Values[0].Key, b.Values[0].Key))
-	})
-	s.show(step, v, answer)
 }

@@ -3,6 +3,7 @@ package parity
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"time"
 
 	"sluice/base"
@@ -20,6 +21,7 @@ type script struct {
 	conns  []*twin.Conn
 	steps  []step
 	ids    map[string]base.UUID // of topics
+	marks  int                  // changes that published made
 }
 
 // step is an answer, flattened.
@@ -148,6 +150,30 @@ func (s *script) settle(name string, version int16, req msg.Message, ready func(
 		time.Sleep(20 * time.Millisecond)
 	}
 	return s.ask(name, version, req)
+}
+
+// published waits until everything that was changed before is in force, also where that cannot be seen. A broker of Kafka takes changes after they are
+// answered, in steps: what a step brings shows in its cache first, and is in force when the next step shows.
+func (s *script) published() {
+	group := s.topic("published")
+	for range 2 {
+		s.marks++
+		name, value := "consumer.session.timeout.ms", strconv.Itoa(45_000+s.marks)
+		s.tell(1, &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{
+			ResourceType: groupResource, ResourceName: group, Configs: []configOp{set(name, value)},
+		}}})
+		shown := func() bool {
+			all := s.tell(4, &msg.DescribeConfigsRequest{Resources: []msg.DescribeConfigsRequestDescribeConfigsResource{{
+				ResourceType: groupResource, ResourceName: group, ConfigurationKeys: []string{name},
+			}}}).(*msg.DescribeConfigsResponse).Results[0].Configs
+			return len(all) == 1 && all[0].Value != nil && *all[0].Value == value
+		}
+		for deadline := time.Now().Add(settleMax); !shown(); time.Sleep(10 * time.Millisecond) {
+			if time.Now().After(deadline) {
+				s.fatalf("a changed configuration does not show in %v", settleMax)
+			}
+		}
+	}
 }
 
 // versions runs fn for every version of an API that is offered.

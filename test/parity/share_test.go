@@ -35,6 +35,7 @@ func (s *script) sharers(partitions int32) *sharers {
 	g.id = s.idOf(g.topic)
 	s.tell(1, &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: groupResource, ResourceName: g.group,
 		Configs: []configOp{set("share.auto.offset.reset", "earliest"), set("share.assignment.interval.ms", "0"), set("share.delivery.count.limit", "2")}}}})
+	s.published()
 	return g
 }
 

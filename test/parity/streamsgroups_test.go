@@ -57,6 +57,7 @@ func (b *streamBeats) set(name, value string) {
 		all := m.(*msg.DescribeConfigsResponse).Results[0].Configs
 		return len(all) == 1 && all[0].Value != nil && *all[0].Value == value
 	})
+	b.s.published()
 }
 
 func (b *streamBeats) beat(name, member string, epoch int32, with ...func(*streamsBeat)) *msg.StreamsGroupHeartbeatResponse {
