@@ -300,6 +300,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.watchVolumes()
 	n.security.follow(n, c)
+	n.limits = startLimits(n.member, n.self.ID, c, reg) // before the leader, whose directory says what is in force
 	onServing, onClosed := n.leading()
 	n.lead = lead.Start(lead.Options{
 		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.volumes.set), Logger: n.log, Registerer: reg,
@@ -310,7 +311,6 @@ func (n *Node) serve(ctx context.Context) error {
 	sharing.serve(directory)
 	n.meter.Store(load.NewMeter(load.Options{Partitions: func() iter.Seq[*partition.Partition] { return directory.All() }}))
 	n.startCleaning(c)
-	n.limits = startLimits(n.member, n.self.ID, c, reg)
 	n.startTelemetry(c)
 	h := handle.New(handle.Options{
 		Node: n.self, Control: n.member, Directory: n.lead.Directory(), Groups: n.groups, Shares: sharing.manager.Load(), ShareStates: sharing.coordinator, Config: c,

@@ -20,7 +20,7 @@ type Directory struct {
 	image   func() *meta.Image
 	changed notice
 	closing atomic.Bool   // nothing comes here any more
-	applied atomic.Uint64 // the image whose configurations are in force
+	applied atomic.Uint64 // the image that is in force
 }
 
 type view struct {
@@ -109,7 +109,8 @@ func (d *Directory) ComingByName(name string, index int32) bool {
 	return ok && d.Coming(t.ID, index)
 }
 
-// Applied returns the position of the image whose configurations the open partitions have.
+// Applied returns the position of the image that is in force here: the open partitions have its configurations, and those who subscribed to the
+// metadata before the leader was started know it.
 func (d *Directory) Applied() base.MetaPos { return base.MetaPos(d.applied.Load()) }
 
 // Changed returns a channel that is closed when the image, what is open here, or what Applied returns, changes the next time. Call it before the look that

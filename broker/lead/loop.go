@@ -27,6 +27,7 @@ type Leader struct {
 	handCancel  context.CancelFunc
 	unsubscribe func()
 	wg          sync.WaitGroup
+	delivered   atomic.Uint64 // the newest image that the subscription brought
 	wake        chan struct{} // there is something in inbox
 	announce    chan *job
 	openers     chan struct{} // semaphores
@@ -90,7 +91,11 @@ func Start(opt Options) *Leader {
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	l.handCtx, l.handCancel = context.WithCancel(context.Background())
 	l.inbox.img = opt.Client.Image()
-	l.unsubscribe = opt.Client.Subscribe(func(_, img *meta.Image) { l.takeImage(img) })
+	l.delivered.Store(uint64(l.inbox.img.Pos()))
+	l.unsubscribe = opt.Client.Subscribe(func(_, img *meta.Image) {
+		l.delivered.Store(uint64(img.Pos()))
+		l.takeImage(img)
+	})
 	l.signal()
 	l.wg.Add(2)
 	go l.loop()
@@ -195,9 +200,13 @@ func (l *Leader) step() time.Duration {
 	return max(0, next.Sub(l.opt.Now()))
 }
 
-// applied tells who waits for it that the configurations of the newest image are in force.
+// applied tells who waits for it which image is in force: its configurations are with the partitions, and whoever subscribed before this leader
+// has been given it. Jobs may bring images earlier than the subscription.
 func (l *Leader) applied() {
-	if l.m.img != nil && l.dir.applied.Swap(uint64(l.m.img.Pos())) != uint64(l.m.img.Pos()) {
+	if l.m.img == nil {
+		return
+	}
+	if pos := min(uint64(l.m.img.Pos()), l.delivered.Load()); l.dir.applied.Swap(pos) != pos {
 		l.dir.changed.wake()
 	}
 }

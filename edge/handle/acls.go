@@ -218,5 +218,6 @@ func (h *Handler) changeStored(ctx context.Context, kind meta.ConfigKind, names 
 		}
 		names = again
 	}
+	h.inForce(ctx)
 	return failed
 }

@@ -97,6 +97,9 @@ func (h *Handler) alterQuota(ctx context.Context, e quota.Entity, asked *quotaEn
 		if err == nil {
 			err = refusal(res.Errs[0])
 		}
+		if err == nil && !validateOnly {
+			h.inForce(ctx)
+		}
 		if meta.CodeOf(err) != meta.Conflict || attempt == alterRetries {
 			return err
 		}

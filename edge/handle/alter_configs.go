@@ -97,8 +97,7 @@ func (h *Handler) alter(c *call, wishes []alteration, validateOnly bool) []error
 		}
 	}
 	if altered {
-		pos := h.opt.Control.Image().Pos()
-		h.waitUntil(c.Context(), settleMax, func() bool { return h.opt.Directory.Applied() >= pos })
+		h.inForce(c.Context())
 	}
 	return errs
 }

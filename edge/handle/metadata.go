@@ -233,6 +233,12 @@ func (h *Handler) settle(ctx context.Context, topics []base.UUID, most time.Dura
 	h.waitUntil(ctx, most, func() bool { return h.settled(topics) })
 }
 
+// inForce waits until all that has been changed is in force on this node, at most settleMax: what a client does next meets what it has changed.
+func (h *Handler) inForce(ctx context.Context) {
+	pos := h.opt.Control.Image().Pos()
+	h.waitUntil(ctx, settleMax, func() bool { return h.opt.Directory.Applied() >= pos })
+}
+
 // waitUntil waits until what follows from the image and the open partitions is so, at most for the given time.
 func (h *Handler) waitUntil(ctx context.Context, most time.Duration, done func() bool) {
 	ctx, cancel := context.WithTimeout(ctx, most)
