@@ -86,8 +86,9 @@ func configResources(s *script) {
 	}
 }
 
-// describeConfigs describes a resource, with synonyms; with set, when something is set for it.
+// describeConfigs describes a resource, with synonyms, when what was changed is in force; with set, when something is set for it.
 func (s *script) describeConfigs(step string, kind int8, name string, set bool) {
+	s.published()
 	req := &msg.DescribeConfigsRequest{IncludeSynonyms: true, Resources: []msg.DescribeConfigsRequestDescribeConfigsResource{{ResourceType: kind, ResourceName: name}}}
 	s.settle(step, 4, req, func(m msg.Message) bool {
 		const byDefault = 5
