@@ -35,6 +35,7 @@ type command struct {
 	Quiet        bool     `short:"q" help:"Print the verdict alone, and no progress."`
 	Fault        []string `placeholder:"NAME" help:"The run proves something only if this fault has fired; may be given again."`
 	Acknowledged int      `placeholder:"N" default:"1" help:"The run proves something only if so many sends were acknowledged (default: 1)."`
+	Every        bool     `help:"The run proves something only if every check had something to look at."`
 	NoFinalRead  bool     `help:"The history ends without a final read: do not demand one, and do not check what it should have found."`
 	WriteEdges   bool     `help:"Also make edges between neighbours in the log, and show cycles that are legal in Kafka."`
 	NoClock      bool     `help:"The processes had not one clock: conclude nothing from the times of different ones."`
@@ -150,7 +151,9 @@ func (p *progress) Read(b []byte) (int, error) {
 }
 
 func (c *command) check(h *history.History, stdout io.Writer) int {
-	r := h.Check(history.Want{Faults: c.Fault, Acknowledged: c.Acknowledged, NoFinalRead: c.NoFinalRead, WriteEdges: c.WriteEdges, NoClock: c.NoClock})
+	r := h.Check(history.Want{
+		Faults: c.Fault, Acknowledged: c.Acknowledged, Every: c.Every, NoFinalRead: c.NoFinalRead, WriteEdges: c.WriteEdges, NoClock: c.NoClock,
+	})
 	switch {
 	case c.JSON:
 		e := json.NewEncoder(stdout)

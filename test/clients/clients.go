@@ -15,7 +15,6 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
-	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/test/history"
@@ -35,7 +34,7 @@ type Set struct {
 	Visited    func()                                                            // called for every read at a random place, if not nil
 	Read       func(records int)                                                 // called for what readers get, if not nil; must be quick
 	Committed  bool                                                              // readers want what is committed only
-	Marks      bool                                                              // readers of everything record the watermarks that they are told
+	Marks      bool                                                              // readers of everything, and who watches, record the watermarks that they are told
 	Padding    int                                                               // values are padded with up to so many bytes; 0: 1500
 
 	processes atomic.Int32
@@ -218,39 +217,6 @@ func decode(b []byte) (history.Value, error) {
 	return history.Value(n), err
 }
 
-func (c *Set) records(fetches kgo.Fetches) []history.Record {
-	recs := make([]history.Record, 0, fetches.NumRecords())
-	if c.Read != nil {
-		c.Read(fetches.NumRecords())
-	}
-	fetches.EachRecord(func(r *kgo.Record) {
-		if r.Attrs.IsControl() {
-			return
-		}
-		v, err := decode(r.Value)
-		if err != nil {
-			c.Complain("record at %s-%d@%d is not one of ours: %.40q", r.Topic, r.Partition, r.Offset, r.Value)
-			v = -1
-		}
-		recs = append(recs, history.Record{Partition: c.tp(r.Partition), Offset: r.Offset, Value: v})
-	})
-	return recs
-}
-
-// fetchErrors complains of what retries cannot mend; a broker that is away is no news.
-func (c *Set) fetchErrors(who history.Process, fetches kgo.Fetches) {
-	fetches.EachError(func(topic string, partition int32, err error) {
-		var lost *kgo.ErrDataLoss
-		switch {
-		case errors.As(err, &lost):
-			c.Complain("consumer %d: %s-%d: %v", who, topic, partition, err)
-		case errors.Is(err, context.Canceled), errors.Is(err, kgo.ErrClientClosed), kerr.IsRetriable(err), kgo.IsRetryableBrokerErr(err):
-		case errors.Is(err, kerr.OffsetOutOfRange):
-			c.Complain("consumer %d: %s-%d: %v", who, topic, partition, err)
-		}
-	})
-}
-
 // Reader is a client that reads, or commits offsets, until Halt.
 type Reader struct {
 	cancel context.CancelFunc
@@ -265,16 +231,16 @@ func (c *Set) fromStart() kgo.Opt {
 	return kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{c.Topic: all})
 }
 
-// isolation is what readers want.
-func (c *Set) isolation() kgo.Opt {
-	if c.Committed {
+// isolation is what a reader wants.
+func isolation(committed bool) kgo.Opt {
+	if committed {
 		return kgo.FetchIsolationLevel(kgo.ReadCommitted())
 	}
 	return kgo.FetchIsolationLevel(kgo.ReadUncommitted())
 }
 
 // marks records what the brokers said of the ends of partitions.
-func (c *Set) marks(process history.Process, fetches kgo.Fetches) {
+func (c *Set) marks(process history.Process, committed bool, fetches kgo.Fetches) {
 	if !c.Marks {
 		return
 	}
@@ -282,7 +248,7 @@ func (c *Set) marks(process history.Process, fetches kgo.Fetches) {
 		if p.Err != nil {
 			return
 		}
-		m := history.Marks{Low: p.LogStartOffset, Stable: p.LastStableOffset, High: p.HighWatermark, Last: -1, Committed: c.Committed}
+		m := history.Marks{Low: p.LogStartOffset, Stable: p.LastStableOffset, High: p.HighWatermark, Last: -1, Committed: committed}
 		if n := len(p.Records); n > 0 {
 			m.Last = p.Records[n-1].Offset
 		}
@@ -291,21 +257,28 @@ func (c *Set) marks(process history.Process, fetches kgo.Fetches) {
 }
 
 // Tail reads all partitions from the start, for ever.
-func (c *Set) Tail() (*Reader, error) {
-	client, err := kgo.NewClient(c.Options(c.fromStart(), c.isolation(), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond))...)
+func (c *Set) Tail() (*Reader, error) { return c.tail(c.Committed, c.Rec.Polled) }
+
+// TailUncommitted is Tail of a reader that wants what is not committed, too, whatever the others want.
+func (c *Set) TailUncommitted() (*Reader, error) {
+	return c.tail(false, c.Rec.PolledUncommitted)
+}
+
+func (c *Set) tail(committed bool, polled func(history.Process, []history.Record)) (*Reader, error) {
+	client, err := kgo.NewClient(c.Options(c.fromStart(), isolation(committed), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond))...)
 	if err != nil {
 		return nil, err
 	}
 	process := c.process()
+	got := c.reading(process)
 	return Go(func(ctx context.Context) {
 		defer client.Close()
 		for ctx.Err() == nil {
 			fetches := client.PollFetches(ctx)
-			c.fetchErrors(process, fetches)
-			if recs := c.records(fetches); len(recs) > 0 {
-				c.Rec.Polled(process, recs)
+			if recs := got.take(fetches); len(recs) > 0 {
+				polled(process, recs)
 			}
-			c.marks(process, fetches)
+			c.marks(process, committed, fetches)
 		}
 	}), nil
 }
@@ -342,9 +315,7 @@ func (c *Set) visit(ctx context.Context, rnd *rand.Rand, process history.Process
 	}
 	c.Rec.Assigned(process)
 	client.AddConsumePartitions(map[string]map[int32]kgo.Offset{c.Topic: {p: kgo.NewOffset().At(rnd.Int64N(end.Offset))}})
-	fetches := client.PollFetches(ctx)
-	c.fetchErrors(process, fetches)
-	if recs := c.records(fetches); len(recs) > 0 {
+	if recs := c.reading(process).take(client.PollFetches(ctx)); len(recs) > 0 {
 		c.Rec.Polled(process, recs)
 		if c.Visited != nil {
 			c.Visited()
@@ -365,7 +336,7 @@ func (c *Set) Member(group string) (*Reader, error) {
 		c.Rec.Owns(process, group, int64(generation), got)
 	}
 	client, err := kgo.NewClient(c.Options(
-		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), c.isolation(), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
+		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), isolation(c.Committed), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(200*time.Millisecond),
 		kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second),
 		kgo.OnPartitionsAssigned(assigned), kgo.OnPartitionsRevoked(jump), kgo.OnPartitionsLost(jump),
@@ -373,12 +344,11 @@ func (c *Set) Member(group string) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	got := c.reading(process)
 	return Go(func(ctx context.Context) {
 		defer client.CloseAllowingRebalance()
 		for ctx.Err() == nil {
-			fetches := client.PollFetches(ctx)
-			c.fetchErrors(process, fetches)
-			if recs := c.records(fetches); len(recs) > 0 {
+			if recs := got.take(client.PollFetches(ctx)); len(recs) > 0 {
 				c.Rec.Polled(process, recs)
 			}
 			client.AllowRebalance()
@@ -522,7 +492,7 @@ func (c *Set) ends(ctx context.Context, adm *kadm.Client) (map[int32]int64, erro
 
 // ReadAll reads every partition from the start to its end, as the final read.
 func (c *Set) ReadAll(ctx context.Context) error {
-	client, err := kgo.NewClient(c.Options(c.fromStart(), c.isolation(), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	client, err := kgo.NewClient(c.Options(c.fromStart(), isolation(c.Committed), kgo.KeepControlRecords(), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
 	if err != nil {
 		return err
 	}
@@ -532,15 +502,14 @@ func (c *Set) ReadAll(ctx context.Context) error {
 		return err
 	}
 	process := c.process()
+	got := c.reading(process)
 	c.Rec.PolledFinally(process, nil)
 	for len(ends) > 0 {
 		fetches := client.PollFetches(ctx)
 		if ctx.Err() != nil {
 			return fmt.Errorf("the final read does not come to an end, these are missing: %v", ends)
 		}
-		c.fetchErrors(process, fetches)
-		recs := c.records(fetches)
-		c.Rec.PolledFinally(process, recs)
+		c.Rec.PolledFinally(process, got.take(fetches))
 		fetches.EachRecord(func(r *kgo.Record) { // the last one may be a marker
 			if r.Offset+1 >= ends[r.Partition] {
 				delete(ends, r.Partition)

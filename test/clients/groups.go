@@ -118,6 +118,7 @@ type member struct {
 	name     string
 	instance string // of a static member
 	process  history.Process
+	got      *reading
 	began    time.Time
 	wires    *wires
 	client   *kgo.Client
@@ -136,6 +137,7 @@ func (g *Group) come(ctx context.Context, i int, rnd *rand.Rand) {
 	for n := 1; ctx.Err() == nil; n++ {
 		m := &member{g: g, name: fmt.Sprintf("%s/%d.%d", g.kind, i, n), process: g.c.process(), began: time.Now(),
 			wires: &wires{dial: g.c.dial}, floor: map[int32]commit{}, next: map[int32]kgo.EpochOffset{}}
+		m.got = g.c.reading(m.process)
 		client, err := kgo.NewClient(g.c.Options(append(m.options(i), kgo.Dialer(m.wires.connect), kgo.RetryTimeout(leaveWithin))...)...)
 		if err != nil {
 			g.c.Complain("%s: %v", m.name, err)
@@ -198,12 +200,12 @@ func (m *member) options(i int) []kgo.Opt {
 func (m *member) live(ctx context.Context, rnd *rand.Rand) {
 	for ctx.Err() == nil {
 		fetches := m.client.PollRecords(ctx, 200)
-		m.g.c.fetchErrors(m.process, fetches)
+		m.got.errors(fetches)
 		if m.g.kind == "share" {
 			m.share(ctx, fetches, rnd)
 			continue
 		}
-		if recs := m.g.c.records(fetches); len(recs) > 0 {
+		if recs := m.got.records(fetches); len(recs) > 0 {
 			m.g.c.Rec.Polled(m.process, recs)
 		}
 		m.mu.Lock()

@@ -11,16 +11,42 @@ import (
 	"sluice/test/history"
 )
 
-// Transact sends in transactions of one id until it is halted, some of which it aborts, and reads meanwhile what is committed. A client that fails is replaced by
-// another one of the id, which fences it. The readers of the set have to want what is committed, see Set.Committed.
+// Transact sends in transactions of one id until it is halted, some of which it aborts, and reads meanwhile what is committed, in some transactions and between
+// others. A client that fails is replaced by another one of the id, which fences it; so does the last one, so that nothing stays open. The readers of the set
+// have to want what is committed, see Set.Committed.
 func (c *Set) Transact(seed uint64, id string) *Reader {
+	reach := c.Options() // where the brokers are now
 	return Go(func(ctx context.Context) {
-		for life := uint64(0); ctx.Err() == nil; life++ {
-			if err := c.transact(ctx, rand.New(rand.NewPCG(seed, life)), id); err != nil && ctx.Err() == nil {
+		for life := uint64(0); ; life++ {
+			err := c.transact(ctx, reach, rand.New(rand.NewPCG(seed, life)), id)
+			switch {
+			case err != nil:
 				c.Rec.Fault("the end of a transactional client")
+			case ctx.Err() != nil:
+				return
+			}
+			if ctx.Err() != nil {
+				c.fence(reach, id)
+				return
 			}
 		}
 	})
+}
+
+// fenceWithin bounds how long it takes to end what the last client has left open; the broker does it later, if need be.
+const fenceWithin = 30 * time.Second
+
+// fence ends a transaction that may be open.
+func (c *Set) fence(reach []kgo.Opt, id string) {
+	client, err := kgo.NewClient(append(reach[:len(reach):len(reach)], kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout))...)
+	if err != nil {
+		c.Complain("transactional client %s: %v", id, err)
+		return
+	}
+	defer client.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), fenceWithin)
+	defer cancel()
+	_, _, _ = client.ProducerID(ctx) // an error is as good: then it is open for as long as it may be
 }
 
 const (
@@ -30,8 +56,8 @@ const (
 )
 
 // transact is the life of one client.
-func (c *Set) transact(ctx context.Context, rnd *rand.Rand, id string) error {
-	client, err := kgo.NewClient(c.Options(c.fromStart(), kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout),
+func (c *Set) transact(ctx context.Context, reach []kgo.Opt, rnd *rand.Rand, id string) error {
+	client, err := kgo.NewClient(append(reach[:len(reach):len(reach)], c.fromStart(), kgo.TransactionalID(id), kgo.TransactionTimeout(transactionTimeout),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.FetchMaxWait(50*time.Millisecond),
 		kgo.RetryTimeout(10*time.Second), kgo.RecordDeliveryTimeout(15*time.Second))...)
 	if err != nil {

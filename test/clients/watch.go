@@ -36,14 +36,15 @@ func (w *watermarks) saw(broker int32, p history.TopicPartition, committed bool,
 	w.high[p], w.solid[p] = max(w.high[p], high), max(w.solid[p], solid)
 }
 
-// Watch asks every broker for records of the topics, at random offsets and without the checks of a client, and looks at what comes with them.
+// Watch asks every broker for records of the topics, at random offsets and without the checks of a client, and looks at what comes with them. With
+// [Set.Marks] it is in the history, too.
 func (c *Set) Watch(seed uint64, pause time.Duration, topics ...string) (*Reader, error) {
 	client, err := kgo.NewClient(c.Options(kgo.RetryTimeout(2 * time.Second))...)
 	if err != nil {
 		return nil, err
 	}
 	w := &watermarks{complain: c.Complain, high: map[history.TopicPartition]int64{}, solid: map[history.TopicPartition]int64{}}
-	rnd := rand.New(rand.NewPCG(seed, 7))
+	rnd, process := rand.New(rand.NewPCG(seed, 7)), c.process()
 	return Go(func(ctx context.Context) {
 		defer client.Close()
 		for ctx.Err() == nil {
@@ -52,7 +53,7 @@ func (c *Set) Watch(seed uint64, pause time.Duration, topics ...string) (*Reader
 			case <-ctx.Done():
 				return
 			}
-			watchOnce(ctx, client, w, rnd, topics[rnd.IntN(len(topics))])
+			c.watchOnce(ctx, client, w, rnd, process, topics[rnd.IntN(len(topics))])
 		}
 	}), nil
 }
@@ -60,7 +61,7 @@ func (c *Set) Watch(seed uint64, pause time.Duration, topics ...string) (*Reader
 // askWithin bounds a question of a watcher: a broker that does not answer must not keep it from asking the others.
 const askWithin = 3 * time.Second
 
-func watchOnce(ctx context.Context, client *kgo.Client, w *watermarks, rnd *rand.Rand, topic string) {
+func (c *Set) watchOnce(ctx context.Context, client *kgo.Client, w *watermarks, rnd *rand.Rand, process history.Process, topic string) {
 	ctx, cancel := context.WithTimeout(ctx, askWithin)
 	defer cancel()
 	name := kmsg.NewMetadataRequestTopic()
@@ -84,14 +85,20 @@ func watchOnce(ctx context.Context, client *kgo.Client, w *watermarks, rnd *rand
 		t.Partitions = append(t.Partitions, fp)
 	}
 	req.Topics = append(req.Topics, t)
+	since := c.Rec.Clock()
 	answer, err := client.Broker(int(broker)).Request(ctx, req)
 	if err != nil {
 		return
 	}
 	for _, t := range answer.(*kmsg.FetchResponse).Topics {
 		for _, p := range t.Partitions {
-			if p.ErrorCode == 0 {
-				w.saw(broker, history.TopicPartition{Topic: topic, Index: p.Partition}, req.IsolationLevel == 1, p.HighWatermark, p.LastStableOffset, endOf(p.RecordBatches))
+			if p.ErrorCode != 0 {
+				continue
+			}
+			tp, committed, end := history.TopicPartition{Topic: topic, Index: p.Partition}, req.IsolationLevel == 1, endOf(p.RecordBatches)
+			w.saw(broker, tp, committed, p.HighWatermark, p.LastStableOffset, end)
+			if c.Marks {
+				c.Rec.Saw(process, tp, since, history.Marks{Low: p.LogStartOffset, Stable: p.LastStableOffset, High: p.HighWatermark, Last: max(end, 0) - 1, Committed: committed})
 			}
 		}
 	}

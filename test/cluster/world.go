@@ -65,21 +65,6 @@ func newSeed(t testing.TB) uint64 {
 	return seed
 }
 
-// newRecorder starts the history of a test: in the directory SLUICE_HISTORY, for sluice-check, or in memory.
-func newRecorder(t testing.TB) *history.Recorder {
-	t.Helper()
-	rec, err := history.CreateIn(os.Getenv("SLUICE_HISTORY"), fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rec.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return rec
-}
-
 // state is what a test has done to a broker.
 type state uint8
 
@@ -133,7 +118,7 @@ func newWorld(t testing.TB, p places, n int, partitions int32) *world {
 // newWorldWith is newWorld with something to change before any client runs.
 func newWorldWith(t testing.TB, p places, n int, partitions int32, change func(*world)) *world {
 	t.Helper()
-	w := &world{t: t, seed: newSeed(t), rec: newRecorder(t)}
+	w := &world{t: t, seed: newSeed(t), rec: history.ForTest(t)}
 	w.rnd = rand.New(rand.NewPCG(w.seed, 0))
 	for i := range n {
 		w.nodes = append(w.nodes, w.prepare(p, i))

@@ -46,8 +46,9 @@ func TestKill(t *testing.T) {
 				w.random(0, 200*time.Millisecond)
 				w.restart()
 			}
+			w.awaitAll()
 			w.settle()
-			w.judge(history.Want{Faults: []string{"kill"}, Acknowledged: 100})
+			w.judge(history.Want{Faults: []string{"kill"}, Acknowledged: 100, Every: true})
 		})
 	}
 }

@@ -51,21 +51,6 @@ func newSeed(t testing.TB) uint64 {
 	return seed
 }
 
-// newRecorder starts the history of a test: in the directory SLUICE_HISTORY, for sluice-check, or in memory.
-func newRecorder(t testing.TB) *history.Recorder {
-	t.Helper()
-	rec, err := history.CreateIn(os.Getenv("SLUICE_HISTORY"), fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() {
-		if err := rec.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return rec
-}
-
 // world is a broker and its clients.
 type world struct {
 	t      testing.TB
@@ -94,14 +79,14 @@ func quick(more ...string) []string {
 // newWorld starts a broker, makes the topic, and no clients yet.
 func newWorld(t testing.TB, opt broker.Options, partitions int32) *world {
 	t.Helper()
-	w := &world{t: t, seed: newSeed(t), rec: newRecorder(t)}
+	w := &world{t: t, seed: newSeed(t), rec: history.ForTest(t)}
 	w.rnd = rand.New(rand.NewPCG(w.seed, 0))
 	if opt.Dir == "" {
 		opt.Dir = t.TempDir()
 	}
 	w.opt = opt
 	w.broker = broker.New(t, opt)
-	w.Set = clients.Set{Addrs: []string{w.broker.Addr}, Topic: "crash", Partitions: partitions, Rec: w.rec, Complain: w.complainf}
+	w.Set = clients.Set{Addrs: []string{w.broker.Addr}, Topic: "crash", Partitions: partitions, Rec: w.rec, Complain: w.complainf, Committed: true, Marks: true}
 	w.broker.Launch()
 	w.broker.AwaitReady(readyWithin)
 	w.createTopic()
@@ -126,7 +111,10 @@ func (w *world) createTopic() {
 	}
 }
 
-// load starts producers and readers.
+// watchEvery is the longest pause between two questions for watermarks.
+const watchEvery = 50 * time.Millisecond
+
+// load starts clients of every kind, so that every check has something to look at.
 func (w *world) load(producers int) {
 	w.t.Helper()
 	for range producers {
@@ -137,6 +125,10 @@ func (w *world) load(producers int) {
 		func() (*clients.Reader, error) { return w.Member("crash-group") },
 		func() (*clients.Reader, error) { return w.Member("crash-group") },
 		func() (*clients.Reader, error) { return w.Commit("crash-offsets") },
+		w.TailUncommitted,
+		func() (*clients.Reader, error) { return w.Watch(w.rnd.Uint64(), watchEvery, w.Topic) },
+		func() (*clients.Reader, error) { return w.Transact(w.rnd.Uint64(), "crash-one"), nil },
+		func() (*clients.Reader, error) { return w.Transact(w.rnd.Uint64(), "crash-two"), nil },
 	} {
 		other, err := fn()
 		if err != nil {
@@ -235,6 +227,23 @@ func (w *world) moveTo(opt broker.Options) {
 	w.Addrs = []string{w.broker.Addr}
 	w.broker.Launch()
 	w.broker.AwaitReady(readyWithin)
+}
+
+// awaitAll waits until there is something for every check that needs no final read.
+func (w *world) awaitAll() {
+	w.t.Helper()
+	want := history.Want{Every: true, NoFinalRead: true}
+	for end := time.Now().Add(finishWithin); ; time.Sleep(100 * time.Millisecond) {
+		report := history.Check(w.rec, want)
+		if len(report.Missing) == 0 {
+			return
+		}
+		if time.Now().After(end) {
+			w.dump()
+			w.t.Errorf("liveness: within %v %v", finishWithin, report.Missing)
+			return
+		}
+	}
 }
 
 // settle lets the producers finish, stops all clients, and reads everything.

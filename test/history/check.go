@@ -223,6 +223,11 @@ func (c *checker) judge() {
 	if !c.want.NoFinalRead && h.finals == 0 {
 		missing("there was no final read")
 	}
+	if c.want.Every {
+		for _, check := range c.nothingFor() {
+			missing("there was nothing for the check %q", check)
+		}
+	}
 	if h.CutOff {
 		missing("the history is cut off after line %d", h.lines-1)
 	}
@@ -249,6 +254,16 @@ func (c *checker) judge() {
 		}
 		r.Checks = append(r.Checks, l)
 	}
+}
+
+// nothingFor are the checks that had nothing to examine, of those that were made.
+func (c *checker) nothingFor() (checks []string) {
+	for _, k := range catalogue {
+		if c.examined[k.check] == 0 && !(k.check == finalCheck && c.want.NoFinalRead) {
+			checks = append(checks, k.check)
+		}
+	}
+	return checks
 }
 
 const never = int64(math.MaxInt64)

@@ -45,6 +45,42 @@ func (r *script) finish() *script {
 
 func rec(p TopicPartition, offset int64, v Value) []Record { return []Record{{p, offset, v}} }
 
+// TestEvery: a run in which a check had nothing to look at proves less than was asked for, and says what is missing.
+func TestEvery(t *testing.T) {
+	r := newScript()
+	r.write(1, p0)
+	r.Polled(2, r.records(p0, 0, 1))
+	if got := Check(r.finish().Recorder, Want{}); got.Verdict != Pass {
+		t.Fatal(got)
+	}
+	got := Check(r.Recorder, Want{Every: true})
+	if missing := strings.Join(got.Missing, "; "); got.Verdict != Unknown || len(got.Missing) != 5 || !strings.Contains(missing, `"cycles"`) || strings.Contains(missing, `"polls"`) {
+		t.Error(got)
+	}
+	// Two transactions side by side that do not read each other's records prove nothing of cycles; one that reads the other's does.
+	for _, c := range []struct {
+		read   bool
+		cycles int
+	}{{false, 0}, {true, 1}} {
+		r := newScript()
+		first, second := r.Begin(), r.Begin()
+		v := r.InvokeIn(first, 1, p0)
+		r.Acknowledged(v, 0)
+		r.Ending(first)
+		r.End(first, OK)
+		if c.read {
+			r.PolledIn(second, 2, rec(p0, 0, v))
+		}
+		r.End(second, OK)
+		r.PolledFinally(3, rec(p0, 0, v))
+		for _, l := range Check(r.Recorder, Want{}).Checks {
+			if l.Check == "cycles" && l.Examined != c.cycles {
+				t.Errorf("read %v: %d examined", c.read, l.Examined)
+			}
+		}
+	}
+}
+
 func TestSeededAnomalies(t *testing.T) {
 	tests := []struct {
 		name string

@@ -172,14 +172,14 @@ func cutOff(t *testing.T, path string) {
 // TestCreateIn: the name of a test makes a name of a file.
 func TestCreateIn(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
-	rec, err := CreateIn(dir, "TestKill/s3 WAL, S3 server-17")
+	rec, err := createIn(dir, "TestKill/s3 WAL, S3 server-17")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if want := filepath.Join(dir, "TestKill_s3_WAL__S3_server-17.jsonl.zst"); rec.Path() != want || rec.Close() != nil {
 		t.Errorf("%s, want %s", rec.Path(), want)
 	}
-	if none, err := CreateIn("", "x"); err != nil || none.Path() != "" {
+	if none, err := createIn("", "x"); err != nil || none.Path() != "" {
 		t.Error(none.Path(), err)
 	}
 }

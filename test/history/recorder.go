@@ -93,8 +93,32 @@ func Create(path string) (*Recorder, error) {
 	return r, nil
 }
 
-// CreateIn is Create in a directory, with a file name made of name, or NewRecorder if dir is empty. Tests call it with SLUICE_HISTORY for dir.
-func CreateIn(dir, name string) (*Recorder, error) {
+// Test is what [ForTest] takes of a testing.TB.
+type Test interface {
+	Helper()
+	Name() string
+	Fatal(args ...any)
+	Error(args ...any)
+	Cleanup(fn func())
+}
+
+// ForTest starts the history of a test, which is closed with it: in the directory SLUICE_HISTORY, for sluice-check, or in memory.
+func ForTest(t Test) *Recorder {
+	t.Helper()
+	rec, err := createIn(os.Getenv("SLUICE_HISTORY"), fmt.Sprintf("%s-%d", t.Name(), time.Now().UnixNano()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := rec.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return rec
+}
+
+// createIn is Create in a directory, with a file name made of name, or NewRecorder if dir is empty.
+func createIn(dir, name string) (*Recorder, error) {
 	if dir == "" {
 		return NewRecorder(), nil
 	}

@@ -41,6 +41,8 @@ type Want struct {
 	Faults []string
 	// Acknowledged is the smallest number of acknowledged sends; 0 means 1.
 	Acknowledged int
+	// Every: each check must have had something to examine.
+	Every bool
 	// NoFinalRead: the run ends without one, so that checks of it cannot be made (for histories that are cut off).
 	NoFinalRead bool
 	// WriteEdges adds edges between neighbours in the log to the graph of transactions. Cycles of them are legal in Kafka and told as notes.
@@ -143,6 +145,9 @@ func (r *Report) String() string {
 	return b.String()
 }
 
+// finalCheck is the one that takes a final read.
+const finalCheck = "final read"
+
 // A check's name, what it proves, and the kinds of anomalies it finds.
 var catalogue = []struct {
 	check, guarantee, of string
@@ -153,8 +158,8 @@ var catalogue = []struct {
 	{"lost writes", "G1", "acknowledged sends", []string{lost}},
 	{"polls", "G2", "polls", []string{skip, regress}},
 	{"order of sends", "G2", "acknowledged sends", []string{disorder, realTime}},
-	{"cycles", "G4", "transactions", []string{cycle}},
-	{"final read", "G1 G6", "acknowledged sends", []string{unseen, vanished}},
+	{"cycles", "G4", "reads of transactions in transactions", []string{cycle}},
+	{finalCheck, "G1 G6", "acknowledged sends", []string{unseen, vanished}},
 	{"committed offsets", "G5", "fetches of offsets", []string{commitLost, commitBack, commitPhantom}},
 	{"ownership", "G5", "assignments of groups", []string{twoOwners}},
 	{"ends of transactions", "G4", "transactions with a limit", []string{openLong}},
