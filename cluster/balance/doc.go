@@ -14,7 +14,8 @@
 //     therefore comes to an end, and never comes back to an assignment that it left.
 //  4. Partitions on their way (with a Target, or planned and not yet seen in the image) count where they are going, and there are never
 //     more of them than the bound.
-//  5. Wrong or old loads cost efficiency, never safety: what is planned here is checked again by the commands.
+//  5. A partition with a coordinator (Options.Coordinators) is moved alone, for a large gap, and never within Rest after its leader has changed.
+//  6. Wrong or old loads cost efficiency, never safety: what is planned here is checked again by the commands.
 //
 // Everything here is pure: time is an argument, and no function starts a goroutine, reads a clock, logs or does I/O. A [Balancer] has state
 // and belongs to one goroutine.

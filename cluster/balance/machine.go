@@ -46,6 +46,13 @@ type Balancer struct {
 	dried   time.Time // last dry run
 
 	planned map[meta.PartitionID]sent
+	tenures map[meta.PartitionID]tenure // of the partitions of Options.Coordinators
+}
+
+// tenure is since when a node leads a partition, as far as is known.
+type tenure struct {
+	leader base.NodeID
+	since  time.Time
 }
 
 // sent is a move that was planned.
@@ -124,6 +131,7 @@ func (b *Balancer) Plan(img *meta.Image, loads Loads, now time.Time) Plan {
 	}
 	b.watch.observe(img, loads, now)
 	b.follow(img, now)
+	b.followCoordinators(img, now)
 	table := newBoard(img, b.watch.est, b.opt.ExcludeNodes)
 	table.sent = b.unseen()
 	table.count(img, nil)
@@ -143,7 +151,7 @@ func (b *Balancer) Plan(img *meta.Image, loads Loads, now time.Time) Plan {
 			return plan
 		}
 	}
-	find := b.search(img, table)
+	find := b.search(img, table, now)
 	plan.Moves = find.moves(b.opt.InFlight - table.moving)
 	if len(plan.Moves) == 0 {
 		plan.Idle = b.rest(table, find, before, now)
@@ -167,6 +175,26 @@ func (b *Balancer) follow(img *meta.Image, now time.Time) {
 		} else if !s.seen && now.Sub(s.at) > sentFor {
 			s.seen = true
 			b.planned[id] = s
+		}
+	}
+}
+
+// followCoordinators notes since when each coordinator is where it is. What is not known is taken for new: it is the controller that may have come
+// and gone, more often than is good for a coordinator.
+func (b *Balancer) followCoordinators(img *meta.Image, now time.Time) {
+	old := b.tenures
+	b.tenures = make(map[meta.PartitionID]tenure, len(old))
+	for _, name := range b.opt.Coordinators {
+		t, ok := img.TopicByName(name)
+		if !ok {
+			continue
+		}
+		for p := range img.PartitionsOf(t.ID) {
+			is, known := old[id(&p)]
+			if !known || is.leader != p.Leader {
+				is = tenure{p.Leader, now}
+			}
+			b.tenures[id(&p)] = is
 		}
 	}
 }
@@ -277,7 +305,7 @@ func (b *Balancer) rest(table *board, find *search, off vector, now time.Time) s
 	case table.moving > 0 && now.Sub(b.began) < roundMax:
 		return fmt.Sprintf("%d moves are under way", table.moving)
 	}
-	b.active, b.ended, b.settled, b.review = false, now, off, time.Time{}
+	b.active, b.ended, b.settled, b.review = false, now, off, find.rested
 	for _, s := range b.planned {
 		if b.review.IsZero() || s.until.Before(b.review) {
 			b.review = s.until

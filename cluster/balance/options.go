@@ -19,8 +19,16 @@ type Options struct {
 	Sustain time.Duration
 	// HalfLife is that of the average that smooths the reports; 5 s.
 	HalfLife time.Duration
-	// Rest is how long a partition that was moved stays where it is; 5 min.
+	// Rest is how long a partition that was moved stays where it is; 5 min. One of Coordinators does so whoever has moved it, and why.
 	Rest time.Duration
+	// Coordinators names the topics whose partitions have a coordinator of groups or of transactions on their leader; Kafka's three. A move of one
+	// has its coordinator load anew, and everybody who needs it wait, so it takes a large imbalance, and they go one by one.
+	Coordinators []string
+	// CoordinatorMargin is what Margin is for the others: by how much of the mean the giving node must still be above the receiving one when half
+	// of the move is done; 0.5.
+	CoordinatorMargin float64
+	// CoordinatorsInFlight bounds the partitions of Coordinators that are on their way when another one is sent; 1.
+	CoordinatorsInFlight int
 	// InFlight bounds the partitions that are on their way at one time, whoever moves them; 500.
 	InFlight int
 	// ExcludeTopics names topics that are not moved, as patterns for path.Match. They count nevertheless.
@@ -49,6 +57,15 @@ func (o Options) withDefaults() Options {
 	}
 	if o.InFlight <= 0 {
 		o.InFlight = 500
+	}
+	if o.Coordinators == nil {
+		o.Coordinators = []string{"__consumer_offsets", "__transaction_state", "__share_group_state"}
+	}
+	if o.CoordinatorMargin <= 0 {
+		o.CoordinatorMargin = max(0.5, o.Margin)
+	}
+	if o.CoordinatorsInFlight <= 0 {
+		o.CoordinatorsInFlight = 1
 	}
 	return o
 }

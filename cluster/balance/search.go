@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"time"
 
 	"sluice/cluster/meta"
 )
@@ -12,11 +13,14 @@ import (
 // search finds the moves of one plan: downhill on the cost, each time from the node whose load costs most, the move with the greatest effect.
 // Partitions of a node that are not known one by one weigh the same; one of them stands for all.
 type search struct {
-	table  *board
-	margin float64
-	heavy  [][]candidate        // by seat
-	light  [][]meta.PartitionID // by seat
-	held   int                  // partitions that may not be moved now
+	table *board
+	opt   *Options
+	heavy [][]candidate        // by seat
+	light [][]meta.PartitionID // by seat
+	held  int                  // partitions that may not be moved now
+	// coordinators is how many partitions with a coordinator may still be sent, rested when the first of those that rest may be.
+	coordinators int
+	rested       time.Time
 	// Of each move found: what it moves, and whether that is only the mean of the light ones.
 	chosen  []amount
 	guessed []bool
@@ -27,27 +31,39 @@ type candidate struct {
 	id     meta.PartitionID
 	amount amount
 	fits   []bool // seats that have the class of WAL its topic asks for; nil: all
+	// coordinator says that a coordinator has to load anew where it goes.
+	coordinator bool
 }
 
 // search collects who may move, once the table is counted.
-func (b *Balancer) search(img *meta.Image, table *board) *search {
-	f := &search{table: table, margin: b.opt.Margin, heavy: make([][]candidate, len(table.seats)), light: make([][]meta.PartitionID, len(table.seats))}
+func (b *Balancer) search(img *meta.Image, table *board, now time.Time) *search {
+	f := &search{table: table, opt: &b.opt, heavy: make([][]candidate, len(table.seats)), light: make([][]meta.PartitionID, len(table.seats))}
+	f.coordinators = b.opt.CoordinatorsInFlight
 	for t := range img.Topics() {
 		excluded, fits := b.opt.excludes(t.Name), table.offering(img, t.Configs[meta.WALClassConfig])
 		for p := range img.PartitionsOf(t.ID) {
 			to, moving := table.destination(&p)
+			is, coordinator := b.tenures[id(&p)]
+			if coordinator && (moving || p.State != meta.Serving) {
+				f.coordinators-- // whoever has sent it
+			}
 			at, ok := table.at[to]
 			if !ok || at == noSeat || moving {
 				continue
 			}
-			f.collect(b, at, id(&p), p.State == meta.Serving && !excluded, fits)
+			until := is.since.Add(b.opt.Rest)
+			resting := coordinator && now.Before(until)
+			if resting && (f.rested.IsZero() || until.Before(f.rested)) {
+				f.rested = until
+			}
+			f.collect(b, at, id(&p), p.State == meta.Serving && !excluded && !resting, coordinator, fits)
 		}
 	}
 	return f
 }
 
-// collect sorts a partition in. One that cannot go everywhere is looked at by itself, also when it is light.
-func (f *search) collect(b *Balancer, at int, pid meta.PartitionID, movable bool, fits []bool) {
+// collect sorts a partition in. One that cannot go everywhere, or has a coordinator, is looked at by itself, also when it is light.
+func (f *search) collect(b *Balancer, at int, pid meta.PartitionID, movable, coordinator bool, fits []bool) {
 	if _, resting := b.planned[pid]; resting || !movable {
 		f.held++
 		return
@@ -56,11 +72,11 @@ func (f *search) collect(b *Balancer, at int, pid meta.PartitionID, movable bool
 	if fits != nil && !fits[at] {
 		fits = nil // it has not got it here either
 	}
-	if !known && fits != nil {
+	if !known && (fits != nil || coordinator) {
 		a, known = f.table.est.rest[f.table.seats[at].id], true
 	}
 	if known {
-		f.heavy[at] = append(f.heavy[at], candidate{pid, a, fits})
+		f.heavy[at] = append(f.heavy[at], candidate{pid, a, fits, coordinator})
 	} else {
 		f.light[at] = append(f.light[at], pid)
 	}
@@ -111,20 +127,26 @@ type choice struct {
 func (f *search) best(from int) (choice, bool) {
 	best := choice{to: -1}
 	for i, c := range f.heavy[from] {
-		f.consider(&best, from, i, c.amount, c.fits)
+		margin := f.opt.Margin
+		if c.coordinator {
+			if margin = f.opt.CoordinatorMargin; f.coordinators <= 0 {
+				continue
+			}
+		}
+		f.consider(&best, from, i, c.amount, c.fits, margin)
 	}
 	if n := len(f.light[from]); n > 0 {
-		f.consider(&best, from, -1, f.table.est.rest[f.table.seats[from].id], nil)
+		f.consider(&best, from, -1, f.table.est.rest[f.table.seats[from].id], nil, f.opt.Margin)
 	}
 	return best, best.to >= 0
 }
 
 // consider compares best with the moves of one partition. Half the gain of a move, divided by the partition's size, is the gap between the two
 // nodes that is left when half of the partition has gone over; if that is below the margin the move is not worth its trouble.
-func (f *search) consider(best *choice, from, index int, a amount, fits []bool) {
+func (f *search) consider(best *choice, from, index int, a amount, fits []bool, margin float64) {
 	t := f.table
 	v := t.size(from, a)
-	fall, least := v.fall(&t.seats[from].load), 2*f.margin*v.total()
+	fall, least := v.fall(&t.seats[from].load), 2*margin*v.total()
 	if fall < max(least, best.gain) {
 		return // not even an empty node would do
 	}
@@ -146,6 +168,9 @@ func (f *search) take(from int, c choice) Move {
 	var pid meta.PartitionID
 	if c.index >= 0 {
 		pid = f.heavy[from][c.index].id
+		if f.heavy[from][c.index].coordinator {
+			f.coordinators--
+		}
 		f.heavy[from] = slices.Delete(f.heavy[from], c.index, c.index+1)
 	} else {
 		pid = f.takeLight(from)
