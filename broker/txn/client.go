@@ -47,7 +47,7 @@ type ClientOptions struct {
 }
 
 const (
-	callsMax    = 8                // requests to one node under way; what comes meanwhile goes together into the next
+	callsMax    = 64               // requests to one node under way, each of which may wait for a transaction to end; what comes meanwhile goes together into the next
 	callTimeout = 10 * time.Second // of one request
 	queueMax    = 1 << 16          // questions that wait for one node
 )

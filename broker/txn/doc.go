@@ -22,8 +22,8 @@
 //
 // Invariants:
 //
-//  1. The durable state of a transactional id changes by replay alone. At most one record of it is under way; requests that would write
-//     another one meanwhile get CONCURRENT_TRANSACTIONS.
+//  1. The durable state of a transactional id changes by replay alone. At most one append of it is under way; requests that would make
+//     another one meanwhile get CONCURRENT_TRANSACTIONS, but for additions of partitions: those wait for it, two seconds at most (add.go).
 //  2. A transaction ends one way: from PrepareCommit only CompleteCommit follows, from PrepareAbort only CompleteAbort, and all
 //     markers of it carry the same verdict, producer id, epoch and coordinator epoch as far as one coordinator is concerned.
 //  3. Markers are sent only after the verdict is durable, and the transaction is complete only after every partition's leader has
@@ -46,7 +46,9 @@
 //     beside it, so a partition that is slow holds up what was sent in the request with it and nothing else; at 16 such requests the node is waited for.
 //   - The record of PrepareCommit already has the raised epoch (Kafka's too): from its replay on the old one is refused, and the new one told to wait.
 //   - A request that may need another producer id and has none is answered so, and made once more with one: the machine does not wait.
-//   - A transaction without partitions is prepared and complete in one batch.
+//   - A transaction without partitions is prepared and complete in one batch. So is one complete and the next one begun, if somebody waits to begin it.
+//   - A client that is told CONCURRENT_TRANSACTIONS backs off: franz-go for up to five seconds, until it may ask for metadata again. With a WAL that takes 50 ms, that
+//     was the time of every transaction. So nobody is told who can wait instead.
 //
 // Where it differs from Kafka 4.3, beside what broker/coord does: InitProducerId by a producer whose epoch is over does not abort the transaction of the one
 // that took its place, it is refused at once. A commit that lost the race against an abort by timeout is PRODUCER_FENCED under version 2, too, as from
@@ -55,5 +57,5 @@
 // is no setting of how often they are looked for.
 //
 // Goroutines: those of coord; up to 16 for each node that has markers to get, while it has; one for each parcel that waits to be tried again; one for each
-// search of a producer id; and in the client, up to eight for each node that is asked, while it is.
+// search of a producer id; and in the client, up to 64 for each node that is asked, while it is.
 package txn

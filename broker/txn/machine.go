@@ -42,6 +42,9 @@ type transaction struct {
 	writing bool // a record of it is under way
 	ending  *delivery
 	timeout coord.Deadline
+	// waiting are those who want to add partitions and cannot before what is under way has come to its end; patience is for how long.
+	waiting  []adder
+	patience coord.Deadline
 }
 
 // delivery is the telling of one verdict. Its pointer names it: what comes back is compared with it.
@@ -162,6 +165,7 @@ func (m *machine) write(x *transaction, then func(now time.Time), values ...valu
 		x.writing = false
 		m.arm(x)
 		then(now)
+		m.resume(now, x)
 	})
 	return true
 }
@@ -186,6 +190,7 @@ func (m *machine) adopt(id string) *transaction {
 	if x == nil {
 		x = &transaction{id: id, value: value{producerID: noID, previousID: noID, nextID: noID, epoch: noEpoch, lastEpoch: noEpoch, startMS: noTime}}
 		x.timeout.Fire = func(now time.Time) { m.timedOut(now, x, noID) }
+		x.patience.Fire = func(time.Time) { m.giveUp(x) }
 		m.ids[id] = x
 	}
 	return x
@@ -229,6 +234,9 @@ func (m *machine) expireIDs(now time.Time) {
 		ids := gone
 		m.writes.Add(m.fx.Append(records...), func(time.Time) {
 			m.fx.Note("transactional ids expired", "ids", len(ids), "first", ids[0].id)
+			for _, x := range ids {
+				m.forsake(x, kerr.InvalidProducerIDMapping)
+			}
 		})
 		gone, records, bytes = nil, nil, 0
 	}

@@ -1,7 +1,6 @@
 package txn
 
 import (
-	"slices"
 	"time"
 
 	"sluice/base/seeded"
@@ -111,34 +110,6 @@ func (m *machine) timedOut(now time.Time, x *transaction, freshID int64) {
 
 // findIDInterval is how often a producer id is asked for that does not come.
 const findIDInterval = time.Second
-
-// add adds partitions to the ongoing transaction, or begins one with them.
-func (m *machine) add(now time.Time, t coord.Ticket, c *addCommand) {
-	x := m.find(c.id)
-	switch {
-	case x == nil:
-		m.fx.Reply(t, addResult{code: kerr.InvalidProducerIDMapping})
-	case c.verify:
-		m.fx.Reply(t, x.verify(c))
-	case x.writing || x.state.ending(): // before the identity is looked at, for it may be about to change to that of the asker
-		m.fx.Reply(t, addResult{code: kerr.ConcurrentTransactions})
-	case x.producerID != c.producer.id:
-		m.fx.Reply(t, addResult{code: kerr.InvalidProducerIDMapping})
-	case x.epoch != c.producer.epoch:
-		m.fx.Reply(t, addResult{code: kerr.ProducerFenced})
-	case x.state == ongoing && !slices.ContainsFunc(c.partitions, func(p TopicPartition) bool { return !contains(x.partitions, p) }):
-		m.fx.Reply(t, addResult{})
-	default:
-		v := x.next(now, ongoing)
-		if v.partitions = union(x.partitions, c.partitions); x.state != ongoing {
-			v.partitions, v.startMS = union(nil, c.partitions), v.updateMS
-		}
-		v.version = c.version
-		if !m.write(x, func(time.Time) { m.fx.Reply(t, addResult{}) }, v) {
-			m.fx.Reply(t, addResult{code: kerr.InvalidRequest})
-		}
-	}
-}
 
 // verify looks whether partitions are in the transaction. A record under way is no matter: what it adds is not in it yet, and the append of the batch looks
 // once more.
@@ -330,8 +301,13 @@ func (m *machine) markersWritten(now time.Time, c *markersWritten) {
 	}
 }
 
+// completed writes that a transaction is complete, and in the same breath what begins the next one if somebody waits to.
 func (m *machine) completed(now time.Time, x *transaction) {
-	if !m.write(x, func(time.Time) { x.ending = nil }, x.value.complete(now)) {
+	done := x.value.complete(now)
+	if m.beginNext(now, x, done) {
+		return
+	}
+	if !m.write(x, func(time.Time) { x.ending = nil }, done) {
 		panic("BUG: the record of a complete transaction is larger than the one before")
 	}
 }
