@@ -60,10 +60,15 @@ func (v *verifier) object(ctx context.Context, c *catalogue, o *meta.Object, lis
 	}
 	s.bytes = x.Footer.IndexBytes() + object.FooterBytes
 	s.findings = append(s.findings, c.checkIndex(o, x)...)
-	if v.opt.Deep {
-		return s, v.blocks(ctx, c, o, x, &s)
+	if !v.opt.Deep {
+		return s, nil
 	}
-	return s, nil
+	err = v.blocks(ctx, c, o, x, &s)
+	if base.IsKind(err, base.NotFound) { // since its index was read
+		fail(MissingObject, "%d bytes that %d ranges need are not there", o.Size, o.Refs)
+		return s, nil
+	}
+	return s, err
 }
 
 // uses names the first ranges that an object holds, for people.

@@ -248,30 +248,33 @@ func (w *world) lastOf(epoch uint64) (key string) {
 
 // TestBesideARunningCluster: objects that are replaced, trimmed and deleted while they are being looked at are no findings.
 func TestBesideARunningCluster(t *testing.T) {
-	w := filled(t, control.Options{DeleteGrace: time.Nanosecond, Tick: time.Millisecond})
-	first := w.key(0)
-	var hit atomic.Int32
-	s := fault.New(w.store, 1, fault.Rule{Name: "trim", Op: fault.Get, Match: func(key string) bool { return key == first }, Times: 1, Before: func(fault.Op, string) {
-		hit.Add(1)
-		var trims []meta.StreamTrim
-		for _, id := range w.data {
-			trims = append(trims, meta.StreamTrim{Stream: id, Epoch: 0, Start: 10})
-		}
-		w.do(&meta.TrimStreams{Node: w.self, Trims: trims})
-		for w.ctl.Image().DestroyingCount() > 0 {
-			w.do(&meta.ReportApplied{Node: w.self, Pos: w.ctl.Image().Pos()})
-			time.Sleep(time.Millisecond)
-		}
-	}})
-	r := w.verify(audit.Options{Bucket: s, Deep: true})
-	if hit.Load() != 1 {
-		t.Fatal("the object was not looked at")
-	}
-	if !r.Well() || len(r.Findings) > 0 {
-		t.Errorf("%+v", r.Findings)
-	}
-	if _, err := w.store.Stat(t.Context(), first); !base.IsKind(err, base.NotFound) {
-		t.Errorf("the object is still there: %v", err)
+	for request := range 3 { // of those for that object: its index, its header, its blocks
+		t.Run(fmt.Sprint(request), func(t *testing.T) {
+			w := filled(t, control.Options{DeleteGrace: time.Millisecond, Tick: time.Millisecond})
+			first, hit := w.key(0), atomic.Int32{}
+			s := fault.New(w.store, 1, fault.Rule{Name: "trim", Op: fault.Get, Match: func(key string) bool { return key == first }, Skip: request, Times: 1, Before: func(fault.Op, string) {
+				hit.Add(1)
+				var trims []meta.StreamTrim
+				for _, id := range w.data {
+					trims = append(trims, meta.StreamTrim{Stream: id, Epoch: 0, Start: 10})
+				}
+				w.do(&meta.TrimStreams{Node: w.self, Trims: trims})
+				for w.ctl.Image().DestroyingCount() > 0 {
+					w.do(&meta.ReportApplied{Node: w.self, Pos: w.ctl.Image().Pos()})
+					time.Sleep(time.Millisecond)
+				}
+			}})
+			r := w.verify(audit.Options{Bucket: s, Deep: true})
+			if hit.Load() != 1 {
+				t.Fatal("the object was not looked at")
+			}
+			if !r.Well() || len(r.Findings) > 0 {
+				t.Errorf("%+v", r.Findings)
+			}
+			if _, err := w.store.Stat(t.Context(), first); !base.IsKind(err, base.NotFound) {
+				t.Errorf("the object is still there: %v", err)
+			}
+		})
 	}
 }
 

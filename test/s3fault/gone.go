@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"regexp"
 	"sync"
+	"time"
 )
 
 // dataObject is the form of the keys of data objects, see docs/formats.md.
@@ -12,9 +13,15 @@ var dataObject = regexp.MustCompile(`/[0-9a-f]{2}/[0-9a-f]{32}/[0-9a-f]{16}$`)
 // gone follows the keys that were deleted.
 type gone struct {
 	mu      sync.Mutex
-	deleted map[string]bool
-	reads   []string
+	deleted map[string]time.Time
+	reads   []GoneRead
 	objects int
+}
+
+// GoneRead is a read of a data object that had been deleted.
+type GoneRead struct {
+	Key   string
+	After time.Duration // the deletion
 }
 
 // goneReadsMax bounds the reads of deleted keys that are told.
@@ -28,19 +35,20 @@ func (g *gone) answered(res *http.Response) error {
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	at, deleted := g.deleted[key]
 	switch ok := res.StatusCode/100 == 2; {
 	case res.Request.Method == http.MethodDelete && ok:
 		if g.deleted == nil {
-			g.deleted = map[string]bool{}
+			g.deleted = map[string]time.Time{}
 		}
-		if !g.deleted[key] {
-			g.deleted[key] = true
+		if !deleted {
+			g.deleted[key] = time.Now()
 			g.objects++
 		}
 	case res.Request.Method == http.MethodPut && ok:
 		delete(g.deleted, key)
-	case res.Request.Method == http.MethodGet && res.StatusCode == http.StatusNotFound && g.deleted[key] && len(g.reads) < goneReadsMax:
-		g.reads = append(g.reads, key)
+	case res.Request.Method == http.MethodGet && res.StatusCode == http.StatusNotFound && deleted && len(g.reads) < goneReadsMax:
+		g.reads = append(g.reads, GoneRead{key, time.Since(at)})
 	}
 	return nil
 }
@@ -52,9 +60,9 @@ func (p *Proxy) Deleted() int {
 	return p.gone.objects
 }
 
-// GoneReads are the keys of data objects that somebody tried to read after they had been deleted.
-func (p *Proxy) GoneReads() []string {
+// GoneReads are the reads of data objects that came after they had been deleted, the first ones.
+func (p *Proxy) GoneReads() []GoneRead {
 	p.gone.mu.Lock()
 	defer p.gone.mu.Unlock()
-	return append([]string(nil), p.gone.reads...)
+	return append([]GoneRead(nil), p.gone.reads...)
 }
