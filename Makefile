@@ -87,8 +87,8 @@ fuzz: ## run every fuzz target, MINUTES=10 shared between all of them; ONLY=wire
 	@$(GO) run ./test/fuzz -minutes $(or $(MINUTES),10) $(if $(ONLY),-only '$(ONLY)')
 
 .PHONY: hostile
-hostile: ## attacks on one broker while honest clients work, 20 s each: the table of docs/reliability.md
-	@SLUICE_HOSTILE=long $(GO) test -count=1 -timeout 1h -v ./test/hostile
+hostile: ## attacks on one broker while honest clients work, 20 s each: the table of docs/reliability.md; ONLY=ApiVersions for some
+	@SLUICE_HOSTILE=long SLUICE_HOSTILE_ONLY='$(ONLY)' $(GO) test -count=1 -timeout 1h -v ./test/hostile
 
 bench: build ## sluice and Apache Kafka side by side: the table of docs/performance.md
 	@test/kafka/kafka fetch

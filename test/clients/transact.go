@@ -49,6 +49,21 @@ func (c *Set) fence(reach []kgo.Opt, id string) {
 	_, _, _ = client.ProducerID(ctx) // an error is as good: then it is open for as long as it may be
 }
 
+// AwaitEvery waits until the history has something for every check that needs no final read.
+func (c *Set) AwaitEvery(ctx context.Context) error {
+	for {
+		report := history.Check(c.Rec, history.Want{Every: true, NoFinalRead: true})
+		if len(report.Missing) == 0 {
+			return nil
+		}
+		select {
+		case <-time.After(100 * time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("the clients have done too little: %v", report.Missing)
+		}
+	}
+}
+
 const (
 	transactionTimeout = 20 * time.Second
 	// transactionLimit is how long one may be open: Kafka looks every ten seconds, and not while it is down.

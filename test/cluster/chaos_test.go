@@ -113,8 +113,9 @@ func TestChaos(t *testing.T) {
 				w.heal()
 			}
 			copies.check()
+			w.awaitAll()
 			w.settle()
-			w.judge(history.Want{Faults: []string{"round", "move"}, Acknowledged: 100})
+			w.judge(history.Want{Faults: []string{"round", "move"}, Acknowledged: 100, Every: true})
 		})
 	}
 }

@@ -148,7 +148,7 @@ func (w *world) prepare(p places, i int) *node {
 // begin starts all brokers at once, waits for them, and makes the topic.
 func (w *world) begin(partitions int32) {
 	w.t.Helper()
-	w.Set = clients.Set{Topic: "chaos", Partitions: partitions, Rec: w.rec, Complain: w.complainf, Burst: 8, Pause: 30 * time.Millisecond}
+	w.Set = clients.Set{Topic: "chaos", Partitions: partitions, Rec: w.rec, Complain: w.complainf, Burst: 8, Pause: 30 * time.Millisecond, Committed: true, Marks: true}
 	for _, n := range w.nodes {
 		w.Addrs = append(w.Addrs, n.Addr)
 		w.launch(n)
@@ -173,7 +173,10 @@ func (w *world) complainf(format string, args ...any) {
 	}
 }
 
-// load starts producers and readers.
+// watchEvery is the longest pause between two questions for watermarks.
+const watchEvery = 100 * time.Millisecond
+
+// load starts clients of every kind, so that every check has something to look at.
 func (w *world) load(producers int) {
 	w.t.Helper()
 	for range producers {
@@ -184,6 +187,10 @@ func (w *world) load(producers int) {
 		func() (*clients.Reader, error) { return w.Member("chaos-group") },
 		func() (*clients.Reader, error) { return w.Member("chaos-group") },
 		func() (*clients.Reader, error) { return w.Commit("chaos-offsets") },
+		w.TailUncommitted,
+		func() (*clients.Reader, error) { return w.Watch(w.rnd.Uint64(), watchEvery, w.Topic) },
+		func() (*clients.Reader, error) { return w.Transact(w.rnd.Uint64(), "chaos-one"), nil },
+		func() (*clients.Reader, error) { return w.Transact(w.rnd.Uint64(), "chaos-two"), nil },
 	} {
 		r, err := fn()
 		if err != nil {
@@ -308,6 +315,17 @@ func (w *world) stopClients() {
 		r.Halt()
 	}
 	w.readers = nil
+}
+
+// awaitAll waits until there is something for every check.
+func (w *world) awaitAll() {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+	defer cancel()
+	if err := w.AwaitEvery(ctx); err != nil {
+		w.dump()
+		w.t.Errorf("liveness: %v", err)
+	}
 }
 
 // settle lets the producers finish, stops all clients, and reads everything.

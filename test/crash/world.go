@@ -229,20 +229,14 @@ func (w *world) moveTo(opt broker.Options) {
 	w.broker.AwaitReady(readyWithin)
 }
 
-// awaitAll waits until there is something for every check that needs no final read.
+// awaitAll waits until there is something for every check.
 func (w *world) awaitAll() {
 	w.t.Helper()
-	want := history.Want{Every: true, NoFinalRead: true}
-	for end := time.Now().Add(finishWithin); ; time.Sleep(100 * time.Millisecond) {
-		report := history.Check(w.rec, want)
-		if len(report.Missing) == 0 {
-			return
-		}
-		if time.Now().After(end) {
-			w.dump()
-			w.t.Errorf("liveness: within %v %v", finishWithin, report.Missing)
-			return
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), finishWithin)
+	defer cancel()
+	if err := w.AwaitEvery(ctx); err != nil {
+		w.dump()
+		w.t.Errorf("liveness: %v", err)
 	}
 }
 

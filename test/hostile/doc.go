@@ -12,6 +12,6 @@
 //  3. Attackers get the error or the end of their connection that is due.
 //  4. Afterwards open files and goroutines are back to where they were before.
 //
-// SLUICE_HOSTILE=long has every attack last 20 s, and adds those that wait for time-outs; otherwise an attack is over when the honest clients have
+// SLUICE_HOSTILE_ONLY is a regular expression of the attacks to make, all by default. SLUICE_HOSTILE=long has every attack last 20 s, and adds those that wait for time-outs; otherwise an attack is over when the honest clients have
 // done their share, and there are fewer attackers.
 package hostile

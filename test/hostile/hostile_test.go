@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"regexp"
 	"runtime"
 	"testing"
 	"time"
@@ -43,7 +44,14 @@ func TestAttacks(t *testing.T) {
 		table += fmt.Sprintf("| %s | %d |%s\n", name, peak, h.report())
 	}
 	row("none", 0, func(ctx context.Context, _ *victim, _ int) error { <-ctx.Done(); return nil })
+	only, err := regexp.Compile(os.Getenv("SLUICE_HOSTILE_ONLY"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	for _, a := range append(connectionAttacks, requestAttacks...) {
+		if !only.MatchString(a.name) {
+			continue
+		}
 		row(a.name, b.connections, a.run)
 	}
 	t.Log(table)
