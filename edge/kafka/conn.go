@@ -1,12 +1,12 @@
 package kafka
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 )
 
@@ -35,7 +35,12 @@ type conn struct {
 	id       uint64
 	listener string
 	nc       net.Conn
-	in       *bufio.Reader
+	in       *readBuffer           // nil while there is nothing to read; the reader's, as are the next five
+	poller   syscall.RawConn       // of a plain socket, else nil
+	look     func(fd uintptr) bool // tryRead
+	looked   error                 // what it came to
+	turn     time.Time             // when it began with what its client had sent at once; zero: it is not there any more
+	first    [1]byte               // is read without a buffer where there is no poller
 	ctx      context.Context
 	cancel   context.CancelFunc
 	deadline time.Time                 // of reading, as it was last set; the reader's
@@ -58,7 +63,7 @@ type conn struct {
 	}
 }
 
-const readBufferBytes = 16 << 10 // per connection; larger frames are read around it
+const readBufferBytes = 16 << 10 // of a connection that has sent something; larger frames are read around it
 
 func newConn(s *Server, id uint64, listener string, nc net.Conn) *conn {
 	c := &conn{srv: s, id: id, listener: listener, nc: nc}
@@ -69,7 +74,7 @@ func newConn(s *Server, id uint64, listener string, nc net.Conn) *conn {
 	if l.Login {
 		c.login = time.Now().Add(s.opt.LoginTimeout)
 	}
-	c.in = bufio.NewReaderSize(c.nc, readBufferBytes)
+	c.poller, c.look = pollerOf(c.nc), c.tryRead
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.mu.moved.L = &c.mu
 	return c

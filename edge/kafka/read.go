@@ -28,6 +28,7 @@ const (
 
 // readLoop reads requests and hands them to the handler until the connection ends.
 func (c *conn) readLoop() {
+	defer c.dropBuffer()
 	if err := c.handshake(); err != nil {
 		reason := reasonTLS
 		if c.draining() {
@@ -39,6 +40,7 @@ func (c *conn) readLoop() {
 	for {
 		reason, err := c.readRequest()
 		if err == nil {
+			c.yield()
 			continue
 		}
 		if c.draining() {
@@ -60,9 +62,12 @@ func (c *conn) readRequest() (reason string, err error) {
 		return reasonLogin, net.ErrClosed
 	}
 	c.extendDeadline()
+	if err := c.await(); err != nil {
+		return c.readError(err, true)
+	}
 	head, err := c.in.Peek(4)
 	if err != nil {
-		return c.readError(err, len(head) == 0)
+		return c.readError(err, false)
 	}
 	size := int(int32(binary.BigEndian.Uint32(head)))
 	if c.raw {
