@@ -45,7 +45,7 @@ func joinResponse(r joinResult, version int16) *msg.JoinGroupResponse {
 }
 
 // Sync serves SyncGroup, versions 0 to 5.
-func (c *Coordinator) Sync(_ CallInfo, req *msg.SyncGroupRequest, reply func(*msg.SyncGroupResponse)) {
+func (c *Coordinator) Sync(info CallInfo, req *msg.SyncGroupRequest, reply func(*msg.SyncGroupResponse)) {
 	cmd := &syncCommand{
 		group: req.GroupId, identity: identity{req.MemberId, text(req.GroupInstanceId)}, generation: req.GenerationId,
 		protocolType: text(req.ProtocolType), protocol: text(req.ProtocolName), assignments: make([]assignment, len(req.Assignments)),
@@ -62,6 +62,10 @@ func (c *Coordinator) Sync(_ CallInfo, req *msg.SyncGroupRequest, reply func(*ms
 			res.ProtocolType, res.ProtocolName = &r.protocolType, &r.protocol
 		}
 		reply(res)
+	}
+	if info.Version >= 5 && (req.ProtocolType == nil || req.ProtocolName == nil) { // they may be null in the schema, but have to be there
+		answer(syncResult{code: kerr.InconsistentGroupProtocol})
+		return
 	}
 	submit(c, cmd.group, cmd, answer, func(code kerr.Code) { answer(syncResult{code: code}) })
 }
@@ -95,9 +99,8 @@ func (c *Coordinator) Leave(info CallInfo, req *msg.LeaveGroupRequest, reply fun
 		case info.Version >= 3:
 			makeSlice(&res.Members, len(r.members))
 			for i, code := range r.members {
-				who := cmd.members[i].identity
 				out := &res.Members[i]
-				out.MemberId, out.GroupInstanceId, out.ErrorCode = who.member, pointer(who.instance), int16(code)
+				out.MemberId, out.GroupInstanceId, out.ErrorCode = req.Members[i].MemberId, req.Members[i].GroupInstanceId, int16(code)
 			}
 		}
 		reply(res)

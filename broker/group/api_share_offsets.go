@@ -64,17 +64,13 @@ func (c *Coordinator) describeShareOffsets(out *msg.DescribeShareGroupOffsetsRes
 	makeSlice(&out.Topics, len(wanted))
 	for i, t := range wanted {
 		o := &out.Topics[i]
-		id, _, ok := view.ByName(t.TopicName)
+		id, _, _ := view.ByName(t.TopicName)
 		o.TopicName, o.TopicId = t.TopicName, id
 		makeSlice(&o.Partitions, len(t.Partitions))
 		for j, index := range t.Partitions {
 			p := &o.Partitions[j]
 			p.SetDefaults()
 			p.PartitionIndex, p.StartOffset, p.Lag = index, -1, -1
-			if !ok {
-				p.ErrorCode, p.ErrorMessage = int16(kerr.UnknownTopicOrPartition), pointer("This server does not host this topic-partition.")
-				continue
-			}
 			if _, have := slices.BinarySearch(kept[id].partitions, index); have {
 				ask = append(ask, shareOffset{share.Key{Group: out.GroupId, Topic: id, Index: index}, p})
 			}
@@ -102,11 +98,19 @@ func (c *Coordinator) AlterShareGroupOffsets(_ CallInfo, req *msg.AlterShareGrou
 	group := req.GroupId
 	view := c.opt.Cluster.Topics()
 	makeSlice(&res.Responses, len(req.Topics))
+	if group == "" {
+		res.ErrorCode, res.ErrorMessage, res.Responses = int16(kerr.InvalidGroupID), pointer(noGroup), res.Responses[:0]
+		reply(res)
+		return
+	}
 	var set []alteredShare
+	at := map[partitionID]int{} // of set; what stands twice has the last start
+	anyKnown := false
 	for i, t := range req.Topics {
 		o := &res.Responses[i]
 		id, n, ok := view.ByName(t.TopicName)
 		o.TopicName, o.TopicId = t.TopicName, id
+		anyKnown = anyKnown || ok
 		makeSlice(&o.Partitions, len(t.Partitions))
 		for j, p := range t.Partitions {
 			out := &o.Partitions[j]
@@ -116,8 +120,18 @@ func (c *Coordinator) AlterShareGroupOffsets(_ CallInfo, req *msg.AlterShareGrou
 				out.ErrorCode, out.ErrorMessage = int16(kerr.UnknownTopicOrPartition), pointer("This server does not host this topic-partition.")
 				continue
 			}
-			set = append(set, alteredShare{partitionID{Topic: id, Index: p.PartitionIndex}, base.Offset(p.StartOffset), out})
+			key := partitionID{Topic: id, Index: p.PartitionIndex}
+			k, again := at[key]
+			if !again {
+				k, at[key] = len(set), len(set)
+				set = append(set, alteredShare{partitionID: key})
+			}
+			set[k].start, set[k].out = base.Offset(p.StartOffset), append(set[k].out, out)
 		}
+	}
+	if !anyKnown { // nobody looks at the group
+		reply(res)
+		return
 	}
 	fail := func(code kerr.Code) {
 		res.ErrorCode, res.ErrorMessage = int16(code), pointer(alterRefusal(code, group))
@@ -125,13 +139,17 @@ func (c *Coordinator) AlterShareGroupOffsets(_ CallInfo, req *msg.AlterShareGrou
 		reply(res)
 	}
 	submit(c, group, &alterShare{group: group, create: len(set) > 0}, func(r alterShareResult) {
-		if r.code != kerr.None {
+		if r.code == kerr.GroupIDNotFound && len(set) == 0 { // there is nothing to make it for
+			reply(res)
+		} else if r.code != kerr.None {
 			fail(r.code)
 		} else if !c.goAside(func() { c.alterShares(group, r.epoch, set, func() { reply(res) }, fail) }) {
 			fail(kerr.CoordinatorNotAvailable)
 		}
 	}, fail)
 }
+
+const noGroup = "The group id must not be empty."
 
 // alterRefusal says why a share group is not altered.
 func alterRefusal(code kerr.Code, group string) string {
@@ -148,18 +166,23 @@ func alterRefusal(code kerr.Code, group string) string {
 type alteredShare struct {
 	partitionID
 	start base.Offset
-	out   *msg.AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition
+	out   []*msg.AlterShareGroupOffsetsResponseAlterShareGroupOffsetsResponsePartition
+	ok    bool
 }
 
 func (c *Coordinator) alterShares(group string, epoch int32, set []alteredShare, done func(), fail func(kerr.Code)) {
-	eachShare(set, func(_ int, a alteredShare) {
-		if err := c.opt.Shares.Initialize(c.ctx, share.Key{Group: group, Topic: a.Topic, Index: a.Index}, epoch, a.start); err != nil {
-			a.out.ErrorCode, a.out.ErrorMessage = int16(kerr.CodeOf(err)), pointer(err.Error())
+	eachShare(set, func(i int, a alteredShare) {
+		err := c.opt.Shares.Initialize(c.ctx, share.Key{Group: group, Topic: a.Topic, Index: a.Index}, epoch, a.start)
+		set[i].ok = err == nil
+		for _, out := range a.out {
+			if err != nil {
+				out.ErrorCode, out.ErrorMessage = int16(kerr.CodeOf(err)), pointer(err.Error())
+			}
 		}
 	})
 	var begun []partitionID
 	for _, a := range set {
-		if a.out.ErrorCode == 0 {
+		if a.ok {
 			begun = append(begun, a.partitionID)
 		}
 	}
@@ -170,6 +193,12 @@ func (c *Coordinator) alterShares(group string, epoch int32, set []alteredShare,
 func (c *Coordinator) DeleteShareGroupOffsets(_ CallInfo, req *msg.DeleteShareGroupOffsetsRequest, reply func(*msg.DeleteShareGroupOffsetsResponse)) {
 	res := &msg.DeleteShareGroupOffsetsResponse{}
 	group := req.GroupId
+	if group == "" {
+		res.ErrorCode, res.ErrorMessage = int16(kerr.InvalidGroupID), pointer(noGroup)
+		makeSlice(&res.Responses, 0)
+		reply(res)
+		return
+	}
 	view := c.opt.Cluster.Topics()
 	makeSlice(&res.Responses, len(req.Topics))
 	for i, t := range req.Topics {

@@ -208,6 +208,9 @@ func (s *stage) join(version int16, member, instance string) *reply[msg.JoinGrou
 func (s *stage) sync(version int16, member string, generation int32, assigned string) *reply[msg.SyncGroupResponse] {
 	r := &reply[msg.SyncGroupResponse]{}
 	q := msg.SyncGroupRequest{GroupId: "g", MemberId: member, GenerationId: generation}
+	if version >= 5 {
+		q.ProtocolType, q.ProtocolName = pointer("consumer"), pointer("range")
+	}
 	if assigned != "" {
 		makeSlice(&q.Assignments, 1)
 		q.Assignments[0].MemberId, q.Assignments[0].Assignment = member, []byte(assigned)
@@ -695,4 +698,20 @@ func TestNoLeastSessionTimeout(t *testing.T) {
 	if got := (Config{}).withDefaults().rules(0, nil, nil).sessionTimeoutMin; got != 6*time.Second {
 		t.Errorf("the default is %v", got)
 	}
+}
+
+// A share group without a name is not made, nor looked for.
+func TestShareOffsetsWithoutAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		altered, deleted := &reply[msg.AlterShareGroupOffsetsResponse]{}, &reply[msg.DeleteShareGroupOffsetsResponse]{}
+		s.c.AlterShareGroupOffsets(CallInfo{}, &msg.AlterShareGroupOffsetsRequest{}, altered.take)
+		s.c.DeleteShareGroupOffsets(CallInfo{}, &msg.DeleteShareGroupOffsetsRequest{}, deleted.take)
+		if code := kerr.Code(altered.response(t).ErrorCode); code != kerr.InvalidGroupID {
+			t.Errorf("altered: %v", code)
+		}
+		if code := kerr.Code(deleted.response(t).ErrorCode); code != kerr.InvalidGroupID {
+			t.Errorf("deleted: %v", code)
+		}
+	})
 }

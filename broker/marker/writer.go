@@ -84,6 +84,9 @@ func (w *Writer) one(ctx context.Context, topic string, index int32, m coord.Mar
 	case err != nil:
 		done(kerr.CodeOf(err))
 		return
+	case m.ProducerID < 0: // nobody has such an id
+		done(kerr.InvalidRecord)
+		return
 	case topic == group.Topic:
 		w.groups.EndTransaction(index, m, func(code kerr.Code) { done(ofCoordinator(code)) })
 		return

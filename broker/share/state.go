@@ -18,13 +18,13 @@ type Key struct {
 // String is the key by which Kafka finds the share partition's coordinator.
 func (k Key) String() string { return fmt.Sprintf("%s:%s:%d", k.Group, k.Topic, k.Index) }
 
-// IsKey reports whether s has the form of [Key.String].
+// IsKey reports whether s has the form of [Key.String], be there such a topic or not.
 func IsKey(s string) bool {
 	rest, index, ok := cutLast(s)
 	group, topic, more := cutLast(rest)
-	id, err := base.ParseUUID(topic)
+	_, err := base.ParseUUID(topic)
 	_, bad := strconv.ParseUint(index, 10, 31)
-	return ok && more && group != "" && err == nil && !id.IsZero() && bad == nil
+	return ok && more && group != "" && err == nil && bad == nil
 }
 
 // cutLast cuts around the last colon; a group's name may hold others.

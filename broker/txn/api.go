@@ -94,10 +94,6 @@ func (c *Coordinator) EndTxn(version int16, req *msg.EndTxnRequest, reply func(*
 // AddPartitions adds partitions to a transaction that this node coordinates, or looks whether they are in it, on behalf of a client that speaks a version of
 // the protocol, 0 or 2. done gets a code for each partition in order. A partition that does not exist is the end of it for all.
 func (c *Coordinator) AddPartitions(version int16, r AddPartitions, done func([]kerr.Code)) {
-	if r.TransactionalID == "" {
-		done(all(kerr.InvalidRequest, r))
-		return
-	}
 	codes := all(kerr.OperationNotAttempted, r)
 	unknown := false
 	for i, p := range r.Partitions {
@@ -105,8 +101,12 @@ func (c *Coordinator) AddPartitions(version int16, r AddPartitions, done func([]
 			codes[i], unknown = kerr.UnknownTopicOrPartition, true
 		}
 	}
-	if unknown {
+	switch {
+	case unknown:
 		done(codes)
+		return
+	case r.TransactionalID == "":
+		done(all(kerr.InvalidRequest, r))
 		return
 	}
 	c.addKnown(version, r, done)
@@ -154,27 +154,44 @@ func (c *Coordinator) AddPartitionsToTxn(version int16, req *msg.AddPartitionsTo
 			}
 		}
 		c.AddPartitions(protocol, r, func(codes []kerr.Code) {
-			results[i].TransactionalId, results[i].TopicResults = r.TransactionalID, topicResults(version, r.Partitions, codes)
+			results[i].TransactionalId, results[i].TopicResults = r.TransactionalID, topicResults(version, t.Topics, codes, r.VerifyOnly)
 			wait.done()
 		})
 	}
 	wait.done()
 }
 
-// topicResults groups the codes of partitions by runs of a topic.
-func topicResults(version int16, partitions []TopicPartition, codes []kerr.Code) []msg.AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult {
-	out := []msg.AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult{}
-	for i, p := range partitions {
-		if n := len(out); n == 0 || out[n-1].Name != p.Topic {
-			out = append(out, msg.AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult{Name: p.Topic})
+// topicResults answers topics as they were asked for. Where partitions were looked at one by one, because one is not there or to verify them,
+// each stands once, and topics without any are left out.
+func topicResults(version int16, topics []msg.AddPartitionsToTxnRequestAddPartitionsToTxnTopic, codes []kerr.Code, verify bool) []addedTopic {
+	apart := verify || slices.Contains(codes, kerr.UnknownTopicOrPartition)
+	out, at, seen := []addedTopic{}, map[string]int{}, map[TopicPartition]bool{}
+	i := 0
+	for _, t := range topics {
+		to, again := at[t.Name]
+		if !again || !apart {
+			to, at[t.Name] = len(out), len(out)
+			out = append(out, addedTopic{Name: t.Name, ResultsByPartition: []addedPartition{}})
 		}
-		last := &out[len(out)-1]
-		last.ResultsByPartition = append(last.ResultsByPartition, msg.AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult{
-			PartitionIndex: p.Index, PartitionErrorCode: fenced(codes[i], version, 2),
-		})
+		for _, index := range t.Partitions {
+			code := codes[i]
+			i++
+			if p := (TopicPartition{t.Name, index}); !apart || !seen[p] {
+				seen[p] = true
+				out[to].ResultsByPartition = append(out[to].ResultsByPartition, addedPartition{PartitionIndex: index, PartitionErrorCode: fenced(code, version, 2)})
+			}
+		}
+	}
+	if apart {
+		out = slices.DeleteFunc(out, func(t addedTopic) bool { return len(t.ResultsByPartition) == 0 })
 	}
 	return out
 }
+
+type (
+	addedTopic     = msg.AddPartitionsToTxnResponseAddPartitionsToTxnTopicResult
+	addedPartition = msg.AddPartitionsToTxnResponseAddPartitionsToTxnPartitionResult
+)
 
 // AddOffsetsToTxn serves AddOffsetsToTxn, versions 0 to 4.
 func (c *Coordinator) AddOffsetsToTxn(version int16, req *msg.AddOffsetsToTxnRequest, reply func(*msg.AddOffsetsToTxnResponse)) {
@@ -251,7 +268,7 @@ func (c *Coordinator) List(version int16, req *msg.ListTransactionsRequest, repl
 	if version >= 2 && req.TransactionalIdPattern != nil && *req.TransactionalIdPattern != "" {
 		var err error
 		if cmd.pattern, err = regexp.Compile("^(?:" + *req.TransactionalIdPattern + ")$"); err != nil {
-			res.ErrorCode = int16(kerr.InvalidRegularExpression)
+			res.ErrorCode, res.UnknownStateFilters = int16(kerr.InvalidRegularExpression), []string{}
 			reply(res)
 			return
 		}

@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -49,7 +50,7 @@ func (p *fakePeers) AddPartitions(ctx context.Context, node base.NodeID, body []
 			}
 		}
 		codes := all(code, AddPartitions{Partitions: asked})
-		out.TopicResults = topicResults(AddPartitionsVersion, asked, codes)
+		out.TopicResults = topicResults(AddPartitionsVersion, t.Topics, codes, false)
 		res.ResultsByTransaction = append(res.ResultsByTransaction, out)
 	}
 	if short {
@@ -124,4 +125,34 @@ func TestClient(t *testing.T) {
 		ask("there")
 		want(kerr.CoordinatorNotAvailable, kerr.CoordinatorNotAvailable, kerr.CoordinatorNotAvailable)
 	})
+}
+
+// A partition that is not there, and a question, have each partition looked at by itself; otherwise topics are answered as they were asked for.
+func TestTopicResults(t *testing.T) {
+	asked := []msg.AddPartitionsToTxnRequestAddPartitionsToTxnTopic{{Name: "a", Partitions: []int32{0, 0}}, {Name: "b"}, {Name: "a", Partitions: []int32{1}}}
+	text := func(codes []kerr.Code, verify bool) string {
+		s := ""
+		for _, r := range topicResults(5, asked, codes, verify) {
+			s += r.Name
+			for _, p := range r.ResultsByPartition {
+				s += fmt.Sprintf(" %d:%d", p.PartitionIndex, p.PartitionErrorCode)
+			}
+			s += ";"
+		}
+		return s
+	}
+	unknown := []kerr.Code{kerr.OperationNotAttempted, kerr.OperationNotAttempted, kerr.UnknownTopicOrPartition}
+	for _, tc := range []struct {
+		codes  []kerr.Code
+		verify bool
+		want   string
+	}{
+		{make([]kerr.Code, 3), false, "a 0:0 0:0;b;a 1:0;"},
+		{make([]kerr.Code, 3), true, "a 0:0 1:0;"},
+		{unknown, false, "a 0:55 1:3;"},
+	} {
+		if got := text(tc.codes, tc.verify); got != tc.want {
+			t.Errorf("%v %v: %q, want %q", tc.codes, tc.verify, got, tc.want)
+		}
+	}
 }

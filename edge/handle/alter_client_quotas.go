@@ -7,6 +7,8 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
@@ -20,27 +22,44 @@ type quotaEntry = msg.AlterClientQuotasRequestEntryData
 func (h *Handler) alterClientQuotas(c *call, req *msg.AlterClientQuotasRequest) *msg.AlterClientQuotasResponse {
 	resp := new(msg.AlterClientQuotasResponse)
 	resp.SetDefaults()
-	seen := map[string]bool{}
+	answered := map[string]int{} // of resp.Entries; what stands twice is done once and answered once, with an error
 	for i := range req.Entries {
 		asked := &req.Entries[i]
 		lastParts(asked)
+		key := partsOf(asked)
+		if at, again := answered[key]; again {
+			out := &resp.Entries[at]
+			err := kerr.Errorf(kerr.InvalidRequest, "Ignoring duplicate entity %s", key)
+			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+			continue
+		}
+		answered[key] = len(resp.Entries)
 		out := add(&resp.Entries)
 		for _, p := range asked.Entity {
 			part := add(&out.Entity)
 			part.EntityType, part.EntityName = p.EntityType, p.EntityName
 		}
 		e, err := entityOf(asked)
-		switch {
-		case err != nil:
-		case seen[e.String()]:
-			err = kerr.Errorf(kerr.InvalidRequest, "Ignoring duplicate entity %s", e)
-		default:
-			seen[e.String()] = true
+		if err == nil {
 			err = h.alterQuota(c.Context(), e, asked, req.ValidateOnly)
 		}
 		out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
 	}
 	return resp
+}
+
+// partsOf names what was asked for, be it an entity or not.
+func partsOf(asked *quotaEntry) string {
+	var all []string
+	for _, p := range asked.Entity {
+		name := "<default>"
+		if p.EntityName != nil {
+			name = strconv.Quote(*p.EntityName)
+		}
+		all = append(all, strconv.Quote(p.EntityType)+"="+name)
+	}
+	slices.Sort(all)
+	return strings.Join(all, ", ")
 }
 
 // lastParts leaves of each type of an entity what was said last, as Kafka does.

@@ -29,8 +29,9 @@ func (h *Handler) alterPartitionReassignments(c *call, req *msg.AlterPartitionRe
 	resp.Responses = make([]msg.AlterPartitionReassignmentsResponseReassignableTopicResponse, len(req.Topics))
 	img := h.opt.Control.Image()
 	var moves []meta.PartitionLeader
-	type place struct{ topic, partition int } // in resp, of each of moves
-	var where []place
+	type place struct{ topic, partition int } // in resp
+	where := map[place]int{}                  // of moves
+	last := map[meta.PartitionID]int{}        // of moves: of a partition that is asked for twice the last wish counts
 	for i := range req.Topics {
 		out := &resp.Responses[i]
 		out.Name = req.Topics[i].Name
@@ -40,13 +41,19 @@ func (h *Handler) alterPartitionReassignments(c *call, req *msg.AlterPartitionRe
 			move, err := reassignment(img, out.Name, asked, req.AllowReplicationFactorChange)
 			p.ErrorCode, p.ErrorMessage = int16(codeOf(err)), messageOf(err)
 			if err == nil {
-				moves, where = append(moves, move), append(where, place{i, len(out.Partitions) - 1})
+				at, again := last[move.Partition]
+				if !again {
+					at, last[move.Partition] = len(moves), len(moves)
+					moves = append(moves, move)
+				}
+				moves[at], where[place{i, len(out.Partitions) - 1}] = move, at
 			}
 		}
 	}
-	for i, err := range h.move(c.Context(), moves) {
-		p := &resp.Responses[where[i].topic].Partitions[where[i].partition]
-		p.ErrorCode, p.ErrorMessage = int16(codeOf(err)), messageOf(err)
+	errs := h.move(c.Context(), moves)
+	for at, i := range where {
+		p := &resp.Responses[at.topic].Partitions[at.partition]
+		p.ErrorCode, p.ErrorMessage = int16(codeOf(errs[i])), messageOf(errs[i])
 	}
 	if len(moves) > 0 {
 		h.log.Info("moves of partitions were asked for", "partitions", len(moves), "client", c.client)

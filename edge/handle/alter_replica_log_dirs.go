@@ -5,6 +5,7 @@ package handle
 
 import (
 	"slices"
+	"strconv"
 
 	"sluice/cluster/meta"
 	"sluice/wire/kerr"
@@ -41,7 +42,13 @@ func (h *Handler) alterReplicaLogDirs(_ *call, req *msg.AlterReplicaLogDirsReque
 	return resp
 }
 
+// dirNameMax is how long the name of a directory may be. A partition on its way is called by its topic and number, with 41 bytes behind.
+const dirNameMax = 255
+
 func (h *Handler) moveLogDir(img *meta.Image, dir, topic string, index int32) kerr.Code {
+	if len(topic)+1+len(strconv.Itoa(int(index)))+41 > dirNameMax-1 {
+		return kerr.InvalidTopicException
+	}
 	if dir != h.opt.LogDir {
 		return kerr.LogDirNotFound
 	}

@@ -11,6 +11,7 @@ import (
 	"net"
 
 	"sluice/broker/group"
+	"sluice/cluster/meta"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
@@ -25,7 +26,32 @@ func (c *call) caller() group.CallInfo {
 }
 
 func (h *Handler) offsetCommit(c *call, req *msg.OffsetCommitRequest) {
-	h.opt.Groups.OffsetCommit(c.caller(), req, func(r *msg.OffsetCommitResponse) { c.reply(r) })
+	img := h.opt.Control.Image()
+	find := func(t *committedTopic) (absent, meta.Topic) {
+		if c.Version < 10 {
+			return byName(img, t.Name)
+		}
+		topic, ok := img.TopicByID(t.TopicId)
+		if !ok {
+			return absent{id: t.TopicId, code: kerr.UnknownTopicID}, topic
+		}
+		return absent{id: t.TopicId, code: kerr.UnknownTopicOrPartition}, topic
+	}
+	type part = msg.OffsetCommitRequestOffsetCommitRequestPartition
+	rest := sift(&req.Topics, find, func(t *committedTopic) *[]part { return &t.Partitions }, func(p *part) int32 { return p.PartitionIndex })
+	reply := func(r *msg.OffsetCommitResponse) {
+		type topic = msg.OffsetCommitResponseOffsetCommitResponseTopic
+		type part = msg.OffsetCommitResponseOffsetCommitResponsePartition
+		inFront(rest, &r.Topics, func(a absent) topic { return topic{Name: a.name, TopicId: a.id} },
+			func(a, b *topic) bool { return a.Name == b.Name && a.TopicId == b.TopicId }, func(t *topic) *[]part { return &t.Partitions },
+			func(index int32, code kerr.Code) part { return part{PartitionIndex: index, ErrorCode: int16(code)} })
+		c.reply(r)
+	}
+	if len(req.Topics) == 0 {
+		reply(new(msg.OffsetCommitResponse))
+		return
+	}
+	h.opt.Groups.OffsetCommit(c.caller(), req, reply)
 }
 
 func (h *Handler) offsetFetch(c *call, req *msg.OffsetFetchRequest) {

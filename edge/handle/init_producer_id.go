@@ -15,7 +15,7 @@ func (h *Handler) initProducerID(c *call, req *msg.InitProducerIdRequest) {
 	resp := new(msg.InitProducerIdResponse)
 	resp.SetDefaults()
 	resp.ProducerId, resp.ProducerEpoch = -1, -1
-	if c.Version >= 3 && (req.ProducerId < 0) != (req.ProducerEpoch < 0) {
+	if c.Version >= 3 && (req.ProducerId == -1) != (req.ProducerEpoch == -1) {
 		resp.ErrorCode = int16(kerr.InvalidRequest) // both say which life of a producer goes on, or neither
 		c.reply(resp)
 		return

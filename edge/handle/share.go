@@ -8,6 +8,8 @@ package handle
 // 87) are not offered: nodes have a protocol of their own.
 
 import (
+	"slices"
+
 	"sluice/base"
 	"sluice/broker/share"
 	"sluice/edge/quota"
@@ -44,10 +46,29 @@ func (h *Handler) shareGroupDescribe(c *call, req *msg.ShareGroupDescribeRequest
 }
 
 func (h *Handler) describeShareGroupOffsets(c *call, req *msg.DescribeShareGroupOffsetsRequest) {
+	img := h.opt.Control.Image()
+	type topic = msg.DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic
+	for i := range req.Groups {
+		merged(&req.Groups[i].Topics, func(t *topic) string { return t.TopicName }, func(t *topic) *[]int32 { return &t.Partitions }, func(t *topic) bool {
+			_, known := img.TopicByName(t.TopicName)
+			return known
+		})
+		for j := range req.Groups[i].Topics {
+			once(&req.Groups[i].Topics[j].Partitions, same[int32])
+		}
+	}
 	h.opt.Groups.DescribeShareGroupOffsets(c.caller(), req, func(r *msg.DescribeShareGroupOffsetsResponse) { c.reply(r) })
 }
 
 func (h *Handler) alterShareGroupOffsets(c *call, req *msg.AlterShareGroupOffsetsRequest) {
+	img := h.opt.Control.Image()
+	type topic = msg.AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestTopic
+	type part = msg.AlterShareGroupOffsetsRequestAlterShareGroupOffsetsRequestPartition
+	req.Topics = slices.DeleteFunc(req.Topics, func(t topic) bool {
+		_, known := img.TopicByName(t.TopicName)
+		return !known && len(t.Partitions) == 0
+	})
+	merged(&req.Topics, func(t *topic) string { return t.TopicName }, func(t *topic) *[]part { return &t.Partitions }, func(*topic) bool { return true })
 	h.opt.Groups.AlterShareGroupOffsets(c.caller(), req, func(r *msg.AlterShareGroupOffsetsResponse) { c.reply(r) })
 }
 

@@ -42,6 +42,25 @@ func gathered[T, P any](list *[]T, name func(*T) string, parts func(*T) *[]P) {
 	*list = kept
 }
 
+// merged puts the parts of topics that stand in several places into the first, of those topics for which it is wanted.
+func merged[T, P any](list *[]T, name func(*T) string, parts func(*T) *[]P, wanted func(*T) bool) {
+	at := make(map[string]int, len(*list))
+	kept := (*list)[:0:0]
+	for i := range *list {
+		t := &(*list)[i]
+		if j, again := at[name(t)]; again && wanted(t) {
+			into := parts(&kept[j])
+			*into = append((*into)[:len(*into):len(*into)], *parts(t)...)
+			continue
+		}
+		at[name(t)] = len(kept)
+		kept = append(kept, *t)
+	}
+	if len(kept) < len(*list) {
+		*list = kept
+	}
+}
+
 // checkOps says what is wrong with changes of settings before it is known what they are to change.
 func checkOps(ops []alterOp) error {
 	seen := map[string]bool{}

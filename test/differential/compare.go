@@ -237,7 +237,7 @@ func smaller(v tree) (out []tree) {
 		for _, k := range slices.Sorted(maps.Keys(x)) {
 			without := maps.Clone(x)
 			delete(without, k)
-			if k[0] >= 'A' && k[0] <= 'Z' || k == "?tags" {
+			if k[0] >= 'A' && k[0] <= 'Z' && k != "GroupId" || k == "?tags" { // a group without a name is everybody's
 				out = append(out, without)
 			}
 			for _, s := range smaller(x[k]) {

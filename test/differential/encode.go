@@ -19,7 +19,7 @@ import (
 //	{"$": "producer 1", "or": 7, "plus": 1} what the broker calls so, or a value; plus is added to numbers
 //	{"in": "t0"}                          a name with the prefix of the sequence
 //	{"hex": "00ff"}                       bytes, or a UUID
-//	{"long": 300}                         a string of so many x
+//	{"long": 300}                         a string of so many bytes: the prefix, and x
 //	{"batches": [...]}                    records, see batches.go
 //
 // A structure may have "?tags": bytes of tagged fields that nobody knows, with their count in front.
@@ -179,7 +179,8 @@ func (e *env) text(v tree) *string {
 			return &name
 		}
 		if n, ok := x["long"]; ok {
-			s := strings.Repeat("x", int(e.number(n)))
+			size := int(e.number(n))
+			s := e.prefix + strings.Repeat("x", max(0, size-len(e.prefix)))
 			return &s
 		}
 		if s, ok := e.named(x); ok {

@@ -78,8 +78,15 @@ func (r *runner) take(st step) (lines, error) {
 		r.close()
 		return lines{"": err.Error()}, nil
 	}
-	if f, ok := answer.(*msg.FetchResponse); ok {
-		gatherTopics(f)
+	switch m := answer.(type) {
+	case *msg.FetchResponse:
+		gatherTopics(m)
+	case *msg.AlterClientQuotasResponse:
+		sortEntities(m)
+	case *msg.ListGroupsResponse: // of other sequences
+		m.Groups = slices.DeleteFunc(m.Groups, func(g msg.ListGroupsResponseListedGroup) bool { return !strings.HasPrefix(g.GroupId, r.prefix) })
+	case *msg.DescribeClientQuotasResponse:
+		m.Entries = slices.DeleteFunc(m.Entries, r.isForeign)
 	}
 	out := lines{}
 	for path, value := range r.names.Render(answer) {
@@ -102,6 +109,35 @@ func gatherTopics(f *msg.FetchResponse) {
 		all[at].Partitions = append(all[at].Partitions, t.Partitions...)
 	}
 	f.Responses = all
+}
+
+// sortEntities puts entities in order, and the parts of each: Kafka has none.
+func sortEntities(m *msg.AlterClientQuotasResponse) {
+	type part = msg.AlterClientQuotasResponseEntityData
+	type entry = msg.AlterClientQuotasResponseEntryData
+	called := func(p part) string {
+		if p.EntityName == nil {
+			return p.EntityType + ":"
+		}
+		return p.EntityType + ":=" + *p.EntityName
+	}
+	name := func(e entry) (s string) {
+		for _, p := range e.Entity {
+			s += called(p) + ","
+		}
+		return s
+	}
+	for i := range m.Entries {
+		slices.SortFunc(m.Entries[i].Entity, func(a, b part) int { return strings.Compare(called(a), called(b)) })
+	}
+	slices.SortStableFunc(m.Entries, func(a, b entry) int { return strings.Compare(name(a), name(b)) })
+}
+
+// isForeign reports whether limits are of an entity that others may have changed: each part that has a name of this sequence is its own.
+func (r *runner) isForeign(e msg.DescribeClientQuotasResponseEntryData) bool {
+	return !slices.ContainsFunc(e.Entity, func(p msg.DescribeClientQuotasResponseEntityData) bool {
+		return p.EntityName != nil && strings.HasPrefix(*p.EntityName, r.prefix)
+	})
 }
 
 // body encodes a step.
