@@ -65,10 +65,11 @@ func TestBucketOutage(t *testing.T) {
 }
 
 // TestShutdownInAnOutage: whoever stops a broker gives it a time, and when that is over it ends, also when everything waits for a bucket that
-// does not answer: appends of clients and of coordinators in a WAL in the bucket, uploads, metadata.
+// does not answer: appends of clients and of coordinators in a WAL in the bucket, uploads, metadata. A broker that has failed waits for nothing.
 func TestShutdownInAnOutage(t *testing.T) {
-	for _, wal := range []string{"file", "s3"} {
-		t.Run(wal, func(t *testing.T) {
+	for _, name := range []string{"file", "s3", "file failed", "s3 failed"} {
+		t.Run(name, func(t *testing.T) {
+			wal, _, failed := strings.Cut(name, " ")
 			var set []string
 			if wal == "s3" {
 				set = append(set, "wal=s3")
@@ -90,11 +91,14 @@ func TestShutdownInAnOutage(t *testing.T) {
 			cl.Produce(c.ctx(), &kgo.Record{Topic: "held", Value: []byte("late")}, nil)
 			_, _ = kadm.NewClient(cl).CreateTopic(c.within(time.Second), 1, 1, nil, "never")
 
+			if failed {
+				c.node.fail(base.Errorf(base.Failed, "the test says so"))
+			}
 			ended := make(chan error, 1)
 			go func() { ended <- c.node.Shutdown(c.within(time.Second)) }()
 			select {
 			case err := <-ended:
-				if err == nil {
+				if err == nil && !failed {
 					t.Error("everything was uploaded, without a bucket")
 				}
 				c.node = nil

@@ -144,15 +144,22 @@ func (n *Node) retire(ctx context.Context) {
 	}
 }
 
-// abandon ends whatever still runs, without waiting for anything that may hang. It works in any state of a start.
+// abandon ends whatever still runs, without waiting for anything that may hang: the WALs end first, and with them whoever waits for an append.
+// It works in any state of a start.
 func (n *Node) abandon() {
 	ctx, cancel := context.WithTimeout(context.Background(), abandonTimeout)
 	defer cancel()
 	over, stop := context.WithCancel(context.Background())
 	stop()
 	n.stopCompaction()
+	if n.unwatchVolumes != nil {
+		n.unwatchVolumes()
+	}
+	for _, v := range n.volumes.all() {
+		n.closeVolume(ctx, v)
+	}
 	if n.groups != nil {
-		n.groups.Close() // first, for connections end when those who wait are answered
+		n.groups.Close() // before the server, for connections end when those who wait are answered
 	}
 	if s := n.shares.Swap(nil); s != nil {
 		s.close()
@@ -181,12 +188,6 @@ func (n *Node) abandon() {
 	n.stopCleaning()
 	if n.lead != nil {
 		n.lead.CloseAll(over)
-	}
-	if n.unwatchVolumes != nil {
-		n.unwatchVolumes()
-	}
-	for _, v := range n.volumes.all() {
-		n.closeVolume(ctx, v)
 	}
 	if w := n.rescues.Load(); w != nil {
 		w.Close()
