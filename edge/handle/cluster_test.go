@@ -3,6 +3,7 @@ package handle
 import (
 	"context"
 	"encoding/binary"
+	"fmt"
 	"io"
 	"net"
 	"sync/atomic"
@@ -386,7 +387,8 @@ func TestUpdateFeatures(t *testing.T) {
 // behind is a client whose image is old until the controller has answered it.
 type behind struct {
 	control.Client
-	old atomic.Pointer[meta.Image]
+	old   atomic.Pointer[meta.Image]
+	asked atomic.Int64 // how often
 }
 
 func (b *behind) Image() *meta.Image {
@@ -398,6 +400,7 @@ func (b *behind) Image() *meta.Image {
 
 func (b *behind) Submit(ctx context.Context, c meta.Command) (meta.Result, error) {
 	defer b.old.Store(nil)
+	b.asked.Add(1)
 	return b.Client.Submit(ctx, c)
 }
 
@@ -417,5 +420,27 @@ func TestCreateWhatWasDeletedElsewhere(t *testing.T) {
 		if got := kerr.Code(resp.Topics[0].ErrorCode); got != want {
 			t.Fatalf("%v, want %v: %v", got, want, resp.Topics[0].ErrorMessage)
 		}
+	}
+}
+
+// TestCreateWhatExists: whatever number of names of one request exist, the controller is asked once about them.
+func TestCreateWhatExists(t *testing.T) {
+	counted := new(behind)
+	b := newBroker(t, 1, func(o *Options) { counted.Client = o.Control; o.Control = counted })
+	req, resp := new(msg.CreateTopicsRequest), new(msg.CreateTopicsResponse)
+	req.SetDefaults()
+	for i := range 20 {
+		b.topic(fmt.Sprint("there-", i), 1)
+		req.Topics = append(req.Topics, msg.CreateTopicsRequestCreatableTopic{Name: fmt.Sprint("there-", i), NumPartitions: 1, ReplicationFactor: 1})
+	}
+	before := counted.asked.Load()
+	b.ask(7, req, resp)
+	for _, topic := range resp.Topics {
+		if got := kerr.Code(topic.ErrorCode); got != kerr.TopicAlreadyExists {
+			t.Errorf("%s: %v", topic.Name, got)
+		}
+	}
+	if n := counted.asked.Load() - before; len(resp.Topics) != 20 || n != 1 {
+		t.Errorf("%d answers, the controller was asked %d times", len(resp.Topics), n)
 	}
 }

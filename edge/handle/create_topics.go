@@ -29,6 +29,11 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 	for i := range req.Topics {
 		counts[req.Topics[i].Name]++
 	}
+	var taken map[string]bool
+	var unclear error
+	if excess == nil {
+		taken, unclear = h.taken(c.Context(), req.Topics)
+	}
 	var create []meta.NewTopic
 	var where []int // in resp, of the topics in create
 	for i := range req.Topics {
@@ -40,9 +45,12 @@ func (h *Handler) createTopics(c *call, req *msg.CreateTopicsRequest) *msg.Creat
 		out.Name, out.ErrorMessage, out.Configs = asked.Name, nil, []msg.CreateTopicsResponseCreatableTopicConfigs{}
 		topic, err := meta.NewTopic{}, excess
 		if err == nil {
-			topic, err = h.newTopic(c.Context(), asked, counts[asked.Name] > 1)
+			topic, err = h.newTopic(asked, counts[asked.Name] > 1, taken[asked.Name])
 		}
 		counts[asked.Name] = 0
+		if err == nil && h.known(asked.Name) {
+			err = unclear
+		}
 		if err == nil && !req.ValidateOnly && !h.known(asked.Name) {
 			err = c.mutate(6, int(topic.Partitions))
 		}
@@ -104,8 +112,8 @@ func (h *Handler) tooManyPartitions(req *msg.CreateTopicsRequest) error {
 
 type askedTopic = msg.CreateTopicsRequestCreatableTopic
 
-// newTopic checks what was asked for.
-func (h *Handler) newTopic(ctx context.Context, asked *askedTopic, duplicate bool) (meta.NewTopic, error) {
+// newTopic checks what was asked for: a topic whose name is asked for twice in one request, or is taken, or neither.
+func (h *Handler) newTopic(asked *askedTopic, duplicate, taken bool) (meta.NewTopic, error) {
 	t := meta.NewTopic{Name: asked.Name, Partitions: asked.NumPartitions}
 	if duplicate {
 		return t, kerr.Errorf(kerr.InvalidRequest, "Duplicate topic name.")
@@ -113,9 +121,7 @@ func (h *Handler) newTopic(ctx context.Context, asked *askedTopic, duplicate boo
 	if r := meta.CheckTopicName(asked.Name); r != nil {
 		return t, r
 	}
-	if taken, err := h.taken(ctx, asked.Name); err != nil {
-		return t, err
-	} else if taken { // before anything else is looked at
+	if taken { // before anything else is looked at
 		return t, kerr.Errorf(kerr.TopicAlreadyExists, "Topic '%s' already exists.", asked.Name)
 	}
 	configs := map[string]string{}
@@ -148,19 +154,28 @@ func (h *Handler) newTopic(ctx context.Context, asked *askedTopic, duplicate boo
 	return t, nil
 }
 
-// taken reports whether there is a topic of that name. What this broker's image has may have been deleted, and the deletion answered, elsewhere: a
-// question to the controller brings the image up to date.
-func (h *Handler) taken(ctx context.Context, name string) (bool, error) {
-	if !h.known(name) {
-		return false, nil // the command will tell
+// taken says which of the names that are asked for topics have. What this broker's image has may have been deleted, and the deletion answered, elsewhere: one question
+// to the controller brings the image up to date. Of names that this broker does not know the command will tell.
+func (h *Handler) taken(ctx context.Context, asked []askedTopic) (map[string]bool, error) {
+	question := &meta.CreateTopics{ValidateOnly: true}
+	for i := range asked {
+		if name := asked[i].Name; h.known(name) {
+			question.Topics = append(question.Topics, meta.NewTopic{Name: name, Partitions: 1})
+		}
 	}
-	question := &meta.CreateTopics{Topics: []meta.NewTopic{{Name: name, Partitions: 1}}, ValidateOnly: true}
+	if len(question.Topics) == 0 {
+		return nil, nil
+	}
 	res, err := control.Do[meta.TopicsCreated](ctx, h.opt.Control, question)
 	if err != nil {
-		return false, err
+		return nil, err
 	}
-	refused := res.Topics[0].Err
-	return refused != nil && refused.Code == meta.TopicExists, nil
+	taken := map[string]bool{}
+	for i, t := range question.Topics {
+		refused := res.Topics[i].Err
+		taken[t.Name] = refused != nil && refused.Code == meta.TopicExists
+	}
+	return taken, nil
 }
 
 // assign takes the leaders of a manual assignment.

@@ -137,7 +137,7 @@ func (h *Handler) createInternal(ctx context.Context, topics []group.InternalTop
 		for k, v := range t.Configs {
 			asked.Configs = append(asked.Configs, msg.CreateTopicsRequestCreatableTopicConfig{Name: k, Value: &v})
 		}
-		if topic, err := h.newTopic(ctx, &asked, false); err != nil {
+		if topic, err := h.newTopic(&asked, false, false); err != nil {
 			wrong = append(wrong, fmt.Sprintf("%s (%v)", t.Name, err))
 		} else {
 			create = append(create, topic)
