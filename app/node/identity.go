@@ -4,12 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
-	"strings"
 
 	"sluice/base"
 	"sluice/storage/wal"
@@ -128,31 +125,20 @@ func (n *Node) claimData() (release func(), err error) {
 	if data == "" {
 		return func() {}, nil
 	}
-	if n.opt.Files != nil {
-		return claimIn(n.opt.Files, data)
+	files, name := n.files(), filepath.Join(data, "lock")
+	err = disk.MakeDir(files, filepath.ToSlash(data))
+	if err == nil {
+		err = files.Put(name, nil)
 	}
-	if err := os.MkdirAll(data, 0o755); err != nil {
+	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, base.Errorf(base.Invalid, "setting data = %q: %w", data, err)
 	}
-	return lockFile(filepath.Join(data, "lock"), data)
-}
-
-// claimIn does so in a file system that is not the operating system's.
-func claimIn(files disk.FS, data string) (release func(), err error) {
-	dir := ""
-	for _, part := range strings.FieldsFunc(filepath.ToSlash(data), func(r rune) bool { return r == '/' }) {
-		dir += "/" + part
-		if err := files.Mkdir(dir); err != nil && !errors.Is(err, fs.ErrExist) {
-			return nil, fmt.Errorf("setting data = %q: %w", data, err)
-		}
-	}
-	name := filepath.Join(data, "lock")
-	if err := files.Put(name, nil); err != nil && !errors.Is(err, fs.ErrExist) {
-		return nil, fmt.Errorf("setting data = %q: %w", data, err)
-	}
 	lock, err := files.Lock(name)
+	if errors.Is(err, disk.ErrLocked) {
+		return nil, base.Errorf(base.Invalid, "another sluice uses the data directory %s; stop it, or give this one another directory with --data", data)
+	}
 	if err != nil {
-		return nil, fmt.Errorf("setting data = %q: %w", data, err)
+		return nil, base.Errorf(base.Invalid, "setting data = %q: %w", data, err)
 	}
 	return func() { lock.Close() }, nil
 }

@@ -1,6 +1,11 @@
 package disk
 
-import "io"
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"path"
+)
 
 // Align is what address, length and offset of a durable write must be multiples of.
 const Align = 4096
@@ -48,4 +53,24 @@ type File interface {
 	// Direct reports whether writes bypass the page cache.
 	Direct() bool
 	Close() error
+}
+
+// MakeDir makes a directory and those it lies in, durably. One that exists is fine.
+func MakeDir(files FS, dir string) error {
+	err := files.Mkdir(dir)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		return nil
+	case errors.Is(err, fs.ErrNotExist):
+		if err := MakeDir(files, path.Dir(path.Clean(dir))); err != nil {
+			return err
+		}
+		if err = files.Mkdir(dir); errors.Is(err, fs.ErrExist) {
+			err = nil
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return files.SyncDir(path.Dir(path.Clean(dir)))
 }

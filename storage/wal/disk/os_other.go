@@ -12,6 +12,3 @@ func create(path string) (f *os.File, direct bool, err error) {
 func allocate(f *os.File, size int64) error { return f.Truncate(size) }
 
 func syncData(f *os.File) error { return f.Sync() }
-
-// lock does nothing: this system is for the simulation and for development only.
-func lock(*os.File) error { return nil }

@@ -5,6 +5,8 @@ package disk
 import (
 	"errors"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 func syncDir(path string) error {
@@ -16,3 +18,11 @@ func syncDir(path string) error {
 }
 
 func link(from, to string) error { return os.Link(from, to) }
+
+func lock(f *os.File) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return ErrLocked
+	}
+	return err
+}

@@ -102,7 +102,7 @@ func (c Config) unformatted(names []string) error {
 
 // Format makes the directory a WAL directory of that identity.
 func (c Config) Format(_ context.Context, id block.Identity) error {
-	if err := c.makeDir(c.Dir); err != nil {
+	if err := classify(disk.MakeDir(c.FS, c.Dir)); err != nil {
 		return err
 	}
 	h, err := c.header()
@@ -164,24 +164,4 @@ func (c Config) check(cluster base.UUID, node base.NodeID) error {
 		return base.Errorf(base.Invalid, "%s was formatted with shared=%t, but is used with shared=%t", c.Dir, id.Node == base.NoNode, c.Shared)
 	}
 	return nil
-}
-
-// makeDir makes a directory and its parents, durably.
-func (c Config) makeDir(dir string) error {
-	err := c.FS.Mkdir(dir)
-	switch {
-	case errors.Is(err, fs.ErrExist):
-		return nil
-	case errors.Is(err, fs.ErrNotExist):
-		if err := c.makeDir(parent(dir)); err != nil {
-			return err
-		}
-		if err = c.FS.Mkdir(dir); errors.Is(err, fs.ErrExist) {
-			err = nil
-		}
-	}
-	if err != nil {
-		return classify(err)
-	}
-	return classify(c.FS.SyncDir(parent(dir)))
 }
