@@ -16,7 +16,7 @@ import (
 	"sluice/storage/objstore/driver"
 )
 
-// ExtentMin and ExtentMax bound what one GET reads, in bytes, single blocks that are larger aside.
+// ExtentMin and ExtentMax bound what one GET reads of one stream, in bytes, single blocks that are larger aside. A pack of small ones has packBytes and three quarters at most.
 //
 // Extents end at multiples of their size, counted from where the stream begins in the object: whoever reads a stretch in sequence, wherever he began,
 // asks for the same extents as everybody else with as much room, and finds them whole.
@@ -71,14 +71,16 @@ type Blocks struct {
 		// closely. Reading again keeps it.
 		fresh, done lru
 		bytes       int64 // charged, loading ones included
-		credit      int64 // bytes of other streams that GETs may bring along, see neighboursLocked
+		strange     int64 // bytes of neighbours that nobody has asked for, and
+		credit      int64 // how many of those may still be evicted, see neighbours.go
 	}
 }
 
-// extent is a run of blocks of one stream in one object that were read, or are being read, by one GET into one buffer.
+// extent is a run of blocks in one object that were read, or are being read, by one GET into one buffer: of one stream, or of a pack of small ones.
 type extent struct {
 	node
 	id      base.ObjectID
+	own     base.StreamID // that it was read for
 	blocks  []Block
 	size    int64         // bytes of the GET
 	ready   chan struct{} // closed when loaded or failed
@@ -270,7 +272,8 @@ func (c *Blocks) Get(ctx context.Context, x *object.Index, i int, want int64) (*
 // read as well. Bytes that are evicted unread are added to waste.
 func (c *Blocks) GetExtent(ctx context.Context, x *object.Index, i int, size int64, waste *atomic.Int64) (*Block, error) {
 	return c.get(ctx, x, i, func() *extent {
-		ext := c.newExtentLocked(x, i, c.runLocked(x, i, math.MaxInt64, size), waste)
+		from, to := c.runLocked(x, i, math.MaxInt64, size, c.roomLocked(false))
+		ext := c.newExtentLocked(x, from, to, x.Entries[i].Stream, waste)
 		c.loads.Add(1)
 		go c.load(ext, c.foreground, false)
 		return ext
@@ -342,8 +345,9 @@ func (c *Blocks) findLocked(ext *extent, pos int64) *Block {
 		if !b.read {
 			b.read = true
 			ext.unread -= int64(b.Entry.Size)
-			if b.Entry.Stream != ext.blocks[0].Entry.Stream {
-				c.earnLocked(neighbourEarns * int64(b.Entry.Size))
+			if b.Entry.Stream != ext.own {
+				c.mu.strange -= int64(b.Entry.Size)
+				c.earnLocked(int64(b.Entry.Size))
 			}
 		}
 		return b
@@ -355,17 +359,17 @@ func (c *Blocks) findLocked(ext *extent, pos int64) *Block {
 func (c *Blocks) startLocked(x *object.Index, i int, want int64) (first *extent) {
 	id := x.Entries[i].Stream
 	for first == nil || want > 0 && i < len(x.Entries) && x.Entries[i].Stream == id {
-		n := c.runLocked(x, i, want, extentBytes)
-		if n == 0 {
+		if first != nil && c.cachedLocked(x, i) {
 			break
 		}
-		ext := c.newExtentLocked(x, i, n, nil)
+		from, to := c.runLocked(x, i, want, extentBytes, c.roomLocked(false))
+		ext := c.newExtentLocked(x, from, to, id, nil)
 		if first == nil {
 			first = ext
 		}
 		c.loads.Add(1)
 		go c.load(ext, c.foreground, false)
-		i += n
+		i = to
 		want -= ext.size
 	}
 	return first
@@ -385,16 +389,18 @@ func (c *Blocks) Prefetch(x *object.Index, i int, want, extent int64, waste *ato
 			i++
 			continue
 		}
-		n := c.runLocked(x, i, math.MaxInt64, extent)
-		if c.mu.closed || !c.prefetch.tryAcquire(sizeOf(x, i, n)) {
+		from, to := c.runLocked(x, i, math.MaxInt64, extent, c.roomLocked(true))
+		if c.mu.closed || c.crowdedLocked(x, i) || !c.prefetch.tryAcquire(sizeOf(x, from, to)) {
 			return i, false
 		}
-		ext := c.newExtentLocked(x, i, n, waste)
+		ext := c.newExtentLocked(x, from, to, id, waste)
 		c.metrics.prefetched.Add(float64(ext.size))
 		c.loads.Add(1)
 		go c.load(ext, c.prefetch, true)
-		i += n
-		want -= ext.size
+		want -= ext.ownBytes()
+		for i < to && x.Entries[i].Stream == id {
+			i++
+		}
 	}
 	return i, true
 }
@@ -411,21 +417,22 @@ func (c *Blocks) PrefetchIndex(id base.ObjectID, size int64) {
 	}
 }
 
-func (c *Blocks) newExtentLocked(x *object.Index, i, n int, waste *atomic.Int64) *extent {
-	ext := &extent{id: x.Footer.ID, blocks: make([]Block, n), ready: make(chan struct{}), waste: waste}
+// newExtentLocked makes the extent of the blocks [from, to), which are about to be read for a stream.
+func (c *Blocks) newExtentLocked(x *object.Index, from, to int, own base.StreamID, waste *atomic.Int64) *extent {
+	ext := &extent{id: x.Footer.ID, own: own, blocks: make([]Block, to-from), ready: make(chan struct{}), waste: waste}
 	items := int64(0)
-	for k := range n {
-		e := &x.Entries[i+k]
+	for k := range ext.blocks {
+		e := &x.Entries[from+k]
 		ext.blocks[k] = Block{Entry: *e, ext: ext}
 		ext.size += int64(e.Size)
 		items += int64(e.Records)
 		c.mu.blocks[blockKey{ext.id, e.Pos}] = ext
 	}
-	own := ext.ownBytes()
-	c.mu.credit -= ext.size - own
-	c.earnLocked(own / ownEarns)
+	mine := ext.ownBytes()
+	c.mu.strange += ext.size - mine
+	c.earnLocked(mine / ownEarns)
 	ext.unread = ext.size
-	ext.charge = int64(slab.Size(int(ext.size))) + items*object.ItemMemoryBytes + extentOverheads*int64(n+1)
+	ext.charge = int64(slab.Size(int(ext.size))) + items*object.ItemMemoryBytes + extentOverheads*int64(len(ext.blocks)+1)
 	ext.drop = func() { c.dropExtentLocked(ext) }
 	c.mu.bytes += ext.charge
 	c.shrinkLocked()
@@ -437,12 +444,15 @@ func (c *Blocks) dropExtentLocked(ext *extent) {
 	for k := range ext.blocks {
 		delete(c.mu.blocks, blockKey{ext.id, ext.blocks[k].Entry.Pos})
 	}
+	own, strange := ext.unreadOf()
+	c.mu.strange -= strange
 	if ext.buf == nil {
 		return
 	}
+	c.mu.credit -= strange
 	if ext.waste != nil && ext.unread > 0 {
 		c.metrics.wasted.Add(float64(ext.unread))
-		ext.waste.Add(ext.ownUnread())
+		ext.waste.Add(own)
 	}
 	ext.buf.Release()
 }

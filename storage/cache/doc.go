@@ -23,8 +23,9 @@
 //  6. Extents end at multiples of their size from where their stream begins in the object, and are made equal where there are few: so readers of one stretch share
 //     them, whoever came first, the number of GETs depends on bytes, not on readers, and no GET brings a remnant. [TestExtentsFitTheStream, stream: TestCatchUpRequests]
 //
-//  7. A GET that comes to the end of its stream brings its neighbours in the object, within a credit that only their being read renews: who reads all partitions of a topic
-//     needs GETs by bytes, whoever reads one of them wastes a bounded number. [TestNeighbours, cost: TestCatchUpReads]
+//  7. What is small in an object is read in packs of neighbours, which follow from the index alone: one GET for each, in whatever order and however many at a time its streams are wanted.
+//     What is brought and not read is bounded, by a part of the memory and by a credit that only neighbours that are read renew: who reads all partitions of a topic
+//     needs GETs by bytes, whoever reads one of them wastes a bounded number. [TestNeighbours, TestPacks, cost: TestCatchUpReads]
 //
 // Goroutines: one per GET that is under way, ended by Blocks.Close. One mutex per cache, never held across I/O.
 package cache

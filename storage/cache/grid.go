@@ -9,31 +9,30 @@ import (
 // shortExtents is up to how many extents of a stream in an object are made equal.
 const shortExtents = 4
 
-// runLocked decides how many blocks from i on one GET reads: those of one stream that end in the same extent, until want bytes are
-// reached, up to the first that is cached; what is left of the stream behind the extent, if it is little; and behind the end of the stream its neighbours.
-func (c *Blocks) runLocked(x *object.Index, i int, want, extent int64) (n int) {
+// runLocked decides which blocks [from, to) one GET reads for block i: those of its stream from there on that end in the same extent, until want bytes are
+// reached, up to the first that is cached, and what is left of the stream behind the extent, if it is little. If that is all that is left of the stream, its pack, with room bytes of
+// others at most.
+func (c *Blocks) runLocked(x *object.Index, i int, want, extent, room int64) (from, to int) {
 	first, total, last := &x.Entries[i], int64(0), int64(0)
 	g := gridOf(x, i, extent)
-	for k := i; ; k++ {
-		if k == len(x.Entries) || x.Entries[k].Stream != first.Stream {
-			return c.neighboursLocked(x, i, k)
-		}
+	to = i
+	for k := i; k < len(x.Entries) && x.Entries[k].Stream == first.Stream; k++ {
 		e := &x.Entries[k]
-		if c.mu.blocks[blockKey{x.Footer.ID, e.Pos}] != nil {
-			return max(n, 1)
-		}
 		switch {
+		case c.mu.blocks[blockKey{x.Footer.ID, e.Pos}] != nil:
+			return i, max(to, i+1)
 		case k > i && total >= want:
-			return n
+			return i, to
 		case g.cell(e) == g.cell(first):
-			n++
+			to = k + 1
 		default:
 			if last += int64(e.Size); last > extent/4 {
-				return n
+				return i, to
 			}
 		}
 		total += int64(e.Size)
 	}
+	return c.packLocked(x, i, streamEnd(x, i), room)
 }
 
 // grid says where the extents of a stream in an object begin and end.
@@ -57,9 +56,9 @@ func gridOf(x *object.Index, i int, extent int64) grid {
 // cell is the number of the extent that a block ends in.
 func (g grid) cell(e *object.Entry) int64 { return (e.Pos + int64(e.Size) - 1 - g.zero) / g.size }
 
-// sizeOf is how many bytes the n blocks from i on have.
-func sizeOf(x *object.Index, i, n int) (bytes int64) {
-	for k := i; k < i+n; k++ {
+// sizeOf is how many bytes the blocks [from, to) have.
+func sizeOf(x *object.Index, from, to int) (bytes int64) {
+	for k := from; k < to; k++ {
 		bytes += int64(x.Entries[k].Size)
 	}
 	return bytes

@@ -5,69 +5,126 @@ import (
 	"sluice/storage/objstore/driver"
 )
 
-// What a stream has in a stream-set object may be a few kilobytes. Who reads many partitions, as consumers of a topic do, soon wants what lies behind it, and a GET costs the same
-// whatever it brings. So a GET that comes to the end of its stream goes on with the next ones, to the end of the extent. Who reads one partition wants none of it:
-// so such bytes are taken out of a credit, and come back twofold when they are read.
+// What a stream has in a stream-set object may be a few kilobytes. Who reads many partitions, as consumers of a topic do, soon wants what lies beside it, and a GET costs the same
+// whatever it brings. So streams that are small in an object are read in packs: the object is laid out in cells of equal size, and those that begin in one cell are a pack. Where a pack
+// begins and ends follows from the index alone, so it is one GET, whichever of its streams is wanted first and however many are wanted at a time.
+//
+// Who reads one partition wants none of his neighbours. So a part of the memory is for neighbours nobody has asked for yet, and those that are evicted unread are taken out of
+// a credit, which only neighbours that are read fill up again.
 const (
-	neighbourEarns   = 2        // bytes of credit for a neighbour's byte that is read, one of which was paid for it
-	ownEarns         = 16       // so many bytes of its own that a GET reads are one of credit: to try again now and then
-	neighbourParts   = 4        // a neighbour is small if that many of it make an extent
-	neighbourExtents = 16       // at least so many such extents fit the budget: readers of partitions that are not in step go through several objects at a time
-	creditMost       = 64 << 20 // or half the budget, if that is less
+	packBytes  = 6 << 20  // a cell, at most: what a GET reads on the average
+	packParts  = 8        // at least so many packs fit the budget: readers of partitions that are not in step go through several objects at a time
+	ownEarns   = 16       // so many bytes of its own that a GET reads are one of credit: to try again now and then
+	creditMost = 64 << 20 // or half the budget, if that is less
 )
 
 func (c *Blocks) creditMax() int64 { return min(creditMost, c.opt.Bytes/2) }
 
 func (c *Blocks) earnLocked(bytes int64) { c.mu.credit = min(c.mu.credit+bytes, c.creditMax()) }
 
-// neighboursLocked returns how many blocks a GET reads which comes, at k, to the end of the stream of block i: with all of the next stream, and of the one behind that, as long as they
-// are small, none of them is cached, they begin in the same extent, and the credit reaches. A large one is left to who reads it: his extents would be cut up.
-func (c *Blocks) neighboursLocked(x *object.Index, i, k int) (n int) {
-	first, most, left := &x.Entries[i], min(extentBytes, c.opt.Bytes/neighbourExtents), c.mu.credit
-	for k < len(x.Entries) {
-		next := &x.Entries[k]
-		if next.Pos/extentBytes != first.Pos/extentBytes || next.Pos-first.Pos >= most {
-			break
-		}
-		end, bytes := c.wholeLocked(x, k)
-		if end == k || bytes > left || bytes > most/neighbourParts {
-			break
-		}
-		k, left = end, left-bytes
+// roomLocked is how many bytes of neighbours a GET may bring: for one who waits until half the memory is full of such that are unread, for reading ahead until a quarter is.
+func (c *Blocks) roomLocked(ahead bool) int64 {
+	most := c.budget() / 2
+	if ahead {
+		most /= 2
 	}
-	return k - i
+	return min(c.mu.credit, most-c.mu.strange)
 }
 
-// wholeLocked returns the end and the size of what the object has of the stream of block k, or k if that does not follow the block before it, or not all of it is to be had by one GET.
-func (c *Blocks) wholeLocked(x *object.Index, k int) (end int, bytes int64) {
-	for end = k; end < len(x.Entries) && x.Entries[end].Stream == x.Entries[k].Stream; end++ {
-		e, before := &x.Entries[end], &x.Entries[end-1]
-		if e.Pos != before.Pos+int64(before.Size) || c.cachedLocked(x, end) {
-			return k, 0
+// crowdedLocked reports whether block i is to be left to one who waits for it: he could have its whole pack, but reading ahead may not bring that now.
+func (c *Blocks) crowdedLocked(x *object.Index, i int) bool {
+	first, _ := x.Find(x.Entries[i].Stream, 0)
+	end, cell := streamEnd(x, i), c.cellOf(x)
+	return sizeOf(x, first, end) <= cell/4 && c.mu.credit >= cell && c.roomLocked(true) < cell
+}
+
+// cellOf is the size of the cells of an object: equal, so that none is a remnant.
+func (c *Blocks) cellOf(x *object.Index) int64 {
+	last := &x.Entries[len(x.Entries)-1]
+	all, most := last.Pos+int64(last.Size)-x.Entries[0].Pos, max(1, min(packBytes, c.opt.Bytes/packParts))
+	cells := max(1, (all+most/2)/most)
+	return (all + cells - 1) / cells
+}
+
+// packLocked returns the blocks [from, to) that one GET reads for those of a stream from block i up to its end: if it is small in the object, with the streams beside it that are of the
+// same pack, as far as none of them is cached and the credit reaches, those behind it first.
+func (c *Blocks) packLocked(x *object.Index, i, end int, left int64) (from, to int) {
+	cell, zero := c.cellOf(x), x.Entries[0].Pos
+	first, _ := x.Find(x.Entries[i].Stream, 0)
+	number := (x.Entries[first].Pos - zero) / cell
+	if sizeOf(x, first, end) > cell/4*3 {
+		return i, end
+	}
+	for to = end; to < len(x.Entries) && (x.Entries[to].Pos-zero)/cell == number; {
+		next := streamEnd(x, to)
+		whole, bytes := c.wholeLocked(x, to, next)
+		if !whole || bytes > left || bytes > cell/4*3 {
+			break
+		}
+		to, left = next, left-bytes
+	}
+	for from = i; from > 0 && from <= first; {
+		before := streamBegin(x, from-1)
+		whole, bytes := c.wholeLocked(x, before, from)
+		if !whole || bytes > left || bytes > cell/4*3 || (x.Entries[before].Pos-zero)/cell != number {
+			break
+		}
+		from, left = before, left-bytes
+	}
+	return from, to
+}
+
+// streamEnd is where the stream of block i ends in the index.
+func streamEnd(x *object.Index, i int) int {
+	for id := x.Entries[i].Stream; i < len(x.Entries) && x.Entries[i].Stream == id; {
+		i++
+	}
+	return i
+}
+
+// streamBegin is where it begins.
+func streamBegin(x *object.Index, i int) int {
+	for id := x.Entries[i].Stream; i > 0 && x.Entries[i-1].Stream == id; {
+		i--
+	}
+	return i
+}
+
+// wholeLocked returns how many bytes the blocks [k, end) have, and whether they are to be had by one GET together with what is beside them: none is cached, and nothing lies between.
+func (c *Blocks) wholeLocked(x *object.Index, k, end int) (whole bool, bytes int64) {
+	whole = true
+	for ; k < end; k++ {
+		e := &x.Entries[k]
+		if c.cachedLocked(x, k) || k > 0 && e.Pos != x.Entries[k-1].Pos+int64(x.Entries[k-1].Size) {
+			whole = false
 		}
 		bytes += int64(e.Size)
 	}
-	return end, bytes
+	return whole, bytes
 }
 
 // ownBytes is how many bytes of the extent belong to the stream that it was read for.
 func (ext *extent) ownBytes() (n int64) {
 	for k := range ext.blocks {
-		if ext.blocks[k].Entry.Stream == ext.blocks[0].Entry.Stream {
+		if ext.blocks[k].Entry.Stream == ext.own {
 			n += int64(ext.blocks[k].Entry.Size)
 		}
 	}
 	return n
 }
 
-// ownUnread is how many of those nobody has asked for.
-func (ext *extent) ownUnread() (n int64) {
+// unreadOf is how many bytes nobody has asked for: of those that the extent was read for, and of neighbours.
+func (ext *extent) unreadOf() (own, strange int64) {
 	for k := range ext.blocks {
-		if b := &ext.blocks[k]; !b.read && b.Entry.Stream == ext.blocks[0].Entry.Stream {
-			n += int64(b.Entry.Size)
+		switch b := &ext.blocks[k]; {
+		case b.read:
+		case b.Entry.Stream == ext.own:
+			own += int64(b.Entry.Size)
+		default:
+			strange += int64(b.Entry.Size)
 		}
 	}
-	return n
+	return own, strange
 }
 
 // shares divides a GET among the streams it brings.

@@ -3,6 +3,9 @@ package cache_test
 import (
 	"bytes"
 	"context"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
 	"testing"
 
 	"sluice/base"
@@ -56,5 +59,64 @@ func TestNeighbours(t *testing.T) {
 	}
 	if wasted := one.store.read.Load() - 200*size; wasted > budget/2+200*size/16+size || wasted < size {
 		t.Errorf("%d bytes of neighbours were read in vain, of %d", wasted, 200*20*size)
+	}
+}
+
+// TestPacks: streams that are small in an object take one GET for each of its packs, in whatever order they are wanted, and however many at a time.
+func TestPacks(t *testing.T) {
+	const streams, size = 200, 150_000 // 30 MB: five packs
+	for _, at := range []int{1, 8, 64} {
+		r := newRig(t, 128<<20)
+		x := r.putSmall(1, streams, size)
+		r.store.gets.Store(0)
+		next, order := make(chan int, streams), rand.New(rand.NewPCG(1, uint64(at))).Perm(streams)
+		for _, i := range order {
+			next <- i
+		}
+		close(next)
+		var readers sync.WaitGroup
+		for range at {
+			readers.Go(func() {
+				for i := range next {
+					b, err := r.Get(context.Background(), x, i, 1<<20)
+					if err != nil {
+						t.Error(err)
+						return
+					}
+					b.Release()
+				}
+			})
+		}
+		readers.Wait()
+		if gets := r.store.gets.Load(); gets > 5 {
+			t.Errorf("%d GETs for five packs, %d streams wanted at a time", gets, at)
+		}
+	}
+}
+
+// TestPrefetchStaysInItsStream: what reading ahead brings of neighbours does not count as being ahead in the stream, whose reader would believe their offsets to be his.
+func TestPrefetchStaysInItsStream(t *testing.T) {
+	r := newRig(t, 64<<20)
+	x := r.putSmall(1, 50, 100_000)
+	var waste atomic.Int64
+	if next, done := r.Prefetch(x, 20, 1<<20, 1<<20, &waste); next != 21 || !done {
+		t.Errorf("it went on from block 20 to %d", next)
+	}
+	r.get(x, 30, 1).Release() // of the same pack
+	if gets := r.store.gets.Load(); gets != 2 {
+		t.Errorf("%d GETs, with one for the index", gets)
+	}
+}
+
+// TestNothingTwice: a read of several extents leaves out those that are in memory.
+func TestNothingTwice(t *testing.T) {
+	r := newRig(t, 256<<20)
+	r.put(1, 1, 30) // 15 MB
+	x := r.index(1)
+	for _, i := range []int{12, 0, 20} {
+		r.get(x, i, 15<<20).Release()
+	}
+	if read := r.store.read.Load(); read > r.sizes[1]+64<<10 {
+		t.Errorf("%d bytes were read of %d", read, r.sizes[1])
 	}
 }

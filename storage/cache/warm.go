@@ -28,7 +28,7 @@ func (c *Blocks) Warm(x *object.Index, places []int) {
 			taken++
 		}
 		c.loads.Add(1)
-		go c.load(c.newExtentLocked(x, i, end-i, nil), c.foreground, false)
+		go c.load(c.newExtentLocked(x, i, end, x.Entries[i].Stream, nil), c.foreground, false)
 		places = places[taken:]
 	}
 }

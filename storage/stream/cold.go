@@ -126,12 +126,14 @@ func (r *coldRead) object(ctx context.Context, o ObjectRange) error {
 	return nil
 }
 
-// fetch has a block read: for who reads in sequence the extent it is in, otherwise as much as the read may take.
+// fetch has a block read, with as much behind it as the read may take: that is gone from memory as soon as it is there. Who reads in sequence and has room for more has
+// the extent read that it is in.
 func (r *coldRead) fetch(ctx context.Context, x *object.Index, i int) (*cache.Block, error) {
-	if c, extent := r.s.ahead.demand(r.c.Start); extent > 0 {
+	want := int64(min(max(r.maxBytes, readAheadMin), coldReadMax))
+	if c, extent := r.s.ahead.demand(r.c.Start); extent >= want {
 		return r.s.e.blocks.GetExtent(ctx, x, i, extent, &c.waste)
 	}
-	return r.s.e.blocks.Get(ctx, x, i, int64(min(max(r.maxBytes, readAheadMin), coldReadMax)))
+	return r.s.e.blocks.Get(ctx, x, i, want)
 }
 
 // index returns an object's index.

@@ -92,7 +92,7 @@ func roomOf(window int64) int64 { return window + 2*extentOf(window) }
 func plan(room, wanted int64) (window, extent int64) {
 	extent = extentOf(room / 3)
 	if extent < aheadExtent && room < wanted {
-		return 0, min(extentOf(room), aheadExtent)
+		return 0, extentOf(room)
 	}
 	return max(room-2*extent, room/3), extent
 }

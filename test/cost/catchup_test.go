@@ -11,15 +11,16 @@ import (
 	"sluice/storage/objstore/ledger"
 )
 
-// catchUp writes bytes to a topic, starts the broker anew, so that its caches are empty, and reads everything with one consumer. It returns what the reading
+// catchUp writes bytes to a topic, waits, starts the broker anew, so that its caches are empty, and reads everything with one consumer. It returns what the reading
 // made the broker ask for.
-func catchUp(t *testing.T, l load, bytes int, settings []string) (p ledger.Period) {
+func catchUp(t *testing.T, l load, bytes int, rest time.Duration, settings []string) (p ledger.Period) {
 	t.Helper()
 	run(t, 1, settings, func(w *world) {
 		cl := w.client(kgo.ProducerLinger(0), kgo.MaxBufferedRecords(1<<20))
 		w.createTopic(cl, l.topic, l.partitions)
 		records := w.produce(cl, l, 0, time.Duration(bytes/l.perSecond)*time.Second)
 		cl.Close()
+		time.Sleep(rest)
 		w.restart()
 		before := w.counted()
 		cl = w.client(kgo.ConsumeTopics(l.topic), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchMaxBytes(50<<20), kgo.FetchMaxPartitionBytes(8<<20))
@@ -36,27 +37,48 @@ func catchUp(t *testing.T, l load, bytes int, settings []string) (p ledger.Perio
 	return p
 }
 
-// TestCatchUpReads: catching up takes at most 1.1 GETs for every 4 MiB, indexes included, where a partition has more than that in a row; where sixteen have 3 MiB each, little more than one for
-// each such piece; where a hundred have half a MiB each, a GET brings those of several (alone they would take 8).
+// getsPer4MiB is how many GETs reading took for every 4 MiB that were read.
+func getsPer4MiB(p ledger.Period, bytes int) float64 {
+	return p.Requests([]driver.Purpose{driver.PurposeRead, driver.PurposeReadAhead}) / (float64(bytes) / (4 << 20))
+}
+
+// TestCatchUpReads: catching up with all partitions of a topic takes at most 1.1 GETs for every 4 MiB, indexes included, however many partitions the bytes are of: half a megabyte of each, or
+// 50 kB, lie in an object as it was uploaded. In small it is a few objects, and what it takes to get going weighs more.
 func TestCatchUpReads(t *testing.T) {
-	sizes := []int{1, 4, 100}
-	bytes := 200 * mb
+	sizes, bytes, most := []int{1, 4, 16, 100}, 200*mb, 1.3
 	if full {
-		sizes, bytes = []int{1, 4, 16, 100, 1000}, 1000*mb
+		sizes, bytes, most = []int{1, 4, 8, 16, 30, 100, 1000, 10_000}, 1000*mb, 1.1
 	}
 	for _, n := range sizes {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			p := catchUp(t, load{"t", n, 65536, 20 * mb}, bytes, settings(t, "file", "512MiB"))
-			reads := []driver.Purpose{driver.PurposeRead, driver.PurposeReadAhead}
-			gets := p.Requests(reads) / (float64(bytes) / (4 << 20))
+			p := catchUp(t, load{"t", n, 65536, 20 * mb}, bytes, 0, settings(t, "file", "512MiB"))
+			gets := getsPer4MiB(p, bytes)
 			t.Logf("%d partitions: %.3f GETs per 4 MiB; %v", n, gets, lines(p))
-			most := map[int]float64{1: 1.1, 4: 1.1, 16: 1.75, 100: 4, 1000: 6}[n]
-			if !full && n == 4 {
-				most = 1.25 // a few objects: what it takes to get going weighs more
-			}
 			if gets > most {
 				t.Errorf("%.3f GETs per 4 MiB", gets)
 			}
 		})
+	}
+}
+
+// TestCatchUpAfterCompaction: the same of a node that has rewritten what it had, with 256 MiB, where uploads hold half as much of each partition.
+func TestCatchUpAfterCompaction(t *testing.T) {
+	sizes, bytes := []int{100}, 200*mb
+	if full {
+		sizes, bytes = []int{1, 4, 16, 100, 1000}, 1000*mb
+	}
+	for _, n := range sizes {
+		gets := map[bool]float64{}
+		for _, compacted := range []bool{false, true} {
+			t.Run(fmt.Sprint(n, compacted), func(t *testing.T) {
+				p := catchUp(t, load{"t", n, 65536, 20 * mb}, bytes, 10*time.Minute,
+					settings(t, "file", "256MiB", fmt.Sprint("compaction=", compacted), "compaction-interval=20s", "compaction-force-split=1m"))
+				gets[compacted] = getsPer4MiB(p, bytes)
+				t.Logf("%d partitions: %.3f GETs per 4 MiB; %v", n, gets[compacted], lines(p))
+			})
+		}
+		if gets[true] > 1.3 {
+			t.Errorf("%d partitions: %.3f GETs per 4 MiB after compaction, %.3f before", n, gets[true], gets[false])
+		}
 	}
 }
