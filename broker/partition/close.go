@@ -14,7 +14,7 @@ import (
 func (p *Partition) snapshotLocked(nowMS int64, durable func(error)) {
 	parts := appendSnapshot(p.mu.producers, p.mu.next, nowMS)
 	first, end := p.opt.Meta.Next(), p.mu.next
-	p.mu.sinceSnapshot, p.mu.snapshotSize = 0, 0
+	p.mu.sinceSnapshot, p.mu.batchesSince, p.mu.snapshotSize = 0, 0, 0
 	p.mu.snapshots++
 	for i, b := range parts {
 		p.mu.snapshotSize += int64(len(b))

@@ -119,6 +119,7 @@ func (p *Partition) replay(ctx context.Context, from base.Offset) error {
 				p.mu.producers.apply(&i, now)
 			}
 			p.mu.sinceSnapshot += int64(len(b.Bytes()))
+			p.mu.batchesSince++
 		}
 		from = c.End
 		c.Release()

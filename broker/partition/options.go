@@ -42,8 +42,8 @@ type Options struct {
 	EpochStarts []EpochStart
 	Config      *topicconfig.Config
 	Data, Meta  Log
-	// SnapshotBytes is how many bytes are appended between two snapshots of the producer state, which bounds the replay at the next
-	// open; 0 means 16 MiB.
+	// SnapshotBytes is how many bytes are appended between two snapshots of the producer state, if it is not a thousand batches before, which bounds
+	// the replay at the next open; 0 means 16 MiB.
 	SnapshotBytes int64
 	// ReplayBytes bounds one read of the replay at open; 0 means 1 MiB.
 	ReplayBytes int
@@ -51,6 +51,9 @@ type Options struct {
 	Logger      *slog.Logger     // nil means none
 	Metrics     *Metrics         // nil means none; shared by all partitions of a node
 }
+
+// snapshotBatches is how many batches are appended between two snapshots of the producer state, whatever their size.
+const snapshotBatches = 1000
 
 func (o Options) withDefaults() Options {
 	if o.SnapshotBytes == 0 {

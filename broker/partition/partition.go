@@ -45,6 +45,7 @@ type Partition struct {
 		drained   chan struct{} // closed when nothing is under way; nil unless someone waits
 
 		sinceSnapshot int64       // bytes appended since the last snapshot
+		batchesSince  int         // batches since then
 		snapshotSize  int64       // bytes of the last snapshot
 		snapshots     int         // snapshots that are not durable yet
 		covered       base.Offset // end of the data that the last durable snapshot covers
@@ -216,9 +217,15 @@ func (p *Partition) assignLocked(b *prepared, nowMS int64, done func(AppendResul
 		p.mu.producers.apply(&b.info, nowMS)
 	}
 	p.mu.sinceSnapshot += int64(len(data))
-	if p.mu.sinceSnapshot >= max(p.opt.SnapshotBytes, 8*p.mu.snapshotSize) {
+	if p.mu.batchesSince++; p.snapshotDueLocked() {
 		p.snapshotLocked(nowMS, nil)
 	}
+}
+
+// snapshotDueLocked reports whether so much was appended since the last snapshot of the producer state that the next open shall not have to replay it: many
+// bytes, or many batches. Small batches lie in many uploads, a few in each, so it is their count that costs requests. A snapshot is small beside what it covers.
+func (p *Partition) snapshotDueLocked() bool {
+	return p.mu.sinceSnapshot >= 8*p.mu.snapshotSize && (p.mu.sinceSnapshot >= p.opt.SnapshotBytes || p.mu.batchesSince >= snapshotBatches)
 }
 
 // answerDuplicateLocked answers a retry with its original's offset, once HW covers that. It unlocks mu.

@@ -652,3 +652,30 @@ func (l *pruningLog) Read(ctx context.Context, from, to base.Offset, maxBytes in
 	}
 	return c, err
 }
+
+// TestReplayIsBoundedInBatches: small batches lie in many uploads, so a partition whose leader dies is replayed from a thousand batches back at most, however few
+// bytes they are. With a state that is large beside what was appended there is no snapshot each time.
+func TestReplayIsBoundedInBatches(t *testing.T) {
+	f := newFixture(t, nil)
+	const batches = 2*snapshotBatches + 10
+	for i := range batches {
+		f.send(records(1, idempotent(7, 0, int32(i))))
+	}
+	f.wal.Complete(f.wal.Pending())
+	if f.p.mu.covered != 2*snapshotBatches || f.meta.Next() != 2 {
+		t.Fatalf("snapshots cover %d of %d batches, there are %d", f.p.mu.covered, batches, f.meta.Next())
+	}
+	f.epoch++
+	f.open(t) // as after a crash
+	if f.p.mu.batchesSince != batches-2*snapshotBatches {
+		t.Fatalf("%d batches were replayed", f.p.mu.batchesSince)
+	}
+	f.p.mu.snapshotSize = 1 << 20
+	for i := range snapshotBatches {
+		f.send(records(1, idempotent(7, 0, int32(batches+i))))
+	}
+	f.wal.Complete(f.wal.Pending())
+	if f.meta.Next() != 2 {
+		t.Fatal("a snapshot was written that is larger than what it covers")
+	}
+}
