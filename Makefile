@@ -66,11 +66,11 @@ history-kafka: deps ## check a history of Apache Kafka 4.3.1, killed twice under
 trouble: deps ## the bucket in trouble for as long as it takes, up to an hour of errors: some three hours; FOR=60s for each, ONLY=outage for one
 	@SLUICE_CRASH_TROUBLE=$(or $(FOR),long) $(GO) test -count=1 -timeout 5h -v -run 'TestTrouble/.*/$(ONLY)' ./test/crash
 
-chaos: $(if $(MINUTES),deps) ## a cluster under faults: ROUNDS=8 for each WAL class, or MINUTES=10 with all clients and a page in OUT=dir; WAL=file or s3 for one
+chaos: $(if $(MINUTES),deps) ## a cluster under faults: ROUNDS=8 for each WAL class, or MINUTES=10 with all clients and a page in OUT=dir; WAL=file or s3 for one; BROKERS=3 to 6
 ifdef MINUTES
-	@SLUICE_CHAOS_MINUTES=$(MINUTES) SLUICE_CHAOS_OUT=$(abspath $(OUT)) SLUICE_CHAOS_WAL=$(WAL) $(GO) test -count=1 -timeout 24h -v -run '^TestTimed$$' ./test/cluster
+	@SLUICE_CHAOS_MINUTES=$(MINUTES) SLUICE_CHAOS_OUT=$(abspath $(OUT)) SLUICE_CHAOS_WAL=$(WAL) SLUICE_CHAOS_BROKERS=$(BROKERS) $(GO) test -count=1 -timeout 24h -v -run '^TestTimed$$' ./test/cluster
 else
-	@SLUICE_CHAOS_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 6h -v ./test/cluster
+	@SLUICE_CHAOS_ROUNDS=$(ROUNDS) SLUICE_CHAOS_BROKERS=$(BROKERS) $(GO) test -count=1 -timeout 6h -v ./test/cluster
 endif
 
 model: ## the explorers with their large bounds: some minutes

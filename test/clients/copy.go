@@ -62,6 +62,11 @@ func Copy(ctx context.Context, reach []kgo.Opt, group, id, from, to string, life
 // CheckCopies reads what is committed in a topic until each of the values is there, and from there to its end, and returns what is wrong with them: twice there,
 // or missing when ctx ends.
 func CheckCopies(ctx context.Context, reach []kgo.Opt, topic string, values map[string]bool) error {
+	return checkCopies(ctx, reach, topic, values, nil)
+}
+
+// checkCopies is CheckCopies, which tells how many there are when there are more.
+func checkCopies(ctx context.Context, reach []kgo.Opt, topic string, values map[string]bool, copied func(n int)) error {
 	cl, err := kgo.NewClient(append(reach[:len(reach):len(reach)], kgo.MetadataMinAge(20*time.Millisecond), kgo.ConsumeTopics(topic), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.FetchIsolationLevel(kgo.ReadCommitted()))...)
 	if err != nil {
@@ -70,7 +75,11 @@ func CheckCopies(ctx context.Context, reach []kgo.Opt, topic string, values map[
 	defer cl.Close()
 	c := copies{values: values, seen: map[string]int{}, next: map[int32]int64{}}
 	for len(c.seen) < len(values) && ctx.Err() == nil {
+		before := len(c.seen)
 		cl.PollFetches(ctx).EachRecord(c.read)
+		if copied != nil && len(c.seen) > before {
+			copied(len(c.seen))
+		}
 	}
 	if len(c.seen) != len(values) {
 		return errors.Join(c.wrong, fmt.Errorf("%d of %d records were copied", len(c.seen), len(values)))

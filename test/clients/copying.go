@@ -21,6 +21,8 @@ type Copying struct {
 	producer *Reader
 	copiers  []*Reader
 	values   map[string]bool // what was produced; read when the producer has ended
+	// Copied is told each time more copies have been read by Finish, if it is not nil.
+	Copied func(n int)
 }
 
 // StartCopying makes the two topics, and begins to produce a record every so often and to copy, each copier with one client after the other, see [Copy]. ended is told what has ended a copier before its time.
@@ -83,13 +85,13 @@ func (a *Copying) Halt() {
 func (a *Copying) Finish(ctx context.Context) (int, error) {
 	a.producer.Halt()
 	reach := a.c.Reach()
-	err := CheckCopies(ctx, reach, CopiesTopic, a.values)
+	err := checkCopies(ctx, reach, CopiesTopic, a.values, a.Copied)
 	a.Halt()
 	if err == nil {
 		err = CheckAtRest(ctx, reach, CopiesTopic)
 	}
 	if err == nil {
-		err = CheckCopies(ctx, reach, CopiesTopic, a.values)
+		err = checkCopies(ctx, reach, CopiesTopic, a.values, a.Copied)
 	}
 	return len(a.values), err
 }

@@ -7,6 +7,10 @@ import (
 	"sluice/test/clients"
 )
 
+// stuckAfter is how long nothing may be copied in transactions once the faults are over: the timeout of a transaction that somebody has left open, several
+// times. How long all of it takes depends on what else the machine has to do, but it has to go on.
+const stuckAfter = 90 * time.Second
+
 // copying is a topic that is copied to another one in transactions, while brokers die and partitions move.
 type copying struct {
 	w *world
@@ -26,6 +30,16 @@ func (w *world) copy(copiers int, life time.Duration) *copying {
 	}
 	w.t.Cleanup(c.Halt)
 	return &copying{w, c}
+}
+
+// finish waits for the copies of all as long as there are more of them, and for the ends of all transactions.
+func (c *copying) finish(ctx context.Context) (int, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	stuck := time.AfterFunc(stuckAfter, cancel)
+	defer stuck.Stop()
+	c.Copied = func(int) { stuck.Reset(stuckAfter) }
+	return c.Finish(ctx)
 }
 
 // check waits for the copies of all and for the ends of all transactions. Then each copy must be there once.

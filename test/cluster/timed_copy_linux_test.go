@@ -9,6 +9,25 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 )
 
+// progress tells slow from stuck: how long something takes depends on what else the machine has to do, but it has to go on.
+type progress struct {
+	most  int
+	since time.Time // there are so many
+}
+
+func newProgress() *progress { return &progress{most: -1, since: time.Now()} }
+
+// goesOn reports whether there were more of something within stuckAfter.
+func (p *progress) goesOn(n int) bool {
+	if n > p.most {
+		p.most, p.since = n, time.Now()
+	}
+	return time.Since(p.since) < stuckAfter
+}
+
+// finishMost bounds the time until all is copied.
+const finishMost = 15 * time.Minute
+
 // foreignCopy is a program that copies the topic of a stack in transactions, see test/compat/python/copy.py.
 type foreignCopy struct {
 	*stack
@@ -36,7 +55,8 @@ func (c *foreignCopy) finish(ctx context.Context) {
 	c.of.mu.Unlock()
 	var copies map[int64]int
 	var wrong error
-	for deadline := time.Now().Add(readWithin); time.Now().Before(deadline); time.Sleep(time.Second) {
+	for p := newProgress(); p.goesOn(len(copies)); {
+		began := time.Now()
 		copies = map[int64]int{}
 		wrong = c.r.scan(ctx, c.to, func(rec *kgo.Record) {
 			v, err := strconv.ParseInt(string(rec.Value), 10, 64)
@@ -48,6 +68,7 @@ func (c *foreignCopy) finish(ctx context.Context) {
 		if wrong == nil && len(copies) >= want {
 			break
 		}
+		time.Sleep(max(time.Second, 4*time.Since(began))) // the copier needs the processors, too
 	}
 	c.stdin.Close()
 	select {

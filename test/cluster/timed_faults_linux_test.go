@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -51,8 +52,16 @@ func trouble(t s3fault.Trouble) func(*s3fault.Proxy) {
 	return func(p *s3fault.Proxy) { p.SetTrouble(t) }
 }
 
-// faults are all that may happen.
+// faults are all that may happen; those that SLUICE_CHAOS_FAULTS matches if it is set, which tells how one of them is met and is no verdict.
 func (r *timed) faults() []timedFault {
+	only, err := regexp.Compile(os.Getenv("SLUICE_CHAOS_FAULTS"))
+	if err != nil {
+		r.t.Fatalf("SLUICE_CHAOS_FAULTS: %v", err)
+	}
+	return slices.DeleteFunc(r.allFaults(), func(f timedFault) bool { return !only.MatchString(f.name) })
+}
+
+func (r *timed) allFaults() []timedFault {
 	var all []timedFault
 	for _, f := range faults {
 		all = append(all, timedFault{"process", f.name, func(r *timed) bool { f.do(r.world); return true }})

@@ -67,17 +67,18 @@ func step(do func(ctx context.Context)) {
 // finish lets all clients come to their end, kills all brokers and reads everything from cold caches, compares and verifies.
 func (r *timed) finish() {
 	r.tl.Notef("the faults are over")
-	step(func(ctx context.Context) {
-		copied, err := r.copies.Finish(ctx)
-		r.tl.Count("franz-go", "copied in transactions", int64(copied))
-		if err != nil {
-			r.wrongf(r.guarantee("G4"), "copies in transactions: %v", err)
-		}
-	})
+	copying, cancel := context.WithTimeout(context.Background(), finishMost)
+	defer cancel()
+	copied, err := r.copies.finish(copying)
+	r.tl.Count("franz-go", "copied in transactions", int64(copied))
+	if err != nil {
+		r.wrongf(r.guarantee("G4"), "copies in transactions: %v", err)
+	}
 	for _, s := range r.stacks {
 		s.finish()
 	}
-	step(r.foreign.finish)
+	r.foreign.finish(copying)
+	r.tl.Notef("all is copied in transactions")
 	r.halt()
 	r.awaitHealthy()
 	step(r.sameEverywhere)

@@ -60,7 +60,7 @@ def main():
     except KafkaException:
         restart()
     while not stop.is_set():
-        messages = [m for m in c.consume(200, 0.2) if not m.error()]
+        messages = [m for m in c.consume(1000, 0.2) if not m.error()]
         if not messages:
             continue
         try:
