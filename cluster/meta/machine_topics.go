@@ -104,7 +104,7 @@ func checkLeaders(leaders []base.NodeID, n int, live []base.NodeID) *Rejection {
 	}
 	for _, id := range leaders {
 		if _, ok := slices.BinarySearch(live, id); !ok {
-			return reject(InvalidAssignment, "broker %d is not registered", id)
+			return reject(InvalidAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", id)
 		}
 	}
 	return nil

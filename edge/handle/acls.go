@@ -15,8 +15,11 @@ import (
 	"sluice/wire/msg"
 )
 
-// securityDisabled is what all three answer without an authorizer.
-var securityDisabled = kerr.Errorf(kerr.SecurityDisabled, "No Authorizer is configured.")
+// What they answer without an authorizer: Kafka's deletion has a text of its own.
+var (
+	securityDisabled = kerr.Errorf(kerr.SecurityDisabled, "No Authorizer is configured on the broker")
+	nothingToDelete  = kerr.Errorf(kerr.SecurityDisabled, "No Authorizer is configured.")
+)
 
 func (h *Handler) describeAcls(c *call, req *msg.DescribeAclsRequest) *msg.DescribeAclsResponse {
 	resp := new(msg.DescribeAclsResponse)
@@ -134,8 +137,8 @@ func (h *Handler) deleteAcls(c *call, req *msg.DeleteAclsRequest) *msg.DeleteAcl
 			c.Abort(unknownInACLs)
 			return nil
 		}
-		if errs[i] = h.aclsPossible(); errs[i] == nil {
-			errs[i] = invalidRequest(filters[i].Check())
+		if errs[i] = invalidRequest(filters[i].Check()); h.aclsPossible() != nil {
+			errs[i] = nothingToDelete
 		}
 		if errs[i] != nil {
 			continue

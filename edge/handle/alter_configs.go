@@ -154,7 +154,7 @@ func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigCh
 		}
 		topic, ok := img.TopicByName(w.name)
 		if !ok {
-			return nil, nil, kerr.UnknownTopicOrPartition.Err()
+			return nil, nil, kerr.Errorf(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", w.name)
 		}
 		change.Kind, change.Since = meta.TopicConfig, topic.ConfigsPos
 		return topic.Configs, topicconfig.LookupTopic, nil
@@ -194,7 +194,7 @@ func alterableBroker(op alterOp) error {
 	switch {
 	case def == nil || op.op == opDelete:
 	case !def.Dynamic:
-		return kerr.Errorf(kerr.InvalidRequest, "Cannot update these configs dynamically: %s", op.name)
+		return kerr.Errorf(kerr.InvalidRequest, "Cannot update these configs dynamically: [%s]", op.name)
 	case def.Refused() != "":
 		return kerr.Errorf(kerr.InvalidRequest, "Cannot set %s: %s", op.name, def.Refused())
 	}

@@ -73,7 +73,9 @@ func (h *Handler) morePartitions(asked *msg.CreatePartitionsRequestCreatePartiti
 		return more, kerr.Errorf(kerr.InvalidRequest, "Duplicate topic name.")
 	case !ok:
 		return more, kerr.UnknownTopicOrPartition.Err()
-	case asked.Count <= topic.Partitions:
+	case asked.Count == topic.Partitions:
+		return more, kerr.Errorf(kerr.InvalidPartitions, "Topic already has %d partition(s).", asked.Count)
+	case asked.Count < topic.Partitions:
 		return more, kerr.Errorf(kerr.InvalidPartitions, "The topic %s currently has %d partition(s); %d would not be an increase.", asked.Name, topic.Partitions, asked.Count)
 	case asked.Assignments != nil && len(asked.Assignments) != int(asked.Count-topic.Partitions):
 		return more, kerr.Errorf(kerr.InvalidReplicaAssignment, "Attempted to add %d additional partition(s), but only %d assignment(s) were specified.", asked.Count-topic.Partitions, len(asked.Assignments))

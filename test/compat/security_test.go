@@ -1,163 +1,27 @@
 package compat
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/base64"
-	"encoding/json"
-	"encoding/pem"
-	"fmt"
-	"math/big"
-	"net"
-	"net/http"
-	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"testing"
-	"time"
 
+	"sluice/test/authority"
 	"sluice/test/broker"
 )
 
-// authority signs certificates and tokens of a test.
-type authority struct {
-	t    *testing.T
-	key  *ecdsa.PrivateKey
-	cert *x509.Certificate
-	dir  string
-}
-
-// newAuthority makes one, with its certificate in ca.pem of a directory.
-func newAuthority(t *testing.T) *authority {
-	t.Helper()
-	a := &authority{t: t, dir: t.TempDir()}
-	a.cert, a.key = a.sign(&x509.Certificate{Subject: pkix.Name{CommonName: "test authority"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign})
-	a.write("ca.pem", &pem.Block{Type: "CERTIFICATE", Bytes: a.cert.Raw})
-	return a
-}
-
-// sign makes a certificate; the first one signs itself.
-func (a *authority) sign(template *x509.Certificate) (*x509.Certificate, *ecdsa.PrivateKey) {
-	a.t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	template.SerialNumber, template.NotBefore, template.NotAfter = big.NewInt(time.Now().UnixNano()), time.Now().Add(-time.Minute), time.Now().Add(time.Hour)
-	parent, signer := a.cert, a.key
-	if parent == nil {
-		parent, signer = template, key
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, parent, key.Public(), signer)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	cert, err := x509.ParseCertificate(der)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return cert, key
-}
-
-// issue writes a file with the key and the certificate of a name, for servers on this machine and for clients.
-func (a *authority) issue(file, name string) string {
-	a.t.Helper()
-	cert, key := a.sign(&x509.Certificate{
-		Subject: pkix.Name{CommonName: name}, DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
-	})
-	private, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return a.write(file, &pem.Block{Type: "PRIVATE KEY", Bytes: private}, &pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
-}
-
-func (a *authority) write(file string, blocks ...*pem.Block) string {
-	a.t.Helper()
-	var text []byte
-	for _, b := range blocks {
-		text = append(text, pem.EncodeToMemory(b)...)
-	}
-	return a.writeText(file, text)
-}
-
-func (a *authority) writeText(file string, text []byte) string {
-	a.t.Helper()
-	file = filepath.Join(a.dir, file)
-	if err := os.WriteFile(file, text, 0o600); err != nil {
-		a.t.Fatal(err)
-	}
-	return file
-}
-
-// jwks writes the key that signs tokens, as a JSON web key set.
-func (a *authority) jwks() string {
-	a.t.Helper()
-	point, err := a.key.PublicKey.Bytes() // 4, x, y
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	coordinate := base64.RawURLEncoding.EncodeToString
-	key := map[string]string{"kty": "EC", "crv": "P-256", "kid": "k", "use": "sig", "alg": "ES256", "x": coordinate(point[1:33]), "y": coordinate(point[33:])}
-	text, err := json.Marshal(map[string]any{"keys": []any{key}})
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return "file://" + a.writeText("jwks.json", text)
-}
-
-// token returns a signed token for a name.
-func (a *authority) token(name string) (string, error) {
-	claims := fmt.Sprintf(`{"sub":%q,"iss":"test","aud":"sluice","iat":%d,"exp":%d}`, name, time.Now().Unix(), time.Now().Add(time.Hour).Unix())
-	part := base64.RawURLEncoding.EncodeToString
-	signed := part([]byte(`{"alg":"ES256","kid":"k","typ":"JWT"}`)) + "." + part([]byte(claims))
-	hash := sha256.Sum256([]byte(signed))
-	r, s, err := ecdsa.Sign(rand.Reader, a.key, hash[:])
-	if err != nil {
-		return "", err
-	}
-	return signed + "." + part(append(r.FillBytes(make([]byte, 32)), s.FillBytes(make([]byte, 32))...)), nil
-}
-
-// tokenEndpoint gives tokens to clients that know the secret of-NAME, by the grant of client credentials.
-func (a *authority) tokenEndpoint() string {
-	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		name, secret, ok := r.BasicAuth()
-		if !ok || secret != "of-"+name || r.FormValue("grant_type") != "client_credentials" {
-			http.Error(w, `{"error":"invalid_client"}`, http.StatusUnauthorized)
-			return
-		}
-		token, err := a.token(name)
-		if err != nil {
-			http.Error(w, err.Error(), http.StatusInternalServerError)
-			return
-		}
-		w.Header().Set("Content-Type", "application/json")
-		json.NewEncoder(w).Encode(map[string]any{"access_token": token, "token_type": "Bearer", "expires_in": 3600})
-	}))
-	a.t.Cleanup(srv.Close)
-	return srv.URL + "/token"
-}
-
 // TestSecurity: Kafka's tools and librdkafka over TLS, with every kind of login, with certificates, ACLs and delegation tokens.
 func TestSecurity(t *testing.T) {
-	a := newAuthority(t)
-	users := a.writeText("users", []byte("admin = admin\n"))
-	a.issue("client.pem", "carol")
+	a := authority.New(t)
+	users := a.WriteText("users", []byte("admin = admin\n"))
+	a.Issue("client.pem", "carol")
 	saslAddr, sslAddr := broker.FreeAddr(t), broker.FreeAddr(t)
 	broker.Start(t, broker.Options{Addr: saslAddr, Many: true, Args: []string{
 		"--set", "listeners=SASL_SSL://" + saslAddr + ",SSL://" + sslAddr,
-		"--set", "ssl.keystore.location=" + a.issue("broker.pem", "broker"), "--set", "ssl.truststore.location=" + filepath.Join(a.dir, "ca.pem"), "--set", "ssl.client.auth=required",
+		"--set", "ssl.keystore.location=" + a.Issue("broker.pem", "broker"), "--set", "ssl.truststore.location=" + filepath.Join(a.Dir, "ca.pem"), "--set", "ssl.client.auth=required",
 		"--set", "sasl-users=" + users, "--set", "sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
-		"--set", "sasl.oauthbearer.jwks.endpoint.url=" + a.jwks(), "--set", "sasl.oauthbearer.expected.audience=sluice", "--set", "sasl.oauthbearer.expected.issuer=test",
+		"--set", "sasl.oauthbearer.jwks.endpoint.url=" + a.JWKS(), "--set", "sasl.oauthbearer.expected.audience=sluice", "--set", "sasl.oauthbearer.expected.issuer=test",
 		"--set", "authorizer.class.name=standard", "--set", "group.initial.rebalance.delay.ms=0", "--set", "super.users=User:admin", "--set", "delegation.token.secret.key=of this test",
 	}})
-	args := []string{saslAddr, sslAddr, a.dir, a.tokenEndpoint()}
+	args := []string{saslAddr, sslAddr, a.Dir, a.TokenEndpoint()}
 	t.Run("java", func(t *testing.T) { t.Parallel(); run(t, nil, "java/security.sh", args...) })
 	t.Run("confluent-kafka-python", func(t *testing.T) {
 		t.Parallel()

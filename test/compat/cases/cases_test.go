@@ -13,7 +13,6 @@ import (
 	"time"
 
 	"sluice/test/broker"
-	"sluice/test/twin"
 )
 
 const (
@@ -98,18 +97,17 @@ func runBoth(t *testing.T, c Client) (map[string]verdict, map[string]string) {
 		t.Fatal(err)
 	}
 	if c.Install != "" {
-		if out, err := c.sh(installMax, cache, c.Install); err != nil {
+		if out, err := c.sh(installMax, cache, nil, c.Install); err != nil {
 			t.Fatalf("install: %v\n%s", err, out.stderr.String()+out.stdout.String())
 		}
 	}
-	both := twin.Join(t, twin.StartKafka(t, "transaction.state.log.num.partitions=3", "share.coordinator.state.topic.num.partitions=1"))
-	addrs := [2]string{both[1].Addr, both[0].Addr}
+	w := startWorld(t)
 	var got [2]map[string]outcome
 	var wg sync.WaitGroup
 	for i, name := range []string{"sluice", "kafka"} {
 		wg.Go(func() {
 			start := time.Now()
-			out, err := c.sh(c.Timeout, cache, c.Command+` "$@"`, addrs[i], "c"+strconv.FormatInt(time.Now().UnixNano()%1e9, 36)+"-")
+			out, err := c.sh(c.Timeout, cache, w[i].env, c.Command+` "$@"`, w[i].addr, "c"+strconv.FormatInt(time.Now().UnixNano()%1e9, 36)+"-")
 			_ = os.WriteFile(filepath.Join(cache, name+".txt"), out.stdout.Bytes(), 0o644)
 			_ = os.WriteFile(filepath.Join(cache, name+".err"), out.stderr.Bytes(), 0o644)
 			t.Logf("%s: %v", name, time.Since(start).Round(100*time.Millisecond))
@@ -131,12 +129,12 @@ func runBoth(t *testing.T, c Client) (map[string]verdict, map[string]string) {
 type output struct{ stdout, stderr bytes.Buffer }
 
 // sh runs a command of a client in a process group of its own, which does not outlive it.
-func (c Client) sh(limit time.Duration, cache, command string, args ...string) (*output, error) {
+func (c Client) sh(limit time.Duration, cache string, env []string, command string, args ...string) (*output, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, "sh", append([]string{"-c", command, c.Name}, args...)...)
 	cmd.Dir = c.Dir
-	cmd.Env = append(os.Environ(), "CACHE="+cache, "ROOT="+broker.Root())
+	cmd.Env = append(append(os.Environ(), "CACHE="+cache, "ROOT="+broker.Root()), env...)
 	var out output
 	cmd.Stdout, cmd.Stderr = &out.stdout, &out.stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

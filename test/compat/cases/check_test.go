@@ -27,15 +27,15 @@ func TestParseRun(t *testing.T) {
 // The list must notice what differs from it in each direction.
 func TestDifferences(t *testing.T) {
 	ok, fail := outcome{word: "ok"}, outcome{"fail", "why"}
-	sluice := map[string]outcome{"produce/a": ok, "produce/b": fail, "produce/c": ok, "produce/d": fail, "produce/e": {word: "skip"}, "produce/x": ok}
-	kafka := map[string]outcome{"produce/a": ok, "produce/b": ok, "produce/c": fail, "produce/d": fail, "produce/e": {word: "skip"}, "produce/y": ok}
+	sluice := map[string]outcome{"produce/a": ok, "produce/b": fail, "produce/c": ok, "produce/d": fail, "produce/e": {word: "skip"}, "produce/f": {"ok", "one 1"}, "produce/g": {"ok", "same"}, "produce/x": ok}
+	kafka := map[string]outcome{"produce/a": ok, "produce/b": ok, "produce/c": fail, "produce/d": fail, "produce/e": {word: "skip"}, "produce/f": {"ok", "one 2"}, "produce/g": {"ok", "same"}, "produce/y": ok}
 	verdicts, said, wrong := compare(sluice, kafka)
 	if want := []string{"produce/x: only Sluice's run printed it", "produce/y: only Apache Kafka's run printed it"}; !slices.Equal(wrong, want) {
 		t.Errorf("%q, want %q", wrong, want)
 	}
 	listed := []difference{{"one", "produce/a", "r"}, {"o*", "produce/b", "r"}, {"two", "produce/c", "r"}}
 	got := check(listed, "one", verdicts, said)
-	want := []string{"produce/a: ok, and differences.txt", "produce/c: kafka-differs", "produce/d: fails-on-both"}
+	want := []string{"produce/a: ok, and differences.txt", "produce/c: kafka-differs", "produce/d: fails-on-both", "produce/f: answers-differ, and no line of differences.txt says why. sluice: …one 1; kafka: …one 2"}
 	if len(got) != len(want) {
 		t.Fatalf("%q, want %q", got, want)
 	}

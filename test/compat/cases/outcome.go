@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// outcome is what a program says of one case: ok, fail or skip.
+// outcome is what a program says of one case: ok, fail or skip, and why. What follows an ok is an answer that has to be the same on both brokers.
 type outcome struct {
 	word string
 	why  string
@@ -21,14 +21,19 @@ type outcome struct {
 var features = []string{
 	"produce", "compression", "headers", "keys-partitioning", "idempotence", "transactions", "consume", "offsets", "groups-classic",
 	"groups-consumer", "groups-share", "static-membership", "admin-topics", "admin-configs", "admin-groups", "admin-offsets", "admin-acls",
-	"admin-quotas", "admin-misc", "errors", "timestamps", "large-messages", "metadata", "security", "own-suite",
+	"admin-quotas", "admin-misc", "errors", "timestamps", "large-messages", "metadata", "security", "tools", "own-suite",
 }
+
+// maxAnswer bounds a line.
+const maxAnswer = 1 << 20
 
 // parseRun reads what a program printed.
 func parseRun(out []byte) (map[string]outcome, error) {
 	all := map[string]outcome{}
 	done := false
-	for s := bufio.NewScanner(bytes.NewReader(out)); s.Scan(); {
+	s := bufio.NewScanner(bytes.NewReader(out))
+	s.Buffer(nil, maxAnswer)
+	for s.Scan() {
 		words := strings.SplitN(s.Text(), " ", 4)
 		switch {
 		case words[0] == "done" && len(words) == 2:
@@ -43,6 +48,9 @@ func parseRun(out []byte) (map[string]outcome, error) {
 		default:
 			return all, fmt.Errorf("not a line of a case: %q", s.Text())
 		}
+	}
+	if err := s.Err(); err != nil {
+		return all, err
 	}
 	if !done {
 		return all, fmt.Errorf("it ended after %d cases, without `done`", len(all))
@@ -78,7 +86,20 @@ const (
 	better  verdict = "kafka-differs"  // ok on Sluice alone
 	broken  verdict = "fails-on-both"
 	lacking verdict = "skip" // on both
+
+	otherwise verdict = "answers-differ" // ok on both, and what was answered is not the same
 )
+
+// firstDifference shows two answers from where they part.
+func firstDifference(sluice, kafka string) string {
+	i := 0
+	for i < min(len(sluice), len(kafka)) && sluice[i] == kafka[i] {
+		i++
+	}
+	from := max(0, i-100)
+	part := func(s string) string { return s[min(from, len(s)):min(i+300, len(s))] }
+	return fmt.Sprintf("sluice: …%s; kafka: …%s", part(sluice), part(kafka))
+}
 
 // compare returns the verdict of each case, and what was said where it is not ok.
 func compare(sluice, kafka map[string]outcome) (map[string]verdict, map[string]string, []string) {
@@ -93,6 +114,10 @@ func compare(sluice, kafka map[string]outcome) (map[string]verdict, map[string]s
 		switch {
 		case !ok:
 			wrong = append(wrong, name+": only Sluice's run printed it")
+		case s.word == "ok" && k.word == "ok" && s.why != k.why:
+			verdicts[name] = otherwise
+			said[name] = firstDifference(s.why, k.why)
+			continue
 		case s.word == "ok" && k.word == "ok":
 			verdicts[name] = same
 		case s.word == "skip" && k.word == "skip":

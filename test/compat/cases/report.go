@@ -99,7 +99,7 @@ func renderDifferences(ran []Client, seen results, listed []difference) string {
 	if len(clients) == 0 {
 		return "No case differs.\n"
 	}
-	how := map[string]string{string(differs): "ok on Apache Kafka only", string(better): "ok on Sluice only", string(broken): "fails on both"}
+	how := map[string]string{string(differs): "ok on Apache Kafka only", string(better): "ok on Sluice only", string(broken): "fails on both", string(otherwise): "answers differ"}
 	var rows []string
 	for l, who := range clients {
 		slices.Sort(who)

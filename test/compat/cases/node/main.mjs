@@ -2,6 +2,7 @@
 import './groups.mjs'
 import './data.mjs'
 import './admin.mjs'
+import './security.mjs'
 import { main } from './runner.mjs'
 
 await main()

@@ -1,6 +1,7 @@
 """What a Python client has to offer to the cases; a client's adapter overrides what the client has.
 
 Partitions are pairs (topic, number), offsets numbers, keys and values bytes. A refusal by the broker is raised as Refused with Kafka's error code."""
+import threading
 from collections import namedtuple
 
 from runner import lacks, until
@@ -57,6 +58,7 @@ class Client:
 
     lacking = {}  # cases that the client cannot pass on any broker, with the reason
     at_once = 8  # cases
+    stalls = False  # now and then, on any broker: a case that waits in vain is begun once more, with other names
     consumer_protocol = False  # KIP-848
     static_members = False
     codecs = ()
@@ -64,9 +66,12 @@ class Client:
 
     def __init__(self, bootstrap, prefix):
         self.bootstrap, self.prefix = bootstrap, prefix
+        self.attempt = threading.local()
+
+    def begin_again(self): self.attempt.suffix = "-again"
 
     def name(self, what):
-        return f"{self.prefix}-{what}"
+        return f"{self.prefix}{getattr(self.attempt, 'suffix', '')}-{what}"
 
     def topic(self, what, partitions=1, **config):
         """Makes a topic and returns its name."""
@@ -79,6 +84,10 @@ class Client:
 
     def consumer(self, group=None, reset="earliest", committed_only=False, instance=None, protocol="classic", strategy=None, auto_commit=False,
                  fetch_bytes=None, session_ms=10000): lacks("consumer")
+
+    def write_and_read(self, login, topic, value):
+        """Connects as a Login of security_cases says, writes a value to partition 0, and returns the last value that is there."""
+        lacks("TLS or logins")
 
     def create_topic(self, name, partitions=1, replicas=1, config=None, validate_only=False): lacks("topic creation")
     def delete_topic(self, name): lacks("topic deletion")

@@ -226,8 +226,7 @@ def _(k):
 @case("admin-misc/log-dirs")
 def _(k):
     topic = filled(k, "dirs", 2)
-    sizes = k.log_dirs(topic)
-    assert len(sizes) == 2 and all(s > 0 for s in sizes), f"sizes {sizes}"
+    until(lambda: len(sizes := k.log_dirs(topic)) == 2 and all(sizes), "sizes of both partitions")
 
 
 @case("admin-misc/describe-cluster")

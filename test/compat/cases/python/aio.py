@@ -4,6 +4,7 @@ The client lives in the loop of one thread; the cases wait for what they ask of 
 import asyncio
 import functools
 import logging
+import ssl
 import threading
 
 import aiokafka
@@ -11,9 +12,10 @@ from aiokafka import TopicPartition, errors
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic, RecordsToDelete
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 from aiokafka.structs import OffsetAndMetadata
+from aiokafka.abc import AbstractTokenProvider
 
 import adapter
-import admin_cases, data_cases, group_cases, read_cases  # they register the cases
+import admin_cases, data_cases, group_cases, read_cases, security_cases  # they register the cases
 from adapter import Record, Refused
 from runner import lacks, main
 
@@ -211,6 +213,52 @@ def raise_topics(results):
     for topic, code, *text in results:
         if code:
             raise Refused(code, str(text))
+
+    def write_and_read(self, login, topic, value):
+        return wait(lambda: write_and_read(security(login), topic, value))
+
+
+async def write_and_read(conf, topic, value):
+    p = aiokafka.AIOKafkaProducer(**conf)
+    try:
+        await p.start()
+        offset = (await p.send_and_wait(topic, value, partition=0)).offset
+    finally:
+        await p.stop()
+    c = aiokafka.AIOKafkaConsumer(**conf)
+    try:
+        await c.start()
+        c.assign([TopicPartition(topic, 0)])
+        c.seek(TopicPartition(topic, 0), offset)
+        return (await c.getone()).value
+    finally:
+        await c.stop()
+
+
+class Token(AbstractTokenProvider):
+    def __init__(self, text): self.text = text
+    async def token(self): return self.text
+
+
+def context(login):
+    """The TLS context of a login, None without."""
+    if not login.ca:
+        return None
+    found = ssl.create_default_context(cafile=login.ca)
+    if login.cert:
+        found.load_cert_chain(login.cert)
+    return found
+
+
+def security(login):
+    """The client's settings for a login."""
+    conf = {"bootstrap_servers": login.address, "ssl_context": context(login), "request_timeout_ms": 10000,
+            "security_protocol": ("SASL_" if login.mechanism else "") + ("SSL" if login.ca else "PLAINTEXT")}
+    if login.mechanism == "OAUTHBEARER":
+        conf |= {"sasl_mechanism": login.mechanism, "sasl_oauth_token_provider": Token(login.password)}
+    elif login.mechanism:
+        conf |= {"sasl_mechanism": login.mechanism, "sasl_plain_username": login.user, "sasl_plain_password": login.password}
+    return conf
 
 
 main(Client)

@@ -6,7 +6,7 @@ from confluent_kafka import KafkaException, TopicPartition
 from confluent_kafka import admin as ca
 
 import adapter
-import admin_cases, data_cases, group_cases, read_cases  # they register the cases
+import admin_cases, data_cases, group_cases, read_cases, security_cases  # they register the cases
 from adapter import Record, Refused
 from runner import lacks, main
 
@@ -270,6 +270,31 @@ class Client(adapter.Client):
     def metadata(self, topic=None):
         d = self.a.list_topics(*([topic] if topic else []), timeout=WAIT)
         return {n: f"{b.host}:{b.port}" for n, b in d.brokers.items()}, {n: len(t.partitions) for n, t in d.topics.items()}
+
+    def write_and_read(self, login, topic, value):
+        conf, said = {"bootstrap.servers": login.address, "socket.timeout.ms": 8000}, []
+        conf["security.protocol"] = ("SASL_" if login.mechanism else "") + ("SSL" if login.ca else "PLAINTEXT")
+        if login.ca:
+            conf["ssl.ca.location"] = login.ca
+        if login.cert:
+            conf |= {"ssl.certificate.location": login.cert, "ssl.key.location": login.cert}
+        if login.mechanism == "OAUTHBEARER":
+            conf |= {"sasl.mechanism": login.mechanism, "oauth_cb": lambda _: (login.password, time.time() + 600, "dave", {})}
+        elif login.mechanism:
+            conf |= {"sasl.mechanism": login.mechanism, "sasl.username": login.user, "sasl.password": login.password}
+        results = []
+        p = ck.Producer({**conf, "message.timeout.ms": 10000 if "must not" in value.decode() else 30000, "error_cb": lambda e: said.append(e.str())})
+        p.produce(topic, value=value, partition=0, on_delivery=lambda e, m: results.append(e or m.offset()))
+        p.flush(40)
+        if not results or isinstance(results[0], ck.KafkaError):
+            raise RuntimeError(f"{results} {said}")
+        c = ck.Consumer({**conf, "group.id": self.name("login")})
+        try:
+            c.assign([TopicPartition(topic, 0, results[0])])
+            m = c.poll(30)
+            return m.value()
+        finally:
+            c.close()
 
 
 main(Client)

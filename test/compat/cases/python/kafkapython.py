@@ -2,6 +2,7 @@
 import functools
 import logging
 import re
+import ssl
 import threading
 from collections import namedtuple
 
@@ -11,9 +12,10 @@ from kafka import errors
 from kafka.admin import (ACL, ACLFilter, ACLOperation, ACLPermissionType, ACLResourcePatternType, ConfigResource,
                          KafkaAdminClient, MemberToRemove, OffsetSpec, ResourcePattern, ResourcePatternFilter, ResourceType)
 from kafka.structs import OffsetAndMetadata
+from kafka.net.sasl.oauth import AbstractTokenProvider
 
 import adapter
-import admin_cases, data_cases, group_cases, read_cases  # they register the cases
+import admin_cases, data_cases, group_cases, read_cases, security_cases  # they register the cases
 from adapter import Record, Refused
 from runner import lacks, main
 
@@ -114,6 +116,7 @@ class Client(adapter.Client):
     strategies = {"range": "RangePartitionAssignor", "roundrobin": "RoundRobinPartitionAssignor", "sticky": "StickyPartitionAssignor",
                   "cooperative-sticky": "CooperativeStickyAssignor"}
     static_members = True
+    stalls = True  # a member stops polling and sending heartbeats, against either broker, alone or beside others
     at_once = 4  # each consumer has a thread that shares one lock with all others
 
     lacking = {
@@ -260,6 +263,47 @@ class Client(adapter.Client):
     def metadata(self, topic=None):
         brokers = {b.get("broker_id", b.get("node_id")): f"{b['host']}:{b['port']}" for b in self.a.describe_cluster()["brokers"]}
         return brokers, {t["name"]: len(t["partitions"]) for t in self.a.describe_topics([topic] if topic else None)}
+
+    def write_and_read(self, login, topic, value):
+        conf = security(login)
+        p = kafka.KafkaProducer(**conf, max_block_ms=10000 if b"must not" in value else 60000)
+        try:
+            offset = p.send(topic, value, partition=0).get(timeout=15).offset
+        finally:
+            p.close(timeout=1)
+        c = kafka.KafkaConsumer(**conf)
+        try:
+            c.assign([TopicPartition(topic, 0)])
+            c.seek(TopicPartition(topic, 0), offset)
+            return next(c).value
+        finally:
+            c.close()
+
+
+class Token(AbstractTokenProvider):
+    def __init__(self, text): self.text = text
+    def token(self): return self.text
+
+
+def context(login):
+    """The TLS context of a login, None without."""
+    if not login.ca:
+        return None
+    found = ssl.create_default_context(cafile=login.ca)
+    if login.cert:
+        found.load_cert_chain(login.cert)
+    return found
+
+
+def security(login):
+    """The client's settings for a login."""
+    conf = {"bootstrap_servers": login.address, "ssl_context": context(login), "request_timeout_ms": 10000,
+            "security_protocol": ("SASL_" if login.mechanism else "") + ("SSL" if login.ca else "PLAINTEXT")}
+    if login.mechanism == "OAUTHBEARER":
+        conf |= {"sasl_mechanism": login.mechanism, "sasl_oauth_token_provider": Token(login.password)}
+    elif login.mechanism:
+        conf |= {"sasl_mechanism": login.mechanism, "sasl_plain_username": login.user, "sasl_plain_password": login.password}
+    return conf
 
 
 def raise_named(text):

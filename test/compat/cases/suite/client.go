@@ -174,10 +174,20 @@ type ProducerState struct {
 	TxnStart     int64 // -1: no transaction
 }
 
+// Secure says how to connect: by TLS if CA is named, with a certificate if Cert is, logged in if there is a Mechanism, whose Password may be a token.
+type Secure struct {
+	Addr                      string
+	CA, Cert                  string // PEM files
+	Mechanism, User, Password string
+}
+
 // Client is the adapter of a client. Embed Lacks and add what the client has. Errors of the broker must be known to Code.
 type Client interface {
 	Open(bootstrap string) error
 	Code(err error) (int, bool)
+
+	// Login connects, writes a value to partition 0 of a topic, and returns the last value that it has.
+	Login(ctx context.Context, s Secure, topic, value string) (last string, err error)
 
 	Produce(ctx context.Context, p Produce, rs ...Record) ([]Record, error)
 	// Consume returns the first n records from an offset on, or from Earliest or Latest.

@@ -8,6 +8,7 @@ import (
 // Lacks is a client that can do nothing. Adapters embed it.
 type Lacks struct{}
 
+func (Lacks) Login(context.Context, Secure, string, string) (string, error) { return "", ErrLacks }
 func (Lacks) Produce(context.Context, Produce, ...Record) ([]Record, error) { return nil, ErrLacks }
 func (Lacks) Consume(context.Context, Fetch, string, int32, int64, int) ([]Record, error) {
 	return nil, ErrLacks

@@ -152,7 +152,7 @@ func chosen(name string) bool {
 func shared() (all []Case) {
 	for _, some := range [][]Case{
 		produceCases(), compressionCases(), recordCases(), partitioningCases(), idempotenceCases(), transactionCases(), consumeCases(), offsetCases(), groupCases(),
-		memberCases(), topicCases(), configCases(), adminGroupCases(), adminOffsetCases(), adminCases(), errorCases(), timeCases(), metadataCases(),
+		memberCases(), topicCases(), configCases(), adminGroupCases(), adminOffsetCases(), adminCases(), errorCases(), timeCases(), metadataCases(), securityCases(),
 	} {
 		all = append(all, some...)
 	}

@@ -6,6 +6,7 @@ final class Main {
         ReadCases.add();
         AdminCases.add();
         Api.addCases();
+        SecurityCases.add();
         Kit.main(args);
     }
 }
