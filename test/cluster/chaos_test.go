@@ -93,7 +93,7 @@ func TestChaos(t *testing.T) {
 		t.Run(class.name, func(t *testing.T) {
 			w := newWorld(t, class.at(t.TempDir()), brokers(t), 9)
 			w.load(3)
-			copies := w.copy(2, 2*time.Second)
+			copies := w.copy(2, 10*time.Millisecond, 2*time.Second)
 			w.moves()
 			var deck []int
 			for range rounds(t) {

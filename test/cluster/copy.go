@@ -17,12 +17,12 @@ type copying struct {
 	*clients.Copying
 }
 
-// copy begins to produce and to copy, with clients that live for so long at least.
-func (w *world) copy(copiers int, life time.Duration) *copying {
+// copy begins to produce, a record every so often, and to copy, with clients that live for so long at least.
+func (w *world) copy(copiers int, every, life time.Duration) *copying {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
 	defer cancel()
-	c, err := w.StartCopying(ctx, copiers, 10*time.Millisecond, life, func(id string, life int, err error) {
+	c, err := w.StartCopying(ctx, copiers, every, life, func(id string, life int, err error) {
 		w.t.Logf("%s, life %d: %v", id, life, err) // a client that was fenced, or that the death of brokers has ended
 	})
 	if err != nil {

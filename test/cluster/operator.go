@@ -20,9 +20,14 @@ import (
 func (w *world) moves() {
 	rnd := rand.New(rand.NewPCG(w.seed, 3))
 	w.readers = append(w.readers, clients.Go(func(ctx context.Context) {
-		for ctx.Err() == nil {
+		var moved time.Time // coordinators
+		for ctx.Err() == nil && !w.still.Load() {
+			from := w.Topic
+			if n := rnd.IntN(8); n < len(others) && time.Since(moved) >= w.rarely {
+				from, moved = others[n], time.Now()
+			}
 			w.calm.Lock()
-			if w.move(w.nodes[rnd.IntN(len(w.nodes))], rnd) == nil {
+			if w.move(w.nodes[rnd.IntN(len(w.nodes))], from, rnd) == nil {
 				w.rec.Fault("move")
 			}
 			w.calm.Unlock()
@@ -37,16 +42,13 @@ func (w *world) moves() {
 // others are topics whose partitions are moved beside those of the topic that is written to, where there are such topics.
 var others = []string{"__consumer_offsets", "__transaction_state", clients.CopiesTopic}
 
-// move asks one broker for one move.
-func (w *world) move(at *node, rnd *rand.Rand) error {
+// move asks one broker for one move of partitions of a topic.
+func (w *world) move(at *node, topic string, rnd *rand.Rand) error {
 	v, err := at.describe()
 	if err != nil {
 		return err
 	}
-	req := admin.MoveRequest{Topic: w.Topic, To: v.Nodes[rnd.IntN(len(v.Nodes))].ID}
-	if n := rnd.IntN(8); n < len(others) {
-		req.Topic = others[n]
-	}
+	req := admin.MoveRequest{Topic: topic, To: v.Nodes[rnd.IntN(len(v.Nodes))].ID}
 	for range 1 + rnd.IntN(3) {
 		req.Partitions = append(req.Partitions, int32(rnd.IntN(6)))
 	}

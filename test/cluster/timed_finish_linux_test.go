@@ -67,6 +67,7 @@ func step(do func(ctx context.Context)) {
 // finish lets all clients come to their end, kills all brokers and reads everything from cold caches, compares and verifies.
 func (r *timed) finish() {
 	r.tl.Notef("the faults are over")
+	r.still.Store(true) // and so are the operator's moves
 	copying, cancel := context.WithTimeout(context.Background(), finishMost)
 	defer cancel()
 	copied, err := r.copies.finish(copying)

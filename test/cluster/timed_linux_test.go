@@ -162,6 +162,8 @@ func newTimed(t *testing.T, nw *network, class string, n int) *timed {
 	r.world = newWorldWith(r.t, p, n, 9, func(w *world) {
 		w.Acked = func(took time.Duration) { r.tl.Acked("franz-go", took) }
 		w.Read = func(n int) { r.tl.Consumed("franz-go", n) }
+		w.rarely = 10 * time.Second // one that is moved again while it loads is never there
+		w.Pause = 80 * time.Millisecond
 		w.Visited = func() { r.tl.Count("franz-go", "reads at random places", 1) }
 	})
 	return r
@@ -273,7 +275,7 @@ func (r *timed) begin(length time.Duration) {
 	ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
 	defer cancel()
 	r.load(3)
-	r.copies = r.copy(2, 10*time.Second) // a client that has to wait for a busy machine gets to commit something
+	r.copies = r.copy(2, 25*time.Millisecond, 10*time.Second) // a client that has to wait for a busy machine gets to commit something
 	r.moves()
 	r.compacted = startCompacted(ctx, r)
 	r.trimmed = startTrimmed(ctx, r)

@@ -24,6 +24,10 @@ import (
 // stackPartitions is what the programs of test/compat count on.
 const stackPartitions = 6
 
+// stackRate is how many records a second a program writes. It is little: eight processes of clients and three of brokers share the machine, and what is
+// looked for does not need many records.
+const stackRate = 60
+
 // stackPrograms are the client programs of test/compat that keep a producer and a member of a group running, see failover_test.go there for the
 // lines they speak, each with the group protocol of its member.
 var stackPrograms = []struct {
@@ -81,7 +85,7 @@ func (s *stack) start(protocol string, command []string, mode, topic, last strin
 	args := append(command[1:len(command):len(command)], mode, strings.Join(s.r.Addrs, ","), topic, last)
 	cmd := exec.Command(filepath.Join(broker.Root(), command[0]), args...)
 	cmd.Dir, cmd.Stderr, cmd.WaitDelay = broker.Root(), &s.stderr, 5*time.Second
-	cmd.Env = append(os.Environ(), "GROUP_PROTOCOL="+protocol)
+	cmd.Env = append(os.Environ(), "GROUP_PROTOCOL="+protocol, fmt.Sprint("RATE=", stackRate))
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
 	stdin, err := cmd.StdinPipe()
 	if err != nil {

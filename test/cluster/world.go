@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -90,7 +91,9 @@ type world struct {
 	nodes []*node
 	clients.Set
 
-	calm   sync.Mutex // held while nobody shall move partitions
+	calm   sync.Mutex    // held while nobody shall move partitions
+	still  atomic.Bool   // nobody does any more
+	rarely time.Duration // between moves of coordinators at least
 	topics topics
 
 	mu         sync.Mutex

@@ -32,7 +32,7 @@ load() {
   member=(--session-timeout 10000)
   if [ "${GROUP_PROTOCOL:-}" = consumer ]; then member=(--group-protocol consumer); fi # where the session is the broker's to choose
   # Not with t(): the process to signal is Java itself.
-  "$kafka" kafka-verifiable-producer --bootstrap-server "$broker" --topic "$topic" --throughput 200 --repeating-keys 60 --command-config "$tmp/producer" >"$tmp/p" & producer=$!
+  "$kafka" kafka-verifiable-producer --bootstrap-server "$broker" --topic "$topic" --throughput "${RATE:-200}" --repeating-keys 60 --command-config "$tmp/producer" >"$tmp/p" & producer=$!
   "$kafka" kafka-verifiable-consumer --bootstrap-server "$broker" --topic "$topic" --group-id "$last" --reset-policy earliest "${member[@]}" --verbose >"$tmp/c" & consumer=$!
   trap 'kill -KILL $producer $consumer 2>/dev/null; rm -rf "$tmp"; exit 1' TERM
   read -r _ || true

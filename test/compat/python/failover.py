@@ -11,6 +11,7 @@ from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaException, Producer
 
 BOOTSTRAP, TOPIC = sys.argv[2], sys.argv[3]
 PARTITIONS = 6
+RATE = int(os.environ.get("RATE", "200"))  # records per second, at most
 lock = threading.Lock()
 
 
@@ -39,7 +40,7 @@ def produce(stop):
     while not stop.is_set():
         p.produce(TOPIC, value=str(n).encode(), partition=n % PARTITIONS, on_delivery=delivered)
         n += 1
-        p.poll(0.005)
+        p.poll(1 / RATE)
     left = p.flush(180)
     if left:
         say("error", left, "records were not delivered")
