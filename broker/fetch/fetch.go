@@ -205,12 +205,12 @@ func (f *Fetcher) answerFull(version int16, parts []part, create bool, deliver D
 	var s *session
 	if create && len(parts) > 0 {
 		s = newSession(version >= 13)
+		s.putAll(parts)
 	}
 	for i := range parts {
 		pt := &parts[i]
 		if s != nil {
 			code, hw, _, logStart := pt.told()
-			s.put(pt.key, pt.want)
 			s.answered(pt.key, code, 0, hw, logStart, true)
 		}
 		a.add(pt)

@@ -332,6 +332,24 @@ func TestColdReads(t *testing.T) {
 	expect(t, "cold", slower, fmt.Sprintf("t0:%d", size))
 }
 
+// TestColdReadsLeaveRoom: what a cold partition was counted with and does not need goes to one behind it that had none left.
+func TestColdReadsLeaveRoom(t *testing.T) {
+	n := newNode(t, 3, Options{})
+	size := n.write(0, 10)
+	for i := range 2 {
+		n.write(1+i, 10)
+		n.write(1+i, 10)
+	}
+	n.f.turn.Store(2) // partition 0 is first
+	gate := make(chan struct{})
+	n.logs[0].SetCold(1, gate)
+	req := request(1, long, 0, 0, 0)
+	req.MaxBytes = int32(3*size + size/2)
+	r := n.fetch(12, req)
+	close(gate)
+	expect(t, "beside a cold one that took all the room", r, fmt.Sprintf("t0:%d, t1:%d, t2:0", size, 2*size))
+}
+
 func TestColdReadsTimeOut(t *testing.T) {
 	n := newNode(t, 3, Options{ColdReads: 1, ColdPerFetch: 1, ColdTimeout: 5 * time.Millisecond})
 	size := n.write(0, 10)
@@ -412,6 +430,29 @@ func TestSession(t *testing.T) {
 	expect(t, "gone", n.fetch(12, incremental(id, 11, nil)), "FETCH_SESSION_ID_NOT_FOUND")
 	if s, parts := n.f.sessions.counts(); s != 0 || parts != 0 || r.resp.SessionId != 0 {
 		t.Fatal(s, parts)
+	}
+}
+
+// TestSessionOrder: the partitions of a session have their turns in the order of their numbers, however the client names them, and end to end.
+func TestSessionOrder(t *testing.T) {
+	n := newNode(t, 4, Options{})
+	for i := range 4 {
+		n.write(i, 10)
+	}
+	create := request(1, 0, 0, 0, 0, 0)
+	create.SessionEpoch = 0
+	parts := create.Topics[0].Partitions
+	parts[0], parts[1], parts[2], parts[3] = parts[2], parts[3], parts[1], parts[0]
+	r := n.fetch(12, create)
+	<-r.c
+	var turns []string
+	for epoch := 1; epoch <= 5; epoch++ {
+		req := incremental(r.resp.SessionId, int32(epoch), nil)
+		req.MaxBytes = 1
+		turns = append(turns, n.fetch(12, req).String()[:2])
+	}
+	if got := strings.Join(turns, " "); got != "t0 t1 t2 t3 t0" {
+		t.Errorf("turns: %s", got)
 	}
 }
 

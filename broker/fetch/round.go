@@ -221,7 +221,41 @@ func (fl *flight) finishCold() {
 		}()
 	}
 	wg.Wait()
+	fl.fillUp()
 	fl.finish()
+}
+
+// fillUpMisses bounds how many partitions in a row fillUp looks at in vain.
+const fillUpMisses = 64
+
+// fillUp gives the room that cold partitions were counted with and did not need to those that had none left, as far as their bytes are in memory by now: what was read
+// brought those of neighbours.
+func (fl *flight) fillUp() {
+	left := fl.maxBytes
+	for i := range fl.parts {
+		left -= fl.parts[i].res.Bytes()
+	}
+	for i, misses := 0, 0; i < len(fl.parts) && left > 0 && misses < fillUpMisses; i++ {
+		pt := &fl.parts[(fl.first+i)%len(fl.parts)]
+		if pt.err != nil || pt.cold || pt.res.Diverging != nil || pt.res.Bytes() > 0 || pt.room >= int(pt.want.maxBytes) {
+			continue
+		}
+		pt.room, pt.minOne = min(left, int(pt.want.maxBytes)), false
+		res, err := pt.p.Read(fl.ctx, fl.request(pt, true))
+		if err != nil || res.Bytes() == 0 {
+			misses++
+			if res.Chunk != nil {
+				res.Chunk.Release()
+			}
+			continue
+		}
+		misses = 0
+		pt.release()
+		if pt.res = res; fl.version < 10 {
+			pt.refuseZstd()
+		}
+		left -= pt.res.Bytes()
+	}
 }
 
 func (fl *flight) readCold(ctx context.Context, pt *part) {

@@ -1,7 +1,9 @@
 package fetch
 
 import (
+	"cmp"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -65,6 +67,25 @@ func (s *session) put(k key, w want) {
 		s.link(p)
 	}
 	p.want = w
+}
+
+// putAll puts the partitions of a new session in the order of their numbers, whatever the order they were named in: so they lie in objects, and those that have their turn
+// one after the other find each other's bytes in memory.
+func (s *session) putAll(parts []part) {
+	topics, order := map[key]int{}, make([]int, len(parts))
+	for i := range parts {
+		order[i] = i
+		if t := (key{id: parts[i].key.id, name: parts[i].key.name}); topics[t] == 0 {
+			topics[t] = len(topics) + 1
+		}
+	}
+	rank := func(i int) int { return topics[key{id: parts[i].key.id, name: parts[i].key.name}] }
+	slices.SortStableFunc(order, func(a, b int) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(parts[a].key.index, parts[b].key.index))
+	})
+	for _, i := range order {
+		s.put(parts[i].key, parts[i].want)
+	}
 }
 
 func (s *session) link(p *slot) {
