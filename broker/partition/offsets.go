@@ -5,7 +5,6 @@ import (
 
 	"sluice/base"
 	"sluice/storage/stream"
-	"sluice/wire/batch"
 	"sluice/wire/kerr"
 )
 
@@ -146,7 +145,7 @@ func scanChunk(c *stream.Chunk, ts int64, from, to base.Offset) (Found, error) {
 		if b.MaxTimestamp() < ts { // markers count as records, as they do in Kafka
 			continue
 		}
-		for r, err := range b.Records(batch.Limits{}) {
+		for r, err := range b.Records(opening) {
 			if err != nil {
 				return Found{-1, -1, NoEpoch}, refusedBytes(err)
 			}

@@ -172,7 +172,7 @@ func TestRecompress(t *testing.T) {
 		}
 		b := builder.Batch()
 		to := rapid.SampledFrom(codecs).Draw(t, "to")
-		nb, err := Recompress(b, to, rapid.IntRange(0, 9).Draw(t, "level"))
+		nb, err := Recompress(b, to, rapid.IntRange(0, 9).Draw(t, "level"), Limits{})
 		if err != nil || nb.Check() != nil || nb.Codec() != to {
 			t.Fatalf("%v, %v, codec %v", err, nb.Check(), nb.Codec())
 		}

@@ -164,9 +164,9 @@ func (b *Builder) writeHeader(out Batch) {
 }
 
 // Recompress returns a batch with the same records, deltas, timestamps, producer and sequences in another codec, in memory of its
-// own. Level is as in [Options]. The input is decompressed under the default limits; errors are of kind Invalid.
-func Recompress(b Batch, codec Codec, level int) (Batch, error) {
-	raw, release, err := b.decompressed(Limits{})
+// own. Level is as in [Options]. The input is decompressed as far as lim allows; errors are of kind Invalid.
+func Recompress(b Batch, codec Codec, level int, lim Limits) (Batch, error) {
+	raw, release, err := b.decompressed(lim)
 	if err != nil {
 		return Batch{}, err
 	}

@@ -24,6 +24,8 @@ const DecompressedBytesMax = 100 << 20
 type Limits struct {
 	// Bytes is the largest size of the decompressed records; 0 means DecompressedBytesMax.
 	Bytes int
+	// Budget is shared with others who decompress at the same time; nil means none.
+	Budget *Budget
 }
 
 func (l Limits) bytes() int {
@@ -46,6 +48,9 @@ func (b Batch) decompressed(lim Limits) ([]byte, func(), error) {
 	codec, src := b.Codec(), b.Payload()
 	if codec == None {
 		return src, func() {}, nil
+	}
+	if lim.Budget != nil {
+		return b.claimed(lim)
 	}
 	buf := buffers.Get().(*[]byte)
 	out, err := decompress((*buf)[:0], src, codec, lim.bytes())

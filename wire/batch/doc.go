@@ -28,7 +28,7 @@
 //  3. SetBaseOffset and SetLeaderEpoch write only bytes outside the CRC. SetLogAppendTime and SetMaxTimestamp recompute it. All setters write in place:
 //     the caller must own the bytes.
 //  4. Decompression is capped by [Limits]: neither the output nor what is allocated for it exceeds the cap by more than one
-//     decoder's fixed buffers, whatever the input claims.
+//     decoder's fixed buffers, whatever the input claims. All that share a [Budget] stay below it together.
 //  5. Records yields exactly NumRecords records with ascending offset deltas within [0, last offset delta], or ends with an error.
 //  6. A [Record] yielded by an iterator aliases the batch or a recycled buffer: it is valid until the loop's next step.
 //

@@ -52,7 +52,7 @@ func FuzzBatch(f *testing.F) {
 			t.Fatalf("%d records, header says %d", len(before), b.NumRecords())
 		}
 		_, _ = b.Marker()
-		nb, err := Recompress(b, LZ4, 0)
+		nb, err := Recompress(b, LZ4, 0, Limits{})
 		if err != nil {
 			t.Fatal(err)
 		}
