@@ -41,7 +41,8 @@
 //     a third of a session.
 //  14. Placement (grants of rescues, orphaned partitions, drains, balancing) follows from the image and from what heartbeats told; a controller
 //     that has just taken over needs nothing from the one before.
-//  15. A command is repeated only if that has the effect of once; for others an answer that was lost is an Undetermined error.
+//  15. A command is repeated only if that has the effect of once; for others an answer that was lost is an Undetermined error. A creation of topics is
+//     repeated if it has happened and they are there, or if no topic was deleted since, so that none can be that was created (repeat.go).
 //  16. Of every committed object exactly one live node looks after compacting it, as far as nodes know the same image ([NewCompactCatalog]):
 //     who that is follows from the image, without a lease. Two at work on the same waste the work of one, for a commit is checked.
 //

@@ -308,10 +308,11 @@ func (m *Member) turn() <-chan struct{} {
 // Submit implements Client. While there is no controller it waits for one, as long as ctx allows.
 func (m *Member) Submit(ctx context.Context, cmd meta.Command) (meta.Result, error) {
 	cmd = meta.Fill(cmd, base.NewUUID) // so that all attempts ask for the same
+	r := repetition{cmd: cmd, deleted: m.Image().TopicsDeleted()}
 	var last error
 	for attempt := 0; ; attempt++ {
 		turn := m.turn()
-		res, err := m.attempt(ctx, cmd)
+		res, err := r.attempt(ctx, m)
 		if err == nil {
 			return res, nil
 		}
@@ -319,7 +320,7 @@ func (m *Member) Submit(ctx context.Context, cmd meta.Command) (meta.Result, err
 		if errors.As(err, &rej) {
 			return nil, err
 		}
-		if base.IsKind(err, base.Undetermined) && !meta.Repeatable(cmd) {
+		if r.over(err) {
 			return nil, err
 		}
 		if base.IsKind(err, base.Undetermined) || last == nil || !base.IsKind(last, base.Undetermined) {

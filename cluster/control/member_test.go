@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"sync/atomic"
@@ -21,20 +22,31 @@ type process struct {
 	m      *Member
 	self   meta.NodeRef
 	fenced chan error
-	cut    atomic.Bool // what the member writes to others is lost
+	cut    atomic.Bool            // what the member writes to others is lost
+	answer atomic.Pointer[func()] // is called when something comes from another member, whose connection then breaks
 }
 
 // lossy is a connection of a process whose writes may get lost.
 type lossy struct {
 	net.Conn
-	cut *atomic.Bool
+	of *process
 }
 
 func (c lossy) Write(b []byte) (int, error) {
-	if c.cut.Load() {
+	if c.of.cut.Load() {
 		return len(b), nil
 	}
 	return c.Conn.Write(b)
+}
+
+func (c lossy) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if lost := c.of.answer.Swap(nil); lost != nil {
+		(*lost)()
+		c.Close()
+		return 0, io.ErrUnexpectedEOF
+	}
+	return n, err
 }
 
 func (p *process) dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -42,7 +54,7 @@ func (p *process) dial(ctx context.Context, addr string) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return lossy{c, &p.cut}, nil
+	return lossy{c, p}, nil
 }
 
 type logTo struct{ t *testing.T }

@@ -147,6 +147,9 @@ func (img *Image) Topics() iter.Seq[Topic] { return values(&img.byName) }
 // TopicCount returns the number of topics.
 func (img *Image) TopicCount() int { return img.byName.len() }
 
+// TopicsDeleted returns how many topics have ever been deleted.
+func (img *Image) TopicsDeleted() uint32 { return img.nextTopic - 1 - uint32(img.byName.len()) }
+
 // PartitionCount returns the number of partitions, those of deleted topics included until they are reaped.
 func (img *Image) PartitionCount() int { return img.partitions.len() }
 
