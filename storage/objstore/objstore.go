@@ -6,10 +6,8 @@ import (
 
 	"sluice/base"
 	"sluice/storage/objstore/driver"
-	"sluice/storage/objstore/etcd"
 	"sluice/storage/objstore/file"
 	"sluice/storage/objstore/mem"
-	"sluice/storage/objstore/s3"
 )
 
 // Store is a bucket; see [driver.Store] for what each method promises.
@@ -58,26 +56,9 @@ func Open(ctx context.Context, url string, opt Options) (Store, error) {
 	}
 }
 
-// The three below keep a nil pointer from becoming a Store that is not nil.
-
+// openFile keeps a nil pointer from becoming a Store that is not nil.
 func openFile(dir string) (Store, error) {
 	s, err := file.Open(dir)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func openS3(ctx context.Context, url string) (Store, error) {
-	s, err := s3.Open(ctx, url)
-	if err != nil {
-		return nil, err
-	}
-	return s, nil
-}
-
-func openEtcd(url string) (Store, error) {
-	s, err := etcd.Open(url)
 	if err != nil {
 		return nil, err
 	}
