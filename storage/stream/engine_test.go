@@ -49,6 +49,11 @@ func newRig(t testing.TB, change func(*stream.Options)) *rig {
 	}
 	r.Engine = stream.New(r.opt)
 	r.log = &streamtest.Log{Pool: r.pool, OnBlock: r.OnBlock, OnRoom: r.OnRoom}
+	r.log.OnTrim = func(to base.WALPos) { // whoever comes after a crash reads from what the catalog has
+		if committed := r.catalog.Trim(r.node.ID); to > committed {
+			t.Errorf("the WAL is trimmed to %d, up to %d is committed", to, committed)
+		}
+	}
 	r.Start(r.log)
 	t.Cleanup(func() {
 		r.Abandon()

@@ -153,6 +153,11 @@ func (w *world) begin() {
 	w.opt.Node = w.node
 	w.engine = stream.New(w.opt)
 	w.log = &streamtest.Log{Pool: w.pool, OnBlock: w.engine.OnBlock, OnRoom: w.engine.OnRoom}
+	w.log.OnTrim = func(to base.WALPos) {
+		if committed := w.catalog.Trim(w.node.ID); to > committed {
+			panic(fmt.Sprintf("the WAL is trimmed to %d, up to %d is committed", to, committed))
+		}
+	}
 	w.engine.Start(w.log)
 	for _, m := range w.streams {
 		w.open(m)

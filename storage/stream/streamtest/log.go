@@ -17,7 +17,8 @@ type Log struct {
 	Pool     *slab.Pool
 	OnBlock  func(*wal.Block)
 	OnRoom   func()
-	Limit    int64 // capacity in bytes; 0: unbounded
+	OnTrim   func(to base.WALPos) // before anything is trimmed, if not nil
+	Limit    int64                // capacity in bytes; 0: unbounded
 	commitMu sync.Mutex
 
 	mu struct {
@@ -149,6 +150,9 @@ func (l *Log) Durable() base.WALPos {
 
 // Trim implements wal.Log.
 func (l *Log) Trim(ctx context.Context, to base.WALPos) error {
+	if l.OnTrim != nil {
+		l.OnTrim(to)
+	}
 	l.mu.Lock()
 	if to > l.mu.next {
 		l.mu.Unlock()
