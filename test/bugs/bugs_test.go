@@ -164,3 +164,20 @@ func TestShortForm(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// TestEveryOneIsFound: what was seen last has a layer for each mistake that finds it.
+func TestEveryOneIsFound(t *testing.T) {
+	var r results
+	if err := r.load(); err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range seeded.All() {
+		found := false
+		for _, o := range r[e.Name] {
+			found = found || o.Found
+		}
+		if !found {
+			t.Errorf("nothing finds %s: a check or a fault is missing (make bugs ONLY=%s)", e.Name, e.Name)
+		}
+	}
+}

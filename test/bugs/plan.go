@@ -53,7 +53,7 @@ var plan = map[seeded.Name][]try{
 	seeded.ExistsIsSuccess:     {tests(slotlog), exploreSlots, exploreChain, chaos},
 	seeded.SealTakenIsSealed:   {tests(slotlog), exploreSlots, exploreChain, chaos},
 	seeded.TrimOneTooFar:       {tests("storage/stream"), crashes, chaos},
-	seeded.TrimBeforeCommit:    {tests("storage/stream"), crashes, chaos},
+	seeded.TrimBeforeCommit:    {{unit, "storage/stream", "TestStreamObject|TestLostAnswers|TestModel"}, crashes, chaos},
 	seeded.HandOverUnchecked:   {tests("cluster/meta"), exploreCluster, chaos},
 	seeded.GapAccepted:         {tests(partition), crashes, chaos},
 	seeded.WindowOfFour:        {tests(partition), crashes, chaos},
