@@ -73,7 +73,7 @@ else
 	@SLUICE_CHAOS_ROUNDS=$(ROUNDS) SLUICE_CHAOS_BROKERS=$(BROKERS) $(GO) test -count=1 -timeout 6h -v ./test/cluster
 endif
 
-model: ## the explorers with their large bounds: some minutes
+model: ## the explorers with their large bounds: half an hour or more
 	@SLUICE_MODEL=deep $(GO) test -count=1 -timeout 2h -v -run 'Cluster|TokenRule|Chain|EveryInterleaving|TheExplorer' \
 	  ./test/explore ./storage/wal/file ./cluster/metalog ./storage/slotlog
 
