@@ -80,6 +80,9 @@ func (c *Coordinator) ShareGroupHeartbeat(info CallInfo, req *msg.ShareGroupHear
 	case strings.TrimSpace(req.MemberId) == "":
 		refuse(kerr.InvalidRequest, "MemberId can't be empty.")
 		return
+	case len(req.MemberId) > share.MemberIDMax:
+		refuse(kerr.InvalidRequest, "MemberId is too long.")
+		return
 	case req.RackId != nil && strings.TrimSpace(*req.RackId) == "":
 		refuse(kerr.InvalidRequest, "RackId can't be empty.")
 		return

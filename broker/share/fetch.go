@@ -142,6 +142,8 @@ func (k sessionKey) check() *kerr.Error {
 		return kerr.Errorf(kerr.InvalidRequest, "no group")
 	case k.member == "":
 		return kerr.Errorf(kerr.InvalidRequest, "no member id")
+	case len(k.member) > MemberIDMax:
+		return kerr.Errorf(kerr.InvalidRequest, "the member id is too long")
 	}
 	return nil
 }

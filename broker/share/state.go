@@ -18,6 +18,9 @@ type Key struct {
 // String is the key by which Kafka finds the share partition's coordinator.
 func (k Key) String() string { return fmt.Sprintf("%s:%s:%d", k.Group, k.Topic, k.Index) }
 
+// MemberIDMax bounds the ids of members, which clients make: they are UUIDs.
+const MemberIDMax = 36
+
 // IsKey reports whether s has the form of [Key.String], be there such a topic or not.
 func IsKey(s string) bool {
 	rest, index, ok := cutLast(s)

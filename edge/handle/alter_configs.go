@@ -128,7 +128,8 @@ func (h *Handler) alterOne(ctx context.Context, w alteration, validateOnly bool)
 func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, error) {
 	change := meta.ConfigChange{Name: w.name}
 	old, lookup, err := h.alterable(img, w, &change)
-	if err != nil {
+	missing := err != nil && lookup != nil // what is to be set is looked at first, and then whether there is such a resource
+	if err != nil && !missing {
 		return change, err
 	}
 	change.Configs = map[string]string{}
@@ -142,10 +143,13 @@ func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, erro
 			return change, err
 		}
 	}
-	return change, h.validate(img, w.kind, change.Configs)
+	if wrong := h.validate(img, w.kind, change.Configs); wrong != nil {
+		return change, wrong
+	}
+	return change, err
 }
 
-// alterable returns the present settings of the resource and how its definitions are found.
+// alterable returns the present settings of the resource and how its definitions are found. With an error these are there if there could be such a resource.
 func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigChange) (old map[string]string, lookup func(string) *topicconfig.Def, err error) {
 	switch w.kind {
 	case topicResource:
@@ -154,7 +158,7 @@ func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigCh
 		}
 		topic, ok := img.TopicByName(w.name)
 		if !ok {
-			return nil, nil, kerr.Errorf(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", w.name)
+			return nil, topicconfig.LookupTopic, kerr.Errorf(kerr.UnknownTopicOrPartition, "The topic '%s' does not exist.", w.name)
 		}
 		change.Kind, change.Since = meta.TopicConfig, topic.ConfigsPos
 		return topic.Configs, topicconfig.LookupTopic, nil

@@ -26,7 +26,8 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 		refs = append(refs, ref)
 	}
 	asked := slices.Clone(refs)
-	once(&refs, same[meta.TopicRef])
+	byName := len(req.TopicNames) > 0
+	refs = onceOfEach(refs)
 	resp.Responses = slices.Grow(resp.Responses, len(refs))
 	var remove []meta.TopicRef
 	var where []int
@@ -36,7 +37,7 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 		if ref.ID.IsZero() || ref.Name != "" {
 			out.Name = &refs[i].Name
 		}
-		if err := checkTopicRef(asked, ref); err != nil {
+		if err := checkTopicRef(asked, ref, byName); err != nil {
 			out.ErrorCode, out.ErrorMessage = int16(err.Code), &err.Message
 			continue
 		}
@@ -66,9 +67,26 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 	return resp
 }
 
+// onceOfEach leaves of each topic the first. What names none, or two ways, is answered each time.
+func onceOfEach(refs []meta.TopicRef) (kept []meta.TopicRef) {
+	seen := map[meta.TopicRef]bool{}
+	for _, ref := range refs {
+		if one := ref.ID.IsZero() != (ref.Name == ""); one && seen[ref] {
+			continue
+		}
+		seen[ref] = true
+		kept = append(kept, ref)
+	}
+	return kept
+}
+
 // checkTopicRef says what is wrong with one of the named topics, nil if nothing is.
-func checkTopicRef(asked []meta.TopicRef, ref meta.TopicRef) *kerr.Error {
+func checkTopicRef(asked []meta.TopicRef, ref meta.TopicRef, byName bool) *kerr.Error {
 	switch {
+	case byName && ref.Name == "" && !slices.Contains(asked[slices.Index(asked, ref)+1:], ref):
+		return kerr.Errorf(kerr.UnknownTopicOrPartition, "This server does not host this topic-partition.")
+	case byName && ref.Name == "":
+		return kerr.Errorf(kerr.InvalidRequest, "Duplicate topic in the request.")
 	case ref.ID.IsZero() && ref.Name == "":
 		return kerr.Errorf(kerr.InvalidRequest, "Neither topic name nor id were specified.")
 	case !ref.ID.IsZero() && ref.Name != "":

@@ -24,7 +24,7 @@ func (h *Handler) describeProducers(_ *call, req *msg.DescribeProducersRequest) 
 			if err == nil {
 				err = h.contact()
 			} else if r := meta.CheckTopicName(t.Name); r != nil {
-				err = kerr.InvalidTopicException.Err()
+				err = kerr.Errorf(kerr.InvalidTopicException, "%s", r.Message)
 			}
 			if err != nil {
 				o.ErrorCode, o.ErrorMessage = int16(codeOf(err)), kerr.MessageOf(err)

@@ -7,7 +7,16 @@ import (
 
 // What a field holds follows from its name, in some APIs from its place.
 
+// disturbs are the APIs that would take the groups of other sequences away if they were told to change the topic of offsets.
+var disturbs = map[string]bool{
+	"DeleteTopics": true, "CreatePartitions": true, "AlterPartitionReassignments": true, "ElectLeaders": true, "DeleteRecords": true, "Produce": true,
+	"WriteTxnMarkers": true, "AlterConfigs": true, "IncrementalAlterConfigs": true,
+}
+
 func (d *drawer) topic(odd bool) tree {
+	if odd && disturbs[d.api] {
+		return one[tree](d, object{"in": "none"}, "", ".", "not a name!", object{"long": 250}, object{"in": "new"}, object{"in": "T0"})
+	}
 	if odd {
 		return one[tree](d, object{"in": "none"}, "", ".", "not a name!", object{"long": 250}, object{"in": "new"}, "__consumer_offsets", object{"in": "T0"})
 	}
