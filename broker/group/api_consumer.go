@@ -26,7 +26,7 @@ func (c *Coordinator) ConsumerGroupHeartbeat(info CallInfo, req *msg.ConsumerGro
 				owned = append(owned, partitionID{Topic: t.TopicId, Index: index})
 			}
 		}
-		cmd.owned = &owned
+		cmd.owned, cmd.named = &owned, len(req.TopicPartitions) > 0
 	}
 	answer := func(r beatResult) { reply(beatResponse(r)) }
 	submit(c, cmd.group, cmd, answer, func(code kerr.Code) { answer(beatResult{code: code}) })

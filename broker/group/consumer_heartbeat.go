@@ -26,6 +26,7 @@ type beatCommand struct {
 	regex       *string
 	assignor    *string
 	owned       *[]partitionID
+	named       bool // topics are named in owned, maybe without partitions
 	idRequired  bool // v1: members make their ids
 }
 
@@ -84,7 +85,7 @@ func (c *beatCommand) invalid(m *machine) *beatResult {
 		return bad("InstanceId can't be null.")
 	case joins && c.rebalanceMS == -1:
 		return bad("RebalanceTimeoutMs must be provided in first request.")
-	case joins && (c.owned == nil || len(*c.owned) > 0):
+	case joins && (c.owned == nil || len(*c.owned) > 0 || c.named):
 		return bad("TopicPartitions must be empty when (re-)joining.")
 	case joins && c.topics == nil && c.regex == nil: // none of either is a member that waits for topics
 		return bad("Either SubscribedTopicNames or SubscribedTopicRegex must be non-null when (re-)joining.")

@@ -18,23 +18,28 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 	for _, name := range req.TopicNames {
 		refs = append(refs, meta.TopicRef{Name: name})
 	}
-	for _, t := range req.Topics {
+	for i, t := range req.Topics {
 		ref := meta.TopicRef{ID: t.TopicId}
-		if t.Name != nil {
+		switch {
+		case t.Name != nil && !t.TopicId.IsZero():
+			out := add(&resp.Responses)
+			text := "You may not specify both topic name and topic id."
+			out.TopicId, out.Name, out.ErrorCode, out.ErrorMessage = t.TopicId, req.Topics[i].Name, int16(kerr.InvalidRequest), &text
+			continue
+		case t.Name != nil:
 			ref.Name = *t.Name
 		}
 		refs = append(refs, ref)
 	}
 	asked := slices.Clone(refs)
 	byName := len(req.TopicNames) > 0
-	refs = onceOfEach(refs)
-	resp.Responses = slices.Grow(resp.Responses, len(refs))
+	refs = onceOfEach(refs, byName)
 	var remove []meta.TopicRef
 	var where []int
 	for i, ref := range refs {
 		out := add(&resp.Responses)
 		out.TopicId, out.Name = ref.ID, nil
-		if ref.ID.IsZero() || ref.Name != "" {
+		if ref.ID.IsZero() {
 			out.Name = &refs[i].Name
 		}
 		if err := checkTopicRef(asked, ref, byName); err != nil {
@@ -45,7 +50,7 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
 			continue
 		}
-		remove, where = append(remove, ref), append(where, i)
+		remove, where = append(remove, ref), append(where, len(resp.Responses)-1)
 	}
 	if len(remove) == 0 {
 		return resp
@@ -67,11 +72,11 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 	return resp
 }
 
-// onceOfEach leaves of each topic the first. What names none, or two ways, is answered each time.
-func onceOfEach(refs []meta.TopicRef) (kept []meta.TopicRef) {
+// onceOfEach leaves of each topic the first. What names none is answered each time, unless topics are called by their names only.
+func onceOfEach(refs []meta.TopicRef, byName bool) (kept []meta.TopicRef) {
 	seen := map[meta.TopicRef]bool{}
 	for _, ref := range refs {
-		if one := ref.ID.IsZero() != (ref.Name == ""); one && seen[ref] {
+		if seen[ref] && (byName || ref != meta.TopicRef{}) {
 			continue
 		}
 		seen[ref] = true
@@ -89,8 +94,6 @@ func checkTopicRef(asked []meta.TopicRef, ref meta.TopicRef, byName bool) *kerr.
 		return kerr.Errorf(kerr.InvalidRequest, "Duplicate topic in the request.")
 	case ref.ID.IsZero() && ref.Name == "":
 		return kerr.Errorf(kerr.InvalidRequest, "Neither topic name nor id were specified.")
-	case !ref.ID.IsZero() && ref.Name != "":
-		return kerr.Errorf(kerr.InvalidRequest, "You may not specify both topic name and topic id.")
 	case slices.Contains(asked[slices.Index(asked, ref)+1:], ref):
 		return kerr.Errorf(kerr.InvalidRequest, "Duplicate topic in the request.")
 	}

@@ -48,13 +48,17 @@ func (h *Handler) shareGroupDescribe(c *call, req *msg.ShareGroupDescribeRequest
 func (h *Handler) describeShareGroupOffsets(c *call, req *msg.DescribeShareGroupOffsetsRequest) {
 	img := h.opt.Control.Image()
 	type topic = msg.DescribeShareGroupOffsetsRequestDescribeShareGroupOffsetsRequestTopic
+	known := func(t *topic) bool {
+		_, ok := img.TopicByName(t.TopicName)
+		return ok
+	}
 	for i := range req.Groups {
-		merged(&req.Groups[i].Topics, func(t *topic) string { return t.TopicName }, func(t *topic) *[]int32 { return &t.Partitions }, func(t *topic) bool {
-			_, known := img.TopicByName(t.TopicName)
-			return known
-		})
-		for j := range req.Groups[i].Topics {
-			once(&req.Groups[i].Topics[j].Partitions, same[int32])
+		topics := &req.Groups[i].Topics
+		merged(topics, func(t *topic) string { return t.TopicName }, func(t *topic) *[]int32 { return &t.Partitions }, known)
+		for j := range *topics {
+			if t := &(*topics)[j]; known(t) {
+				once(&t.Partitions, same[int32])
+			}
 		}
 	}
 	h.opt.Groups.DescribeShareGroupOffsets(c.caller(), req, func(r *msg.DescribeShareGroupOffsetsResponse) { c.reply(r) })

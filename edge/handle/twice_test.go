@@ -4,7 +4,9 @@ import (
 	"slices"
 	"testing"
 
+	"sluice/base"
 	"sluice/broker/auth"
+	"sluice/cluster/meta"
 	"sluice/edge/kafka"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
@@ -95,5 +97,36 @@ func TestLastParts(t *testing.T) {
 	lastParts(e)
 	if len(e.Entity) != 2 || e.Entity[0].EntityName != &b || e.Entity[1].EntityName != &c {
 		t.Errorf("left is %+v", e.Entity)
+	}
+}
+
+// A topic to delete is answered once; what names none each time, unless by its name, which is one that is not there.
+func TestOnceOfEach(t *testing.T) {
+	good, none, byID := meta.TopicRef{Name: "a"}, meta.TopicRef{}, meta.TopicRef{ID: base.UUID{1}}
+	if got := onceOfEach([]meta.TopicRef{good, none, good, none, byID, byID}, false); !slices.Equal(got, []meta.TopicRef{good, none, none, byID}) {
+		t.Errorf("%+v", got)
+	}
+	if got := onceOfEach([]meta.TopicRef{good, none, none}, true); !slices.Equal(got, []meta.TopicRef{good, none}) {
+		t.Errorf("%+v", got)
+	}
+	for _, tc := range []struct {
+		asked  []meta.TopicRef
+		ref    meta.TopicRef
+		byName bool
+		want   kerr.Code
+	}{
+		{[]meta.TopicRef{none}, none, true, kerr.UnknownTopicOrPartition},
+		{[]meta.TopicRef{none, none}, none, true, kerr.InvalidRequest},
+		{[]meta.TopicRef{none}, none, false, kerr.InvalidRequest},
+		{[]meta.TopicRef{good, good}, good, true, kerr.InvalidRequest},
+		{[]meta.TopicRef{good}, good, true, kerr.None},
+	} {
+		code := kerr.None
+		if err := checkTopicRef(tc.asked, tc.ref, tc.byName); err != nil {
+			code = err.Code
+		}
+		if code != tc.want {
+			t.Errorf("%+v of %+v: %v, want %v", tc.ref, tc.asked, code, tc.want)
+		}
 	}
 }
