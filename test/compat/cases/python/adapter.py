@@ -58,6 +58,7 @@ class Client:
 
     lacking = {}  # cases that the client cannot pass on any broker, with the reason
     at_once = 8  # cases
+    says_why_not = True  # that a login was wrong, and not only that there is no connection
     stalls = False  # now and then, on any broker: a case that waits in vain is begun once more, with other names
     consumer_protocol = False  # KIP-848
     static_members = False

@@ -244,7 +244,7 @@ def _(k):
 
 @case("admin-misc/scram-users")
 def _(k):
-    check(k.scram_users(), [], "users")
+    check(k.scram_users(), ["scram"], "users")
 
 
 @case("admin-misc/elect-leaders")

@@ -120,6 +120,7 @@ class Consumer(adapter.Consumer):
 
 
 class Client(adapter.Client):
+    says_why_not = False
     codecs = ("gzip", "snappy", "lz4", "zstd")
     strategies = ("range", "roundrobin", "sticky")
     static_members = True
@@ -208,15 +209,14 @@ class Client(adapter.Client):
         brokers = {b["node_id"]: f"{b['host']}:{b['port']}" for b in wait(self.a.describe_cluster)["brokers"]}
         return brokers, {t["topic"]: len(t["partitions"]) for t in wait(lambda: self.a.describe_topics([topic] if topic else None))}
 
+    def write_and_read(self, login, topic, value):
+        return wait(lambda: write_and_read(security(login), topic, value))
+
 
 def raise_topics(results):
     for topic, code, *text in results:
         if code:
             raise Refused(code, str(text))
-
-    def write_and_read(self, login, topic, value):
-        return wait(lambda: write_and_read(security(login), topic, value))
-
 
 async def write_and_read(conf, topic, value):
     p = aiokafka.AIOKafkaProducer(**conf)

@@ -116,6 +116,7 @@ class Client(adapter.Client):
     strategies = {"range": "RangePartitionAssignor", "roundrobin": "RoundRobinPartitionAssignor", "sticky": "StickyPartitionAssignor",
                   "cooperative-sticky": "CooperativeStickyAssignor"}
     static_members = True
+    says_why_not = False
     stalls = True  # a member stops polling and sending heartbeats, against either broker, alone or beside others
     at_once = 4  # each consumer has a thread that shares one lock with all others
 
