@@ -26,7 +26,7 @@ const (
 )
 
 const (
-	extentBytes     = 4 << 20 // what a GET reads at most for which no size is given
+	extentBytes     = 4 << 20 // what a GET of Warm reads at most
 	freshParts      = 7       // eighths of the budget that what was not read to its end yet may take from what was
 	getAttempts     = 6
 	getTimeout      = 30 * time.Second // of one attempt
@@ -362,7 +362,7 @@ func (c *Blocks) startLocked(x *object.Index, i int, want int64) (first *extent)
 		if first != nil && c.cachedLocked(x, i) {
 			break
 		}
-		from, to := c.runLocked(x, i, want, extentBytes, c.roomLocked(false))
+		from, to := c.runLocked(x, i, want, ExtentMax, c.roomLocked(false))
 		ext := c.newExtentLocked(x, from, to, id, nil)
 		if first == nil {
 			first = ext

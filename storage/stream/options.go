@@ -52,7 +52,7 @@ const (
 	locatePage       = 1024                   // and by scans
 	missingTries     = 5                      // how often a missing object is located again
 	missingPause     = 50 * time.Millisecond  // before that, doubled each time
-	coldReadMax      = 4 << 20                // bytes a cold read fetches at once beyond its first block
+	coldReadMax      = 8 << 20                // bytes a cold read fetches at once beyond its first block
 	readAheadMin     = 512 << 10
 	readAheadMax     = 32 << 20
 	aheadExtent      = 4 << 20 // extents of a reader without room for three of these are not read ahead
