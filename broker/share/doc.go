@@ -50,6 +50,8 @@
 //   - The topic is not compacted, for updates of one key add up. The coordinator deletes what lies below the oldest snapshot that counts, and
 //     rewrites snapshots that hold it up.
 //   - What is archiving in a share partition that no member reads waits for the next member: nobody else loads the share partition.
+//   - A fetch that has looked and found nothing wakes only those who were turned away while it read. If it woke all who wait, two fetches would wake
+//     each other, and one itself, for as long as they wait.
 //   - An error that may pass holds records in the window, and so the group, for as long as it lasts; Kafka gives up after five tries and archives.
 //
 // Goroutines: those of coord; one for each write, load and burial of a share partition, one for each fetch, one for each deletion. Manager.Close and

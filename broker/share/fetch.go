@@ -215,7 +215,7 @@ func (fl *flight) round(wake chan struct{}) (waits []wait, done bool) {
 		if err == nil {
 			fl.watchOnce(sp, wake)
 			want := fl.wants
-			want.records, want.maxBytes = records, max(1, left/(len(fl.places)-i))
+			want.records, want.maxBytes, want.wake = records, max(1, left/(len(fl.places)-i)), wake
 			r.taken, err = sp.take(fl.ctx, want)
 		}
 		if err != nil && err.Code == kerr.FencedStateEpoch { // clients do not expect it here; they look for the leader anew, which may be this one

@@ -30,17 +30,18 @@ type part struct {
 		seq        uint64
 		waiting    []func(kerr.Code) // acknowledgements that the next write makes durable
 		watchers   map[chan struct{}]struct{}
-		reading    bool // a fetch reads the log; others wait, for it may take what they would read
-		retiring   bool // the group has no session left; it is forgotten when nothing is under way
-		held       bool // a write has failed; the next one waits for a moment
-		burying    bool // dead letters are being written
+		reading    bool                       // a fetch reads the log; others wait, for it may take what they would read
+		passed     map[chan struct{}]struct{} // watchers that came while one was reading
+		retiring   bool                       // the group has no session left; it is forgotten when nothing is under way
+		held       bool                       // a write has failed; the next one waits for a moment
+		burying    bool                       // dead letters are being written
 		timer      *time.Timer
 	}
 }
 
 func newPart(m *Manager, k Key, p *partition.Partition) *part {
 	sp := &part{m: m, key: k, p: p, epoch: int32(p.LeaderEpoch()), writer: m.opt.Random()}
-	sp.mu.watchers = map[chan struct{}]struct{}{}
+	sp.mu.watchers, sp.mu.passed = map[chan struct{}]struct{}{}, map[chan struct{}]struct{}{}
 	sp.mu.timer = time.AfterFunc(time.Hour, sp.lockEnded)
 	sp.mu.timer.Stop()
 	ctx, cancel := context.WithCancel(m.ctx)
@@ -122,8 +123,19 @@ func (sp *part) refusal(err error) *kerr.Error {
 	return nil
 }
 
-// changedLocked is called after every change of the window: what is to be made durable goes out, the timer is set, and whoever waits looks again.
+// changedLocked is called after every change of the window that may be good for those who wait: they look again.
 func (sp *part) changedLocked() {
+	if sp.mu.failure != nil || sp.mu.w == nil {
+		return
+	}
+	sp.settleLocked()
+	for ch := range sp.mu.watchers {
+		signal(ch)
+	}
+}
+
+// settleLocked is called after every change of the window: what is to be made durable goes out, and the timer is set.
+func (sp *part) settleLocked() {
 	if sp.mu.failure != nil || sp.mu.w == nil {
 		return
 	}
@@ -142,9 +154,21 @@ func (sp *part) changedLocked() {
 	} else {
 		sp.mu.timer.Stop()
 	}
-	for ch := range sp.mu.watchers {
+}
+
+// readLocked is called when a fetch has read the log. One that found nothing wakes only those who came meanwhile: whoever looked before it has seen the
+// same, and if it woke all, two that wait would wake each other for ever, and one itself.
+func (sp *part) readLocked(found bool) {
+	sp.mu.reading = false
+	if found {
+		sp.changedLocked()
+	} else {
+		sp.settleLocked()
+	}
+	for ch := range sp.mu.passed {
 		signal(ch)
 	}
+	clear(sp.mu.passed)
 }
 
 func signal(ch chan struct{}) {
@@ -254,6 +278,7 @@ func (sp *part) unwatch(ch chan struct{}) {
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
 	delete(sp.mu.watchers, ch)
+	delete(sp.mu.passed, ch)
 }
 
 // acknowledge takes in what a member did; done is called once, when that is durable or refused.
@@ -305,6 +330,7 @@ type wants struct {
 	maxBytes, records int
 	size              int // of a run of acquired records, in records
 	strict            bool
+	wake              chan struct{} // of the fetch, if it waits
 }
 
 // taken is what a fetch got of a share partition.
@@ -333,6 +359,9 @@ func (sp *part) takeOnce(ctx context.Context, want wants) (t taken, again bool, 
 	w := sp.mu.w
 	if sp.mu.failure != nil || w == nil || sp.mu.reading {
 		defer sp.mu.Unlock()
+		if sp.mu.reading && want.wake != nil {
+			sp.mu.passed[want.wake] = struct{}{}
+		}
 		return t, false, sp.mu.failure
 	}
 	w.limits = g.limits()
@@ -340,7 +369,7 @@ func (sp *part) takeOnce(ctx context.Context, want wants) (t taken, again bool, 
 	w.expire(sp.m.opt.Now())
 	from, ok := w.next()
 	sp.mu.reading = ok
-	sp.changedLocked()
+	sp.settleLocked()
 	sp.mu.Unlock()
 	if !ok {
 		return t, false, nil
@@ -355,11 +384,11 @@ func (sp *part) takeOnce(ctx context.Context, want wants) (t taken, again bool, 
 	}
 	sp.mu.Lock()
 	defer sp.mu.Unlock()
-	sp.mu.reading = false
 	if sp.mu.failure != nil {
+		sp.mu.reading = false
 		return t, false, sp.mu.failure
 	}
-	defer sp.changedLocked()
+	defer func() { sp.readLocked(len(t.got) > 0 || readError(err) != nil) }()
 	if err != nil {
 		return t, kerr.CodeOf(err) == kerr.OffsetOutOfRange && from < res.LogStart, readError(err)
 	}
@@ -371,6 +400,9 @@ func (sp *part) takeOnce(ctx context.Context, want wants) (t taken, again bool, 
 
 // readError is what a fetch is told of a failed read.
 func readError(err error) *kerr.Error {
+	if err == nil {
+		return nil
+	}
 	var ke *kerr.Error
 	if errors.As(err, &ke) {
 		if ke.Code == kerr.OffsetOutOfRange {
