@@ -36,8 +36,26 @@ type Set struct {
 	Committed  bool                                                              // readers want what is committed only
 	Marks      bool                                                              // readers of everything, and who watches, record the watermarks that they are told
 	Padding    int                                                               // values are padded with up to so many bytes; 0: 1500
+	Slow       int                                                               // all but producers take so many times as long between what they do; 0: 1
 
 	processes atomic.Int32
+}
+
+// slowly is a pause between two things that a client does.
+func (c *Set) slowly(d time.Duration) time.Duration { return d * time.Duration(max(1, c.Slow)) }
+
+// waitMax bounds how long brokers are asked to wait for records: answers have to come before clients give up.
+const waitMax = 5 * time.Second
+
+// wait is how long brokers are asked to wait for records.
+func (c *Set) wait(d time.Duration) time.Duration { return min(c.slowly(d), waitMax) }
+
+// membership is how long a member may be silent, and how often it is heard.
+func (c *Set) membership(session, heartbeat time.Duration) []kgo.Opt {
+	if c.Slow > 1 {
+		session, heartbeat = 45*time.Second, 5*time.Second
+	}
+	return []kgo.Opt{kgo.SessionTimeout(session), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(session)}
 }
 
 func (c *Set) process() history.Process { return history.Process(c.processes.Add(1)) }
@@ -265,7 +283,7 @@ func (c *Set) TailUncommitted() (*Reader, error) {
 }
 
 func (c *Set) tail(committed bool, polled func(history.Process, []history.Record)) (*Reader, error) {
-	client, err := kgo.NewClient(c.Options(c.fromStart(), isolation(committed), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond))...)
+	client, err := kgo.NewClient(c.Options(c.fromStart(), isolation(committed), kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(c.wait(200*time.Millisecond)))...)
 	if err != nil {
 		return nil, err
 	}
@@ -335,12 +353,11 @@ func (c *Set) Member(group string) (*Reader, error) {
 		}
 		c.Rec.Owns(process, group, int64(generation), got)
 	}
-	client, err := kgo.NewClient(c.Options(
-		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), isolation(c.Committed), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(200*time.Millisecond),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(200*time.Millisecond),
-		kgo.SessionTimeout(10*time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(10*time.Second),
+	client, err := kgo.NewClient(c.Options(append(c.membership(10*time.Second, time.Second),
+		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), isolation(c.Committed), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(c.wait(200*time.Millisecond)),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(c.wait(200*time.Millisecond)),
 		kgo.OnPartitionsAssigned(assigned), kgo.OnPartitionsRevoked(jump), kgo.OnPartitionsLost(jump),
-	)...)
+	)...)...)
 	if err != nil {
 		return nil, err
 	}
@@ -384,7 +401,7 @@ func (c *Set) Commit(group string) (*Reader, error) {
 			c.Rec.EndCommit(op, outcome)
 			c.readBack(ctx, adm, process, group, &mu, &acked, &tried)
 			select {
-			case <-time.After(10 * time.Millisecond):
+			case <-time.After(c.slowly(10 * time.Millisecond)):
 			case <-ctx.Done():
 			}
 		}

@@ -40,7 +40,7 @@ func (c *Set) StartCopying(ctx context.Context, copiers int, every, life time.Du
 	for i := range copiers {
 		id := fmt.Sprint("copier-", i)
 		all.copiers = append(all.copiers, Go(func(ctx context.Context) {
-			Copy(ctx, c.Reach(), "copy", id, CopiedTopic, CopiesTopic, life, func(n int, err error) { ended(id, n, err) })
+			Copy(ctx, append(c.Reach(), kgo.FetchMaxWait(c.wait(50*time.Millisecond))), "copy", id, CopiedTopic, CopiesTopic, life, func(n int, err error) { ended(id, n, err) })
 		}))
 	}
 	return all, nil

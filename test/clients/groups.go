@@ -151,7 +151,7 @@ func (g *Group) come(ctx context.Context, i int, rnd *rand.Rand) {
 			for one.Err() == nil && (g.calm.Load() || time.Now().Before(until)) {
 				select {
 				case <-one.Done():
-				case <-time.After(time.Second):
+				case <-time.After(g.c.wait(time.Second)):
 				}
 			}
 			cancel()
@@ -176,14 +176,12 @@ func (g *Group) come(ctx context.Context, i int, rnd *rand.Rand) {
 func (m *member) options(i int) []kgo.Opt {
 	g := m.g
 	if g.kind == "share" {
-		return []kgo.Opt{kgo.ConsumeTopics(g.c.Topic), kgo.ShareGroup(g.name), kgo.ShareMaxRecords(50), kgo.FetchMaxWait(500 * time.Millisecond), kgo.ShareAckCallback(m.acknowledged)}
+		return []kgo.Opt{kgo.ConsumeTopics(g.c.Topic), kgo.ShareGroup(g.name), kgo.ShareMaxRecords(50), kgo.FetchMaxWait(g.c.wait(500 * time.Millisecond)), kgo.ShareAckCallback(m.acknowledged)}
 	}
-	opts := []kgo.Opt{
-		kgo.ConsumeTopics(g.c.Topic), kgo.ConsumerGroup(g.name), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(500 * time.Millisecond),
+	opts := append(g.c.membership(6*time.Second, time.Second),
+		kgo.ConsumeTopics(g.c.Topic), kgo.ConsumerGroup(g.name), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(g.c.wait(500*time.Millisecond)),
 		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.DisableAutoCommit(),
-		kgo.SessionTimeout(6 * time.Second), kgo.HeartbeatInterval(time.Second), kgo.RebalanceTimeout(6 * time.Second),
-		kgo.OnPartitionsAssigned(m.assigned), kgo.OnPartitionsRevoked(m.revoked), kgo.OnPartitionsLost(m.lost), kgo.AdjustFetchOffsetsFn(m.found),
-	}
+		kgo.OnPartitionsAssigned(m.assigned), kgo.OnPartitionsRevoked(m.revoked), kgo.OnPartitionsLost(m.lost), kgo.AdjustFetchOffsetsFn(m.found))
 	switch g.kind {
 	case "eager":
 		return append(opts, kgo.Balancers(kgo.RangeBalancer(), kgo.RoundRobinBalancer()))

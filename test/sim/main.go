@@ -25,6 +25,7 @@ type options struct {
 	twice    int
 	workers  int
 	quiet    time.Duration
+	wall     time.Duration
 	scenario string
 	trace    string
 	print    bool
@@ -41,6 +42,7 @@ func main() {
 	flag.IntVar(&o.twice, "twice", 5, "run every so many-th seed twice and compare the events; 0: none")
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "runs side by side")
 	flag.DurationVar(&o.quiet, "quiet", 0, "let each world go on for so long when its faults are over")
+	flag.DurationVar(&o.wall, "wall", wallOfOne, "how long a world may take in real time; 0: for ever")
 	flag.StringVar(&o.scenario, "scenario", "", "run the scenario of a `file` in the place of seeds")
 	flag.StringVar(&o.trace, "trace", "", "run one world only, and write every event of it to a `file`")
 	flag.BoolVar(&o.print, "print", false, "print the scenario of the first seed, and run nothing")
@@ -70,6 +72,7 @@ func (o options) do(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	defer s.close(ctx)
+	s.wall = o.wall
 	fmt.Fprintf(out, "the guest was built and compiled in %v\n", time.Since(began).Round(time.Millisecond))
 	switch {
 	case o.bugs != "":

@@ -30,7 +30,8 @@ type simulator struct {
 	runtime wazero.Runtime
 	guest   wazero.CompiledModule
 	cache   wazero.CompilationCache
-	bug     seeded.Name // that is turned on in the guest
+	bug     seeded.Name   // that is turned on in the guest
+	wall    time.Duration // that a run may take
 }
 
 // newSimulator builds the guest and compiles it on all cores. What was compiled last is kept in dir, so that the next run with the same code begins at once.
@@ -66,7 +67,7 @@ func buildGuest(ctx context.Context, dir, tags string) ([]byte, error) {
 	}
 	f.Close()
 	defer os.Remove(f.Name())
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-tags", tags, "-o", f.Name(), "sluice/test/sim/guest")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-tags", tags, "-o", f.Name(), "sluice/test/sim/guest")
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the guest: %w\n%s", err, out)
@@ -95,29 +96,19 @@ func (s *simulator) close(ctx context.Context) {
 	s.cache.Close(ctx)
 }
 
-// endOfTime bounds a run, in simulated time: a world that does not end is wrong.
-const endOfTime = 30 * 24 * time.Hour
-
-// run runs a scenario. The guest sees no real time and no real randomness: its clocks are one counter, which only a reading (100 ns) or a sleep
-// (its length) advances, and Go's runtime draws the order of goroutines, selects and maps from the seeded source. events, if not nil, gets the trace. The guest
+// run runs a scenario. The guest sees no real time and no real randomness: its clocks are one counter, see [clock], and Go's runtime draws the order of goroutines, selects and maps from the seeded source. events, if not nil, gets the trace. The guest
 // prints it whether it is wanted or not, because a write is a call that advances the clock too: a run that is looked at must be the one that failed.
 func (s *simulator) run(ctx context.Context, sc world.Scenario, events io.Writer) (r world.Result, err error) {
 	r.Seed = sc.Seed
 	var out bytes.Buffer
 	diag := &lastBytes{to: events}
-	now := int64(1_700_000_000_000_000_000)
-	end := now + int64(endOfTime)
-	tick := func() int64 { now += 100; return now }
+	clock := newClock(s.wall)
 	cfg := wazero.NewModuleConfig().WithName("").WithArgs("guest").WithStdin(bytes.NewReader(sc.JSON())).WithStdout(&out).WithStderr(diag).
 		WithRandSource(rand.New(rand.NewSource(int64(sc.Seed)))).
 		WithEnv(seeded.Env, string(s.bug)). // the guest looks at it if it was built with the tag seededbugs
-		WithWalltime(func() (int64, int32) { t := tick(); return t / 1e9, int32(t % 1e9) }, sys.ClockResolution(1)).
-		WithNanotime(tick, sys.ClockResolution(1)).
-		WithNanosleep(func(ns int64) {
-			if now += ns; now > end {
-				panic("the world does not end")
-			}
-		})
+		WithWalltime(func() (int64, int32) { t := clock.read(); return t / 1e9, int32(t % 1e9) }, sys.ClockResolution(1)).
+		WithNanotime(clock.read, sys.ClockResolution(1)).
+		WithNanosleep(clock.sleep)
 	m, err := s.runtime.InstantiateModule(ctx, s.guest, cfg)
 	if m != nil {
 		defer m.Close(ctx)

@@ -60,6 +60,9 @@ func (l *life) reach(op, key string, before bool) {
 // within is how long a boundary may take to be reached; then the next best is taken.
 const within = 15 * time.Second
 
+// withinMax is how long that is in a long world, where little happens.
+const withinMax = 10 * time.Minute
+
 // atBoundary has something happen to a broker at a boundary, and reports whether it was reached.
 func (w *world) atBoundary(kind string, b *broker, do func()) bool {
 	w.ask(kind)
@@ -72,7 +75,7 @@ func (w *world) atBoundary(kind string, b *broker, do func()) bool {
 		case <-a.done:
 			w.happens(kind)
 			return true
-		case <-time.After(within):
+		case <-time.After(min(w.slowly(within), withinMax)):
 		}
 		if !b.life.giveUp(a) {
 			<-a.done

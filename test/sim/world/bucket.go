@@ -23,6 +23,7 @@ type door struct {
 	latency Latency
 	dead    chan struct{} // closed
 	shut    chan struct{} // nil: open; else closed when it opens
+	deaf    chan struct{} // the same for answers alone
 }
 
 var _ driver.Store = (*door)(nil)
@@ -44,15 +45,20 @@ func (d *door) isDead() bool {
 }
 
 // setShut holds all requests back, or lets them go on.
-func (d *door) setShut(shut bool) {
+func (d *door) setShut(shut bool) { d.set(&d.shut, shut) }
+
+// setDeaf holds all answers back, or lets them go on. Requests get through.
+func (d *door) setDeaf(deaf bool) { d.set(&d.deaf, deaf) }
+
+func (d *door) set(which *chan struct{}, shut bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	switch {
-	case shut && d.shut == nil:
-		d.shut = make(chan struct{})
-	case !shut && d.shut != nil:
-		close(d.shut)
-		d.shut = nil
+	case shut && *which == nil:
+		*which = make(chan struct{})
+	case !shut && *which != nil:
+		close(*which)
+		*which = nil
 	}
 }
 
@@ -69,14 +75,17 @@ func (d *door) draw() time.Duration {
 }
 
 // whenOpen returns nil when the door is open, else what is closed when it opens.
-func (d *door) whenOpen() chan struct{} {
+func (d *door) whenOpen(answer bool) chan struct{} {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.shut == nil && answer {
+		return d.deaf
+	}
 	return d.shut
 }
 
 // pass takes a request or its answer through the door.
-func (d *door) pass(ctx context.Context, lost base.Kind) error {
+func (d *door) pass(ctx context.Context, answer bool, lost base.Kind) error {
 	t := time.NewTimer(d.draw())
 	defer t.Stop()
 	select {
@@ -85,7 +94,7 @@ func (d *door) pass(ctx context.Context, lost base.Kind) error {
 	case <-ctx.Done():
 		return base.Wrap(lost, ctx.Err())
 	}
-	for opens := d.whenOpen(); opens != nil; opens = d.whenOpen() {
+	for opens := d.whenOpen(answer); opens != nil; opens = d.whenOpen(answer) {
 		select {
 		case <-opens:
 		case <-d.dead:
@@ -104,7 +113,7 @@ func (d *door) pass(ctx context.Context, lost base.Kind) error {
 
 // through does a request. lost is the kind of an answer that does not come.
 func (d *door) through(ctx context.Context, op, key string, lost base.Kind, do func() error) error {
-	if err := d.pass(ctx, base.Unavailable); err != nil {
+	if err := d.pass(ctx, false, base.Unavailable); err != nil {
 		return err
 	}
 	durable := op == "put" || op == "delete"
@@ -119,7 +128,7 @@ func (d *door) through(ctx context.Context, op, key string, lost base.Kind, do f
 	if durable && !d.isDead() {
 		d.point(op, key, false)
 	}
-	if gone := d.pass(ctx, lost); gone != nil {
+	if gone := d.pass(ctx, true, lost); gone != nil {
 		return gone
 	}
 	return err

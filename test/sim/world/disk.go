@@ -122,7 +122,7 @@ func (w *world) changeClasses(ctx context.Context) {
 	adm := kadm.NewClient(client)
 	for {
 		select {
-		case <-time.After(time.Second + time.Duration(rnd.Int64N(int64(10*time.Second)))):
+		case <-time.After(time.Second + time.Duration(rnd.Int64N(int64(w.slowly(10*time.Second))))):
 		case <-ctx.Done():
 			return
 		}
@@ -162,7 +162,7 @@ func (w *world) happens(kind string) {
 // await waits until a disk's rules have hit something, and a while longer.
 func (w *world) await(kind string, fired func() int, longer time.Duration) {
 	w.ask(kind)
-	for range 600 {
+	for range min(w.slowly(time.Minute), withinMax) / (100 * time.Millisecond) {
 		if n := fired(); n > 0 {
 			w.happens(kind)
 			w.random(0, longer)

@@ -81,6 +81,33 @@ var faults = []trouble{
 		w.trace.Mark("cut %s from clients", b.name)
 		w.random(0, 2*w.session)
 	}},
+	{name: "one-way cut from all brokers", brokers: 2, do: func(w *world) {
+		b := w.in(up)[0]
+		out := w.rnd.IntN(2) == 0
+		for _, name := range w.names() {
+			switch {
+			case name != b.name && out:
+				w.net.Cut(b.name, name, true)
+			case name != b.name:
+				w.net.Cut(name, b.name, true)
+			}
+		}
+		w.trace.Mark("cut %s from all brokers, what it sends=%t", b.name, out)
+		w.random(0, 3*w.session)
+	}},
+	{name: "clients get no answers", brokers: 1, do: func(w *world) {
+		b := w.in(up)[0]
+		w.net.Cut(b.name, clientHost, true)
+		w.trace.Mark("cut from %s to clients", b.name)
+		w.random(0, 2*w.session)
+	}},
+	{name: "no answers of the bucket", brokers: 1, do: func(w *world) {
+		b := w.in(up)[0]
+		b.life.door.setDeaf(true)
+		w.trace.Mark("cut %s from the answers of the bucket", b.name)
+		w.random(0, 3*w.session)
+		b.life.door.setDeaf(false)
+	}},
 	{name: "cut from the bucket", brokers: 1, do: func(w *world) {
 		b := w.in(up)[0]
 		b.life.door.setShut(true)

@@ -26,7 +26,7 @@ func (g GroupOf) check() error {
 	return nil
 }
 
-// drawn are the kinds that a seed chooses from. A share group is for scenarios that are written by hand: its client spins in the guest, which has one thread.
+// drawn are the kinds that a seed chooses from. A share group is for scenarios that are written by hand: its client turns in a loop in the guest, which has one thread.
 var drawn = slices.DeleteFunc(slices.Clone(clients.GroupKinds), func(kind string) bool { return kind == "share" })
 
 // groups draws none, one or two groups of different kinds.

@@ -24,10 +24,12 @@ type Scenario struct {
 	Members    int  // of a group whose members stay
 	Groups     []GroupOf
 	Copiers    int // in transactions
+	Tellers    int // of a bank, who move money between accounts in transactions
 	CopierLife Span
 	Moves      bool // somebody moves partitions
 	Burst      int  // the most records that are sent at once
 	Pause      Span // the longest pause between two bursts
+	Slow       int  // clients but producers take so many times as long between what they do; 0: 1
 	Session    Span // of brokers
 	Quiet      Span // in which nothing goes wrong, after the last step
 	Settings   []string
@@ -123,7 +125,7 @@ func (s Scenario) String() string {
 	for _, g := range s.Groups {
 		groups = append(groups, g.String())
 	}
-	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d groups=[%s] tail=%v watcher=%v committer=%v copiers=%d moves=%v burst=%d pause=%v bucket=%v..%v net=%v..%v quiet=%v steps=[%s] %s",
-		s.Brokers, s.Partitions, s.Producers, s.Members, strings.Join(groups, ", "), s.Tail, s.Watcher, s.Committer, s.Copiers, s.Moves, s.Burst, s.Pause,
+	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d groups=[%s] tail=%v watcher=%v committer=%v copiers=%d tellers=%d moves=%v burst=%d pause=%v slow=%d bucket=%v..%v net=%v..%v quiet=%v steps=[%s] %s",
+		s.Brokers, s.Partitions, s.Producers, s.Members, strings.Join(groups, ", "), s.Tail, s.Watcher, s.Committer, s.Copiers, s.Tellers, s.Moves, s.Burst, s.Pause, s.Slow,
 		s.Latency.Min, s.Latency.Max, s.Delays.Min, s.Delays.Max, s.Quiet, strings.Join(names, ", "), strings.Join(s.Settings, " "))
 }

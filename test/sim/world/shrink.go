@@ -39,6 +39,11 @@ func Smaller(s Scenario) (all []Candidate) {
 		try("one partition", func(s *Scenario) { s.Partitions = 1 })
 		try("half of the partitions", func(s *Scenario) { s.Partitions /= 2 })
 	}
+	try("clients that do not rest", func(s *Scenario) {
+		if s.Slow > 1 {
+			s.Slow, s.Pause = 0, min(s.Pause, Span(time.Second))
+		}
+	})
 	try("single records", func(s *Scenario) { s.Burst = 1 })
 	try("few records", func(s *Scenario) { s.Pause = Span(max(time.Duration(s.Pause), time.Second)) })
 	try("a quick network", func(s *Scenario) { s.Delays = Delays{Min: Span(time.Millisecond), Max: Span(time.Millisecond)} })
@@ -51,6 +56,7 @@ func Smaller(s Scenario) (all []Candidate) {
 
 func smallerClients(s Scenario, try func(what string, change func(s *Scenario))) {
 	try("no copiers", func(s *Scenario) { s.Copiers = 0 })
+	try("no bank", func(s *Scenario) { s.Tellers = 0 })
 	for i, g := range s.Groups {
 		try(fmt.Sprintf("without group %v", g), func(s *Scenario) { s.Groups = slices.Delete(s.Groups, i, i+1) })
 		if g.Members > 1 {
@@ -65,6 +71,9 @@ func smallerClients(s Scenario, try func(what string, change func(s *Scenario)))
 	try("one producer", func(s *Scenario) { s.Producers = 1 })
 	if s.Copiers > 1 {
 		try("one copier", func(s *Scenario) { s.Copiers = 1 })
+	}
+	if s.Tellers > 1 {
+		try("one teller", func(s *Scenario) { s.Tellers = 1 })
 	}
 }
 

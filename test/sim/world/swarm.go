@@ -33,13 +33,32 @@ func NewScenario(seed uint64) Scenario {
 			Delays{Min: ms, Max: 80 * ms, Resend: 0.02, Again: 1000 * ms}),
 	}
 	s.Groups, s.Watcher = groups(rnd), rnd.IntN(2) == 0
-	s.Settings = settings(rnd, s.Session)
+	s.Tellers = max(0, rnd.IntN(5)-2)
+	if rnd.IntN(3) == 0 {
+		s.lengthen(rnd)
+	}
+	s.Settings = settings(rnd, s.Session, s.Slow)
 	s.Steps = steps(rnd, s)
 	return s
 }
 
+// slowly is by how much clients of a long world are slower.
+const slowly = 300
+
+// lengthen makes a world one of hours, in which little happens: its clients rest, faults are far between, sessions are as operators have them. What comes due after minutes, and
+// what goes wrong in a cluster that has nothing to do, is seen here only.
+func (s *Scenario) lengthen(rnd *rand.Rand) {
+	s.Slow, s.Burst, s.Pause = slowly, pickOf(rnd, 1, 4), pickOf(rnd, Span(20*time.Second), Span(2*time.Minute), Span(10*time.Minute))
+	s.Session = pickOf(rnd, Span(6*time.Second), Span(10*time.Second), Span(30*time.Second))
+	s.CopierLife *= 60
+	for i := range s.Groups {
+		s.Groups[i].Life *= 60
+	}
+	s.Quiet = between(rnd, 10*time.Minute, time.Hour)
+}
+
 // settings are those of the brokers, limits small enough to be met.
-func settings(rnd *rand.Rand, session Span) []string {
+func settings(rnd *rand.Rand, session Span, slow int) []string {
 	set := append(walSetting(rnd), []string{
 		fmt.Sprintf("broker.session.timeout.ms=%d", time.Duration(session).Milliseconds()),
 		"wal-s3-puts-per-second=" + pickOf(rnd, "4", "20", "200"),
@@ -49,17 +68,19 @@ func settings(rnd *rand.Rand, session Span) []string {
 		"offsets.topic.num.partitions=" + pickOf(rnd, "1", "3"),
 		"transaction.state.log.num.partitions=" + pickOf(rnd, "1", "3"),
 		"compaction-interval=" + pickOf(rnd, "1s", "5s", "1m"),
-		"group.initial.rebalance.delay.ms=0", "memory=64MiB",
-		"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000",
-		"group.consumer.min.heartbeat.interval.ms=1000", "group.consumer.heartbeat.interval.ms=1000",
-		"group.share.min.session.timeout.ms=6000", "group.share.session.timeout.ms=6000",
-		"group.share.min.heartbeat.interval.ms=1000", "group.share.heartbeat.interval.ms=1000",
-		"group.share.delivery.count.limit=10",
+		"group.initial.rebalance.delay.ms=0", "memory=64MiB", "group.share.delivery.count.limit=10",
 	}...)
 	if rnd.IntN(4) == 0 {
 		set = append(set, "compaction=false")
 	}
-	return set
+	if slow > 1 {
+		return set
+	}
+	return append(set,
+		"group.consumer.min.session.timeout.ms=6000", "group.consumer.session.timeout.ms=6000",
+		"group.consumer.min.heartbeat.interval.ms=1000", "group.consumer.heartbeat.interval.ms=1000",
+		"group.share.min.session.timeout.ms=6000", "group.share.session.timeout.ms=6000",
+		"group.share.min.heartbeat.interval.ms=1000", "group.share.heartbeat.interval.ms=1000")
 }
 
 // steps draws what goes wrong, from some of the faults only: what is left out cannot hide the others.
@@ -78,6 +99,12 @@ func steps(rnd *rand.Rand, s Scenario) (all []Step) {
 			After: between(rnd, 0, 2*time.Second), Heal: rnd.IntN(3) > 0}
 		if rnd.IntN(3) == 0 {
 			st.After += between(rnd, 0, 5*time.Second)
+		}
+		if s.Slow > 1 {
+			st.Before += between(rnd, 0, 10*time.Minute)
+			if rnd.IntN(3) == 0 {
+				st.After += between(rnd, 0, 10*time.Minute)
+			}
 		}
 		all = append(all, st)
 	}

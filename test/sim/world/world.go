@@ -72,6 +72,7 @@ type world struct {
 	readers   []*clients.Reader
 	groups    []*clients.Group
 	copying   *clients.Copying // nil: none
+	bank      *clients.Bank    // nil: none
 
 	shared              *simdisk.Disk
 	local, sharedDelays simdisk.Delays // of disks
@@ -132,7 +133,7 @@ func (w *world) run() *history.Report {
 		b.launch()
 	}
 	w.set = clients.Set{
-		Topic: "sim", Partitions: w.Partitions, Rec: w.rec, Complain: w.complainf, Burst: w.Burst, Pause: time.Duration(w.Pause),
+		Topic: "sim", Partitions: w.Partitions, Rec: w.rec, Complain: w.complainf, Burst: w.Burst, Pause: time.Duration(w.Pause), Slow: w.Slow,
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return w.clients.Dial(ctx, addr) },
 	}
 	for _, b := range w.brokers {
@@ -178,6 +179,9 @@ func (w *world) step(n int, st Step) {
 		w.heal()
 	}
 }
+
+// slowly is a pause of a client or an operator.
+func (w *world) slowly(d time.Duration) time.Duration { return d * time.Duration(max(1, w.Slow)) }
 
 func (w *world) complainf(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
@@ -249,7 +253,7 @@ func (w *world) load() {
 		if w.Copiers > 0 {
 			topics = append(topics, clients.CopiesTopic)
 		}
-		w.read(w.set.Watch(w.source("watcher", 0).Uint64(), watchEvery, topics...))
+		w.read(w.set.Watch(w.source("watcher", 0).Uint64(), w.slowly(watchEvery), topics...))
 	}
 	if w.Copiers > 0 {
 		ctx, cancel := context.WithTimeout(context.Background(), servedWithin)
@@ -260,6 +264,7 @@ func (w *world) load() {
 		}
 		w.copying = c
 	}
+	w.openBank()
 	if w.Moves && len(w.brokers) > 1 {
 		w.readers = append(w.readers, clients.Go(w.movePartitions))
 	}
@@ -319,6 +324,7 @@ func (w *world) settle() {
 			w.complainf("copies in transactions: %v", err)
 		}
 	}
+	w.closeBank()
 	ctx, cancel = context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
 	if err := w.set.ReadAll(ctx); err != nil {
