@@ -58,6 +58,10 @@ func (c *Coordinator) TxnOffsetCommit(ctx context.Context, info CallInfo, req *m
 		reply(res)
 	}
 	fail := func(code kerr.Code) { fill(func(int) kerr.Code { return code }) }
+	if req.GroupId == "" {
+		fail(kerr.InvalidGroupID)
+		return
+	}
 	question := txn.AddPartitions{TransactionalID: req.TransactionalId, ProducerID: req.ProducerId, Epoch: req.ProducerEpoch, VerifyOnly: info.Version < txnCommitV2}
 	c.commitVerified(ctx, question, cmd, guardsMax, func(r commitResult) { fill(func(i int) kerr.Code { return r.codes[i] }) }, fail)
 }

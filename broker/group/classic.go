@@ -189,7 +189,10 @@ func (g *classic) removePending(id string) {
 }
 
 func (g *classic) countSupport(mb *member, by int) {
-	for _, p := range mb.protocols {
+	for i, p := range mb.protocols {
+		if slices.ContainsFunc(mb.protocols[:i], func(o protocol) bool { return o.name == p.name }) {
+			continue // named twice, supported once
+		}
 		if g.support[p.name] += by; g.support[p.name] == 0 {
 			delete(g.support, p.name)
 		}

@@ -715,3 +715,22 @@ func TestShareOffsetsWithoutAGroup(t *testing.T) {
 		}
 	})
 }
+
+// A member that names a protocol twice supports it once.
+func TestProtocolNamedTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		r := &reply[msg.JoinGroupResponse]{}
+		q := msg.JoinGroupRequest{GroupId: "g", SessionTimeoutMs: 10000, RebalanceTimeoutMs: 60000, ProtocolType: "consumer"}
+		for range 2 {
+			q.Protocols = append(q.Protocols, msg.JoinGroupRequestJoinGroupRequestProtocol{Name: "range", Metadata: subscription("t")})
+		}
+		decoded(s.t, q, 0, func(q *msg.JoinGroupRequest) { s.c.Join(CallInfo{ClientID: "c", ClientHost: "10.0.0.1"}, q, r.take) })
+		synctest.Wait()
+		time.Sleep(5 * time.Second) // of the fake clock: the initial delay
+		synctest.Wait()
+		if j := r.response(t); j.ErrorCode != 0 || j.ProtocolName == nil || *j.ProtocolName != "range" {
+			t.Fatalf("%+v", j)
+		}
+	})
+}
