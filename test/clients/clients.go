@@ -319,7 +319,7 @@ func (c *Set) Visit(seed uint64, between time.Duration) *Reader {
 
 // visit reads once from a random offset of a partition.
 func (c *Set) visit(ctx context.Context, rnd *rand.Rand, process history.Process) {
-	client, err := kgo.NewClient(c.Options(kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxBytes(64<<10), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
+	client, err := kgo.NewClient(c.Options(isolation(c.Committed), kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxBytes(64<<10), kgo.ConsumeResetOffset(kgo.NoResetOffset()))...)
 	if err != nil {
 		c.Complain("a client: %v", err)
 		return

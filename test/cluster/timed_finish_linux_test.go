@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -54,7 +55,9 @@ func (r *timed) wrongf(g *timeline.Guarantee, format string, args ...any) {
 // anomalies says which guarantee an anomaly of the history speaks against.
 var anomalies = map[string]string{
 	"lost write": "G1", "unseen": "G1", "phantom": "G1", "vanished": "G7", "out of order": "G2", "skip": "G2", "regress": "G2",
-	"duplicate": "G3", "inconsistent offsets": "G3", "aborted read": "G4", "precommitted read": "G4",
+	"duplicate": "G3", "inconsistent offsets": "G3", "aborted read": "G4", "precommitted read": "G4", "uncommitted read": "G7", "read before send": "G7",
+	"real-time order": "G2", "G1c": "G4", "lost commit": "G5", "commit goes back": "G5", "phantom commit": "G5", "two owners": "G5", "open too long": "G4",
+	"watermark goes back": "G7", "beyond watermark": "G7", "trimmed too much": "G9",
 }
 
 // step gives one step of the end its own time, for a machine that has much else to do.
@@ -150,7 +153,7 @@ func (r *timed) halt() {
 func (r *timed) judgeHistory(read bool) {
 	report := history.Check(r.rec, history.Want{Acknowledged: 100, NoFinalRead: !read})
 	for _, a := range report.Anomalies {
-		r.guarantee(anomalies[a.Kind]).Wrongf("%s: %s", a.Kind, a.Text)
+		r.guarantee(cmp.Or(anomalies[a.Kind], "G1")).Wrongf("%s: %s", a.Kind, a.Text)
 	}
 	for _, m := range report.Missing {
 		r.guarantee("G1").Missing = append(r.guarantee("G1").Missing, m)
