@@ -449,7 +449,7 @@ func TestPlanLife(t *testing.T) {
 		t.Fatalf("grace is over, nobody has reported: %+v", p)
 	}
 	run(&meta.ReportApplied{Node: node, Pos: d.View().Pos()}, now)
-	if p := plan(now); !p.idle() || p.wait >= 0 {
+	if p := plan(now); !p.idle() || p.wait != positionsLook {
 		t.Fatalf("the other node has not reported: %+v", p)
 	}
 	run(&meta.FenceNode{Node: other}, now)

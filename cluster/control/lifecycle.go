@@ -22,6 +22,9 @@ type plan struct {
 	wait   time.Duration        // until something is due if nothing is to be done now; negative: until the image changes
 }
 
+// positionsLook is how often the positions of nodes are looked at while a deletion that is due waits for them.
+const positionsLook = time.Second
+
 func (p *plan) idle() bool {
 	return !p.reap && !p.expire && len(p.report) == 0 && len(p.remove) == 0
 }
@@ -47,7 +50,8 @@ func planLife(img *meta.Image, positions map[meta.NodeRef]base.MetaPos, now time
 					p.report = append(p.report, meta.ReportApplied{Node: n.Ref(), Pos: pos})
 				}
 			}
-			break // others have to report: the image will change
+			p.later(positionsLook) // others have to report, by heartbeats, which change no image
+			break
 		}
 		if p.remove = append(p.remove, o.ID); len(p.remove) == deleteMax {
 			break
