@@ -204,6 +204,15 @@ func TestEveryPartitionIsAnswered(t *testing.T) {
 	if c := r.resp.Responses[0].Partitions[0].ErrorCode; kerr.Code(c) != kerr.UnknownTopicID {
 		t.Fatal(c)
 	}
+	for version, want := range map[int16]kerr.Code{12: kerr.UnknownTopicOrPartition, 13: kerr.UnknownTopicID} {
+		req := request(1, long, 0)
+		req.Topics[0].Topic, req.Topics[0].TopicId = "", base.UUID{}
+		r := n.fetch(version, req)
+		<-r.c
+		if c := kerr.Code(r.resp.Responses[0].Partitions[0].ErrorCode); c != want {
+			t.Errorf("version %d of no topic: %v", version, c)
+		}
+	}
 	r = n.fetch(12, request(1, long, 5, 0))
 	expect(t, "out of range", r, fmt.Sprintf("t0:0 OFFSET_OUT_OF_RANGE, t1:%d", size))
 	if p := r.resp.Responses[0].Partitions[0]; p.HighWatermark != 0 || p.LogStartOffset != 0 || p.LastStableOffset != 0 {

@@ -136,7 +136,7 @@ func (fl *flight) read() (got int, final, cold bool) {
 	for i := range fl.parts {
 		pt := &fl.parts[(fl.first+i)%len(fl.parts)]
 		pt.room, pt.minOne, pt.cold = min(room, int(max(0, pt.want.maxBytes))), first, false
-		pt.resolve(fl.f.opt.Directory)
+		pt.resolve(fl.f.opt.Directory, fl.version >= 13)
 		if pt.err == nil {
 			pt.res, pt.err = pt.p.Read(fl.ctx, fl.request(pt, true))
 			if pt.err == nil && fl.version < 10 {
@@ -167,13 +167,13 @@ func (fl *flight) request(pt *part, cachedOnly bool) partition.ReadRequest {
 }
 
 // resolve finds the partition, anew in every round: it may have been closed, or opened under another epoch.
-func (pt *part) resolve(d Directory) {
+func (pt *part) resolve(d Directory, byID bool) {
 	pt.res = partition.ReadResult{HW: -1, LSO: -1, LogStart: -1}
 	if pt.refused {
 		pt.p, pt.err = nil, kerr.TopicAuthorizationFailed.Err()
 		return
 	}
-	if pt.key.name != "" {
+	if !byID {
 		pt.p, pt.err = d.GetByName(pt.key.name, pt.key.index)
 	} else {
 		pt.p, pt.err = d.Get(pt.key.id, pt.key.index)
