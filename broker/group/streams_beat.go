@@ -309,17 +309,25 @@ func (b *streamsBeating) carryOut(r *streamsBeatResult) {
 	b.answer(r, done, fresh)
 }
 
+// missed reports whether a member that tells everything of itself, as it does after an answer that was lost, has other tasks than it was assigned: it is told them
+// again. Otherwise it would not hear of those that are to be given up until its time is over and others have them; Kafka tells members of a consumer group again.
+func (b *streamsBeating) missed(done *streamer) bool {
+	has := b.c.has()
+	return has != nil && b.c.rebalanceMS != -1 && !has.equal(done.assigned.ids())
+}
+
 // answer fills in the result of a heartbeat.
 func (b *streamsBeating) answer(r *streamsBeatResult, done *streamer, fresh bool) {
 	sg := b.sg
 	r.member, r.epoch, r.beatMS = done.id, done.epoch, int32(b.m.streams(b.g.id, streamsIntervalSetting))
 	endpointEpoch := sg.endpointEpoch
-	if b.c.epoch == epochJoin || b.old == nil || !b.old.assigned.equal(done.assigned) {
+	changed := b.c.epoch == epochJoin || b.old == nil || !b.old.assigned.equal(done.assigned)
+	if changed || b.missed(done) {
 		tasks := done.assigned.ids()
 		r.tasks = &tasks
-		if done.endpoint.host != "" {
-			endpointEpoch++
-		}
+	}
+	if changed && done.endpoint.host != "" {
+		endpointEpoch++
 	}
 	if endpointEpoch != b.c.endpointEpoch {
 		r.endpoints = sg.endpoints(b.topology, b.view)

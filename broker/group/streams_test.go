@@ -192,6 +192,22 @@ func TestStreamsTimes(t *testing.T) {
 	}
 }
 
+// TestStreamsAnswerLost: a member that did not hear what it is to give up is told again when it says what it has.
+func TestStreamsAnswerLost(t *testing.T) {
+	w := newStreamsTalk(t)
+	both := *w.beat("m1", 0, nil).tasks
+	w.beat("m2", 0, nil)
+	w.beat("m1", 2, &both) // the answer gets lost
+	r := w.beat("m1", 2, &both)
+	if r.tasks == nil || len(r.tasks[roleActive]) != 1 {
+		t.Fatalf("told %+v", r.tasks)
+	}
+	w.want("gives up", w.beat("m1", 2, r.tasks), kerr.None, 3)
+	if r := w.beat("m1", 3, r.tasks); r.tasks != nil {
+		t.Errorf("told of %v, which it has", r.tasks)
+	}
+}
+
 // TestStreamsAndOthers: a name belongs to one protocol while somebody is in the group. Empty classic and streams groups make room for each other, and
 // keep their offsets; deletion leaves nothing.
 func TestStreamsAndOthers(t *testing.T) {
