@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -19,6 +20,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/test/broker"
+	"sluice/test/timeline"
 )
 
 // stackPartitions is what the programs of test/compat count on.
@@ -115,7 +117,7 @@ func (s *stack) start(protocol string, command []string, mode, topic, last strin
 			stdout.Close()
 			<-s.ended
 		}
-		if t.Failed() {
+		if t.Failed() || slices.ContainsFunc(s.r.guarantees, func(g *timeline.Guarantee) bool { return len(g.Wrong) > 0 }) { // the verdict comes later
 			b := s.stderr.Bytes()
 			t.Logf("%s printed\n%s", s.name, b[max(0, len(b)-8<<10):])
 		}

@@ -1,7 +1,9 @@
 """Copies a topic to another one with confluent-kafka (librdkafka), each record exactly once: a transaction holds copies and the offsets up to which they are
-made. It prints `copied COUNT` for each transaction that was committed, and `again TEXT` when one is begun anew. It ends when its input ends.
+made. It prints `copied COUNT` for each transaction that was committed, and `again TEXT` when one is begun anew. It ends when its input ends. What it waits for is written to
+standard error if that takes longer than STUCK seconds.
 
 Usage: copy.py copy HOST:PORT,... FROM TO"""
+import faulthandler
 import os
 import sys
 import threading
@@ -9,6 +11,7 @@ import threading
 from confluent_kafka import Consumer, KafkaException, Producer, TopicPartition
 
 BOOTSTRAP, FROM, TO = sys.argv[2:5]
+STUCK = 60
 stop = threading.Event()
 
 
@@ -18,6 +21,7 @@ def until(call, *args):
         try:
             return call(*args)
         except KafkaException as e:
+            print(call.__name__, e.args[0], file=sys.stderr, flush=True)
             if not e.args[0].retriable() or e.args[0].txn_requires_abort():
                 raise
 
@@ -60,6 +64,7 @@ def main():
     except KafkaException:
         restart()
     while not stop.is_set():
+        faulthandler.dump_traceback_later(STUCK, repeat=True)
         messages = [m for m in c.consume(1000, 0.2) if not m.error()]
         if not messages:
             continue
