@@ -60,7 +60,7 @@ compat: deps ## case programs of many clients to sluice and to Apache Kafka 4.3,
 crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash
 
-history-kafka: deps ## check a history of Apache Kafka 4.3.1, killed twice under load, that is recorded anew; KEEP=file keeps it
+history-kafka: deps ## check a history of Apache Kafka 4.3.0, killed twice under load, that is recorded anew; KEEP=file keeps it
 	@SLUICE_HISTORY_KAFKA=$(or $(abspath $(KEEP)),$(abspath $(CACHE))/history-kafka.jsonl.zst) $(GO) test -count=1 -timeout 20m -v ./test/history/recorded
 
 trouble: deps ## the bucket in trouble for as long as it takes, up to an hour of errors: some three hours; FOR=60s for each, ONLY=outage for one

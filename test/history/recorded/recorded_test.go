@@ -1,4 +1,4 @@
-// Package recorded has a history of Apache Kafka 4.3.1, which the checker must let pass: a check that Kafka does not pass is a wrong check. It was recorded by this
+// Package recorded has a history of Apache Kafka 4.3.0, which the checker must let pass: a check that Kafka does not pass is a wrong check. It was recorded by this
 // test, with SLUICE_HISTORY_KAFKA=file (make history-kafka), from a broker that was killed and started again under load.
 package recorded
 
@@ -14,7 +14,7 @@ import (
 	"sluice/test/twin"
 )
 
-const fixture = "testdata/kafka-4.3.1.jsonl.zst"
+const fixture = "testdata/kafka-4.3.0.jsonl.zst"
 
 // TestKafka checks the recorded history, or records another one first.
 func TestKafka(t *testing.T) {
