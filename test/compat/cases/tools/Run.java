@@ -79,15 +79,9 @@ class Run implements AutoCloseable {
         if (kind.equals("-") && out.code() != 0 || out.text().matches("(?is).*(option +description|usage:).*")) throw new AssertionError("exit " + out.code() + " of " + line + ": " + out.text());
         return (out.code() == 0 ? "" : "exit " + out.code() + " ") + switch (kind) {
             case "-" -> "";
-            case "x" -> said(Pattern.compile("\\w+Exception").matcher(out.text()).results().map(MatchResult::group).distinct().collect(Collectors.joining("\n")), false);
-            case "~" -> said(shuffled(out.text()), false);
-            default -> said(out.text(), kind.equals("="));
+            case "x" -> said(Pattern.compile("\\w+Exception").matcher(out.text()).results().map(MatchResult::group).distinct().collect(Collectors.joining("\n")), "$");
+            default -> said(out.text(), kind);
         };
-    }
-
-    /** With the words of each line sorted. */
-    private static String shuffled(String text) {
-        return plain(text).lines().map(l -> Arrays.stream(l.split("[ ,]+")).sorted().collect(Collectors.joining(" "))).collect(Collectors.joining("\n"));
     }
 
     /** until /PATTERN/ TOOL ARGS: runs the tool until its output holds the pattern. */
@@ -96,7 +90,7 @@ class Run implements AutoCloseable {
         var pattern = Pattern.compile(line.substring(1, end), Pattern.DOTALL);
         for (long deadline = System.nanoTime() + PATIENCE; ; ) {
             var out = tool(line.substring(end + 2));
-            if (out.code() == 0 && pattern.matcher(plain(out.text())).find()) return said(shuffled(out.text()), false);
+            if (out.code() == 0 && pattern.matcher(plain(out.text())).find()) return said(out.text(), "~");
             if (System.nanoTime() > deadline) throw new AssertionError("in vain until " + line + ": " + out.text());
         }
     }
@@ -106,14 +100,15 @@ class Run implements AutoCloseable {
         return text.lines().filter(l -> !l.matches("\\s+(at|\\.\\.\\.) .*|.*Tools.Ended.*|exit \\d")).collect(Collectors.joining("\n"));
     }
 
-    /** What a tool printed, without what is another each time. */
-    private String said(String text, boolean ordered) {
+    /** What a tool printed, without what is another each time, which has to be gone before words and lines are sorted as the kind of step has it. */
+    private String said(String text, String kind) {
         var lines = new ArrayList<String>();
         for (var line : plain(text).replace(dir.toString(), "DIR").replace(name, "NAME").replace(broker, "BROKER").split("\n")) {
             line = script.mask(line.replaceAll("\\s+", " ").strip()).strip();
+            if (kind.equals("~")) line = Arrays.stream(line.split("[ ,]+")).sorted().collect(Collectors.joining(" "));
             if (!line.isEmpty()) lines.add(line);
         }
-        if (!ordered) lines.sort(null);
+        if (!kind.equals("=")) lines.sort(null);
         return "[" + String.join(" | ", lines) + "] ";
     }
 
