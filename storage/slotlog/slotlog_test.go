@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -126,7 +127,8 @@ func openFile(t *testing.T) objstore.Store {
 	return s
 }
 
-// testTrim trims epoch 3 with data in [0, 20) and a seal at 20.
+// testTrim trims epoch 3 with data in [0, 20) and a seal at 20. The put of slot 21 was under way when its writer met the seal, so it may be
+// there or not, until a trim goes beyond it.
 func testTrim(t *testing.T, l Log) {
 	left := func() (slots []uint64) {
 		for info, err := range l.Store.List(t.Context(), l.EpochPrefix(3), "") {
@@ -151,7 +153,11 @@ func testTrim(t *testing.T, l Log) {
 		if err := l.DeleteBelow(t.Context(), 3, c.from, c.to); err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(left()); got != c.want {
+		got := fmt.Sprint(left())
+		if c.to <= 21 {
+			got = strings.Replace(got, " 21]", "]", 1)
+		}
+		if got != c.want {
 			t.Fatalf("after trim [%d, %d): %s, want %s", c.from, c.to, got, c.want)
 		}
 	}

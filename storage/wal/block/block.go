@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -79,6 +80,8 @@ type Options struct {
 	OnFull func()
 
 	FS disk.FS // class file: nil is the operating system's
+	// StallTimeout: a disk operation of a log that has been under way for so long counts as failed. Class file; 0: never.
+	StallTimeout time.Duration
 
 	Store driver.Store // class s3 without a URL of its own: the bucket that holds the log
 	// OpenStore returns the store at the URL of a class s3 WAL that is not in the bucket, the same one each time; the WAL does not close it. It
@@ -105,7 +108,8 @@ type Log interface {
 	// change nothing; a position above Durable is refused with OutOfRange.
 	Trim(ctx context.Context, to base.WALPos) error
 	// Close makes what was appended durable, then stops all goroutines. Later appends fail with Closed. When ctx ends first, the
-	// pending appends fail with Closed, and the error is Unavailable. Further calls return the first one's result.
+	// pending appends fail with Closed, and the error is Unavailable; so it is when the disk hangs: then goroutines, files and the lock are left until its
+	// calls return. Further calls return the first one's result.
 	Close(ctx context.Context) error
 	// Capacity returns the bytes of blocks the log can hold. As long as Used plus the bytes to append, with 4 KiB added for each
 	// append, stays below it, appends do not wait for Trim.

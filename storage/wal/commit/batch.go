@@ -34,7 +34,8 @@ type Batch struct {
 	size         int // set by the close
 	taken, ended time.Time
 	crc          uint32
-	finished     bool // the write has ended; guarded by Queue.mu
+	finished     bool // the write has ended, or nobody waits for that any more; guarded by Queue.mu
+	lost         bool // the latter: Finish has only to release buf; guarded by Queue.mu
 	err          error
 }
 

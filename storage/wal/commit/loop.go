@@ -160,6 +160,11 @@ func (q *Queue) prepareArena() {
 func (q *Queue) Finish(b *Batch, err error) {
 	ended := now()
 	q.mu.Lock()
+	if b.lost {
+		q.mu.Unlock()
+		b.buf.Release()
+		return
+	}
 	if b.finished {
 		panic("BUG: wal: a block finished twice")
 	}
@@ -246,7 +251,7 @@ const notWritten = ^base.WALPos(0)
 // deliverAll hands out finished blocks, in order, with no lock held. From the first one that failed on, all fail.
 func (q *Queue) deliverAll(batches []*Batch) {
 	if batches[0].err == nil && q.gap == nil && q.opt.Confirm != nil {
-		if err := q.opt.Confirm(); err != nil {
+		if err := q.confirm(); err != nil {
 			q.Fail(err)
 			batches[0].err = err
 		}
@@ -261,7 +266,21 @@ func (q *Queue) deliverAll(batches []*Batch) {
 		} else {
 			q.deliverBatch(b)
 		}
-		q.keep(b)
+		if !b.lost { // else its write may still be under way
+			q.keep(b)
+		}
+	}
+}
+
+// confirm asks whether this writer still holds the log. Whoever is asked may hang; GiveUp ends the waiting.
+func (q *Queue) confirm() error {
+	answer := make(chan error, 1)
+	go func() { answer <- q.opt.Confirm() }()
+	select {
+	case err := <-answer:
+		return err
+	case <-q.givenUp:
+		return q.Err()
 	}
 }
 

@@ -48,8 +48,10 @@ type Queue struct {
 		rejected []rejection
 		exited   bool // nobody delivers any more
 	}
-	prev    uint32    // CRC of the block sealed last; belongs to who has the turn
-	gap     error     // not nil: a block was not delivered, so no later one may be; belongs to the deliverer
+	prev    uint32        // CRC of the block sealed last; belongs to who has the turn
+	gap     error         // not nil: a block was not delivered, so no later one may be; belongs to the deliverer
+	givenUp chan struct{} // closed by the first GiveUp
+	giveUp  sync.Once
 	writers sync.Cond // waits for: a block to be ready, the turn, the end
 	ready   sync.Cond // the deliverer waits for the head of flight, or rejections
 	done    chan struct{}
@@ -65,7 +67,7 @@ func NewQueue(opt Options) *Queue {
 	if opt.ArenaBytes < opt.BlockBytes || opt.BlockBytes < block.Align || opt.MaxRecordBytes < 1 || opt.Pool == nil || opt.Pace == nil {
 		panic("BUG: wal: options of a queue that contradict each other")
 	}
-	q := &Queue{opt: opt, done: make(chan struct{})}
+	q := &Queue{opt: opt, done: make(chan struct{}), givenUp: make(chan struct{})}
 	q.mu.wakeBytes = Never
 	q.writers.L, q.ready.L = &q.mu, &q.mu
 	go q.deliver()
@@ -239,6 +241,24 @@ func (q *Queue) Fail(err error) {
 	q.announce(first, err)
 }
 
+// GiveUp is Fail for when a write, or Confirm, hangs: what is pending does not wait for it any more. Blocks that are being written get the error at
+// once, whatever becomes of them; their memory is kept until their writes end.
+func (q *Queue) GiveUp(err error) {
+	q.mu.Lock()
+	first := q.failLocked(err)
+	for _, b := range q.mu.flight {
+		if !b.finished {
+			b.finished, b.lost, b.err = true, true, q.mu.err
+			b.buf.Retain(1) // for the write
+			q.mu.active--
+		}
+	}
+	q.ready.Signal()
+	q.mu.Unlock()
+	q.giveUp.Do(func() { close(q.givenUp) })
+	q.announce(first, err)
+}
+
 func (q *Queue) failLocked(err error) (first bool) {
 	if q.mu.err != nil || q.mu.exited {
 		return false
@@ -260,7 +280,7 @@ func (q *Queue) announce(first bool, err error) {
 }
 
 // Close refuses further appends and waits until everything appended was delivered or has failed. When ctx ends first, what is
-// still pending fails with Closed, as soon as its writes end, and the error is Unavailable.
+// still pending fails with Closed, whether or not its writes have ended, and the error is Unavailable.
 func (q *Queue) Close(ctx context.Context) error {
 	q.mu.Lock()
 	q.mu.closing = true
@@ -271,7 +291,7 @@ func (q *Queue) Close(ctx context.Context) error {
 	case <-q.done:
 		return nil
 	case <-ctx.Done():
-		q.Fail(errClosed())
+		q.GiveUp(errClosed())
 		return base.Errorf(base.Unavailable, "close WAL: %w", context.Cause(ctx))
 	}
 }

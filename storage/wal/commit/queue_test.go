@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -271,7 +272,7 @@ func TestConfirmRefuses(t *testing.T) {
 	}
 }
 
-// TestCloseGivesUp: when the context of Close ends, what hangs fails as soon as its write ends, and not before.
+// TestCloseGivesUp: when the context of Close ends, what hangs fails at once. Its memory stays until its write ends, and its success changes nothing.
 func TestCloseGivesUp(t *testing.T) {
 	d := newDevice(1, nil)
 	d.append(0, 10)
@@ -282,9 +283,15 @@ func TestCloseGivesUp(t *testing.T) {
 	if err := d.q.Close(ctx); !base.IsKind(err, base.Unavailable) {
 		t.Fatalf("got %v", err)
 	}
-	w.end <- errors.New("interrupted")
-	d.writers.Wait()
 	<-d.q.Done()
+	if d.pool.InUse() == 0 {
+		t.Fatal("the memory of a block that is being written was released")
+	}
+	w.end <- nil
+	d.writers.Wait()
+	if d.pool.InUse() > 0 || len(d.mu.blocks) > 0 {
+		t.Fatalf("%d bytes were not released, %d blocks delivered", d.pool.InUse(), len(d.mu.blocks))
+	}
 	if len(d.mu.ends) != 2 || !base.IsKind(d.mu.ends[0].err, base.Closed) || !base.IsKind(d.mu.ends[1].err, base.Closed) || len(d.mu.failed) > 0 {
 		t.Fatalf("got %v, failures %v", d.mu.ends, d.mu.failed)
 	}
@@ -375,4 +382,64 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 	d.q.Close(context.Background())
 	d.writers.Wait()
 	stop()
+}
+
+// said is how the appends ended.
+func (d *device) said() string {
+	var all []string
+	for _, e := range d.mu.ends {
+		all = append(all, fmt.Sprint(e.n, " ", e.err))
+	}
+	return strings.Join(all, ", ")
+}
+
+// TestGiveUp: of two blocks that are being written the first hangs. When the queue is given up what was delivered stays so, everything else fails at once and in order,
+// also what was written behind the block that hangs; and however its write ends, it is not delivered.
+func TestGiveUp(t *testing.T) {
+	for _, late := range []error{nil, errors.New("broken")} {
+		d := newDevice(2, nil)
+		d.append(0, 10)
+		first := <-d.begun
+		d.append(1, 20000)
+		second := <-d.begun
+		second.end <- nil
+		d.append(2, 10)
+		third := <-d.begun
+		d.append(3, 10)
+		d.q.GiveUp(base.Errorf(base.Failed, "hangs"))
+		d.append(4, 10)
+		if err := d.q.Close(context.Background()); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.said(); got != "0 hangs, 1 hangs, 2 hangs, 3 hangs, 4 hangs" || d.q.Durable() != 0 {
+			t.Fatal(got)
+		}
+		first.end <- late
+		third.end <- late
+		d.writers.Wait()
+		if n := d.pool.InUse(); n != 0 || len(d.mu.blocks) > 0 {
+			t.Fatalf("%d bytes were not returned; %d blocks delivered", n, len(d.mu.blocks))
+		}
+	}
+}
+
+// TestGiveUpWhileConfirming: who is asked whether the log is still held does not answer. Nothing is delivered, not even when the answer comes at last.
+func TestGiveUpWhileConfirming(t *testing.T) {
+	asked, answer := make(chan struct{}), make(chan error)
+	d := newDevice(1, func(o *Options) { o.Confirm = func() error { close(asked); return <-answer } })
+	d.append(0, 10)
+	(<-d.begun).end <- nil
+	<-asked
+	d.append(1, 10)
+	w := <-d.begun
+	d.q.GiveUp(base.Errorf(base.Failed, "hangs"))
+	if err := d.q.Close(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	answer <- nil
+	w.end <- nil
+	d.writers.Wait()
+	if got := d.said(); got != "0 hangs, 1 hangs" || d.q.Durable() != 0 || len(d.mu.blocks) > 0 || d.pool.InUse() > 0 {
+		t.Fatalf("%s, %d blocks, %d bytes", got, len(d.mu.blocks), d.pool.InUse())
+	}
 }

@@ -13,7 +13,7 @@ const Align = 4096
 // FS is a file system. Paths are absolute or relative to the process, with slashes. Errors satisfy errors.Is with fs.ErrExist,
 // fs.ErrNotExist and syscall errors such as ENOSPC.
 type FS interface {
-	// Create makes a new file of size bytes, all allocated and reading as zeros. Its name is durable after SyncDir of its directory.
+	// Create makes a new file of size bytes, all allocated where the file system can do that, and reading as zeros. Its name is durable after SyncDir of its directory.
 	Create(path string, size int64) (File, error)
 	// Open opens an existing file, for reads only.
 	Open(path string) (File, error)
@@ -52,6 +52,8 @@ type File interface {
 	Size() (int64, error)
 	// Direct reports whether writes bypass the page cache.
 	Direct() bool
+	// Preallocated reports whether the file system has set the room for the file aside; else it is only as long, and writing may find the disk full.
+	Preallocated() bool
 	Close() error
 }
 

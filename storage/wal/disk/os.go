@@ -132,22 +132,26 @@ func (OS) Create(path string, size int64) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := allocate(f, size); err != nil {
+	preallocated, err := allocate(f, size)
+	if err != nil {
 		f.Close()
 		os.Remove(path)
 		return nil, &fs.PathError{Op: "allocate", Path: path, Err: err}
 	}
-	return &file{f: f, direct: direct}, nil
+	return &file{f: f, direct: direct, preallocated: preallocated}, nil
 }
 
 // file is a File of the operating system.
 type file struct {
 	f      *os.File
 	direct bool // open with O_DIRECT and O_DSYNC
+
+	preallocated bool
 }
 
 func (f *file) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
 func (f *file) Direct() bool                            { return f.direct }
+func (f *file) Preallocated() bool                      { return f.preallocated }
 func (f *file) Close() error                            { return f.f.Close() }
 
 func (f *file) Size() (int64, error) {

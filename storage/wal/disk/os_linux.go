@@ -34,15 +34,16 @@ func tryDirect(f *os.File) error {
 	return err
 }
 
-func allocate(f *os.File, size int64) error {
+// allocate gives the file its size, and its room where the file system can do that.
+func allocate(f *os.File, size int64) (preallocated bool, err error) {
 	for {
 		err := unix.Fallocate(int(f.Fd()), 0, 0, size)
 		switch {
 		case errors.Is(err, unix.EINTR):
 		case errors.Is(err, unix.EOPNOTSUPP), errors.Is(err, unix.ENOSYS):
-			return f.Truncate(size)
+			return false, f.Truncate(size)
 		default:
-			return err
+			return err == nil, err
 		}
 	}
 }

@@ -9,6 +9,6 @@ func create(path string) (f *os.File, direct bool, err error) {
 	return f, false, err
 }
 
-func allocate(f *os.File, size int64) error { return f.Truncate(size) }
+func allocate(f *os.File, size int64) (preallocated bool, err error) { return false, f.Truncate(size) }
 
 func syncData(f *os.File) error { return f.Sync() }

@@ -218,8 +218,8 @@ func TestWriteErrorIsSticky(t *testing.T) {
 		failed := make(chan error, 1)
 		s.log.opt.OnFailed = func(err error) { failed <- err }
 		s.append(10)
-		g := <-s.gates
-		g <- cause
+		write := s.block()
+		write.end <- cause
 		err := <-failed
 		if !base.IsKind(err, base.Failed) || !errors.Is(err, cause) || !strings.Contains(err.Error(), "/wal/1-1/00000000.seg, offset 8192") {
 			t.Fatalf("got %v", err)
@@ -373,17 +373,17 @@ func TestStartDuringRescueOfAMissingWAL(t *testing.T) {
 func TestLateWriterIsFenced(t *testing.T) {
 	s := newSystem(t, true, 64<<10, 256<<10)
 	s.append(10)
-	g := <-s.gates
+	write := s.block()
 	if end, _, err := s.recovered(s.disk, 0); err != nil || end != 0 {
 		t.Fatal(end, err)
 	}
 	if err := s.cfg.Remove(ctx, block.Options{Cluster: testCluster}, victim); err != nil {
 		t.Fatal(err)
 	}
-	g <- nil
+	write.end <- nil
 	s.settle()
 	s.stop()
-	if acked, _, failed := s.state(); acked > 0 || !base.IsKind(failed, base.Fenced) || !strings.Contains(failed.Error(), `sealed by "test"`) {
+	if acked, _, failed := s.state(); acked > 0 || !base.IsKind(failed, base.Fenced) || !strings.Contains(failed.Error(), "rescued and removed") {
 		t.Fatalf("%d acknowledged, %v", acked, failed)
 	}
 }
@@ -462,6 +462,30 @@ func TestIdentity(t *testing.T) {
 	for _, err := range []error{second(cfg.Identify(ctx)), cfg.Format(ctx, id), cfg.SetIdentity(ctx, id), second(cfg.Create(ctx, block.Options{Cluster: testCluster, Node: 3, Epoch: 1}))} {
 		if !base.IsKind(err, base.Corrupt) || !strings.Contains(err.Error(), "wal.header") {
 			t.Fatalf("got %v", err)
+		}
+	}
+}
+
+// A directory that nodes share does not become one node's because that one was told nothing of it, nor the other way round.
+func TestSharedStaysShared(t *testing.T) {
+	for _, shared := range []bool{true, false} {
+		cfg, _ := New("/wal", shared, 0, 0)
+		cfg.FS = memdisk.New()
+		id := block.Identity{Cluster: testCluster, Node: 3, Incarnation: base.UUID{1}}
+		if err := cfg.Format(ctx, id); err != nil {
+			t.Fatal(err)
+		}
+		before, err := cfg.Identify(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		other := cfg
+		other.Shared = !shared
+		if err := other.SetIdentity(ctx, id); !base.IsKind(err, base.Invalid) {
+			t.Errorf("shared=%t, claimed with shared=%t: %v", shared, other.Shared, err)
+		}
+		if after, err := cfg.Identify(ctx); err != nil || after != before {
+			t.Errorf("shared=%t: %+v became %+v, %v", shared, before, after, err)
 		}
 	}
 }
@@ -620,7 +644,7 @@ func TestOnThisMachine(t *testing.T) {
 		if err := cfg.Remove(ctx, opt, victim); err != nil {
 			t.Fatal(err)
 		}
-		if names, err := (disk.OS{}).List(dir + "/1-1"); err != nil || fmt.Sprint(names) != "[lock removed sealed token]" {
+		if names, err := (disk.OS{}).List(dir); err != nil || fmt.Sprint(names) != "[1-1.over wal.header]" {
 			t.Fatalf("left: %v, %v", names, err)
 		}
 	}

@@ -89,8 +89,10 @@ func (c Config) header() (header, error) {
 // unformatted says what a directory without header is that holds these names.
 func (c Config) unformatted(names []string) error {
 	for _, name := range names {
-		switch _, isEpoch := parseEpochName(name); {
-		case isEpoch:
+		_, isEpoch := parseEpochName(name)
+		_, isOver := parseOverName(name)
+		switch {
+		case isEpoch || isOver:
 			return base.Errorf(base.Corrupt, "%s: the header %s is missing, but there is the WAL %s; it is not taken for an unused directory", c.Dir, headerName, name)
 		case name == "lost+found", strings.HasPrefix(name, probePrefix), strings.HasSuffix(name, ".tmp"):
 		default:
@@ -132,7 +134,8 @@ func (c Config) own(id block.Identity) block.Identity {
 	return id
 }
 
-// SetIdentity replaces the identity of a formatted directory. The cluster cannot change.
+// SetIdentity replaces the identity of a formatted directory. The cluster cannot change, nor whether the directory is shared: other nodes use one
+// that is.
 func (c Config) SetIdentity(_ context.Context, id block.Identity) error {
 	h, err := c.readHeader()
 	if err != nil {
@@ -140,6 +143,9 @@ func (c Config) SetIdentity(_ context.Context, id block.Identity) error {
 	}
 	if h.id.Cluster != id.Cluster {
 		return base.Errorf(base.Invalid, "%s belongs to cluster %v, not to %v", c.Dir, h.id.Cluster, id.Cluster)
+	}
+	if err := c.checkShared(h.id); err != nil {
+		return err
 	}
 	if h.id == c.own(id) {
 		return nil
@@ -160,6 +166,11 @@ func (c Config) check(cluster base.UUID, node base.NodeID) error {
 	if id.Cluster != cluster || id.Node != base.NoNode && !c.Shared && id.Node != node {
 		return base.Errorf(base.Invalid, "%s belongs to cluster %v, node %v, not to cluster %v, node %v", c.Dir, id.Cluster, id.Node, cluster, node)
 	}
+	return c.checkShared(id)
+}
+
+// checkShared makes sure that a directory of that identity is shared just if it is used so.
+func (c Config) checkShared(id block.Identity) error {
 	if (id.Node == base.NoNode) != c.Shared {
 		return base.Errorf(base.Invalid, "%s was formatted with shared=%t, but is used with shared=%t", c.Dir, id.Node == base.NoNode, c.Shared)
 	}

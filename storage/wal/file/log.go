@@ -9,8 +9,10 @@ import (
 	"io/fs"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -22,20 +24,23 @@ import (
 
 // Log is the WAL that this process writes.
 type Log struct {
-	cfg     Config
-	dir     string
-	opt     block.Options
-	queue   *commit.Queue
-	space   *space
-	metrics *commit.Metrics
-	gauges  []prometheus.Collector
-	token   []byte
-	lock    io.Closer // nil where DIR is shared
-	log     *slog.Logger
-	direct  bool
-	writers sync.WaitGroup
-	prepare sync.WaitGroup
+	cfg          Config
+	dir          string
+	opt          block.Options
+	queue        *commit.Queue
+	space        *space
+	metrics      *commit.Metrics
+	watch        *watch
+	gauges       []prometheus.Collector
+	token        []byte
+	lock         io.Closer // nil where DIR is shared
+	log          *slog.Logger
+	direct       bool // what the file system does for the first segment
+	preallocated bool
+	writers      sync.WaitGroup
+	prepare      sync.WaitGroup
 
+	released chan struct{} // closed when Close, or what it has left behind, has given files and lock back
 	closing  sync.Once
 	closeErr error
 }
@@ -47,11 +52,12 @@ func (c Config) Create(ctx context.Context, opt block.Options) (block.Log, error
 	if err := c.check(opt.Cluster, opt.Node); err != nil {
 		return nil, err
 	}
-	l := &Log{cfg: c, dir: epochName(opt.Node, opt.Epoch), opt: opt, log: opt.Logger}
+	l := &Log{cfg: c, dir: epochName(opt.Node, opt.Epoch), opt: opt, log: opt.Logger, released: make(chan struct{})}
 	if l.log == nil {
 		l.log = slog.New(slog.DiscardHandler)
 	}
 	l.space = newSpace(c.Capacity, c.Segment, opt.OnRoom, opt.OnFull)
+	l.watch = newWatch(opt.StallTimeout, l.slow, l.hung)
 	p, err := l.makeDir()
 	if err != nil {
 		return nil, err
@@ -65,15 +71,18 @@ func (c Config) Create(ctx context.Context, opt block.Options) (block.Log, error
 		OnBlock: opt.OnBlock, OnFailed: l.failed, Metrics: l.metrics,
 	}
 	if c.Shared && !seeded.Bug(seeded.SkipFenceRecheck) {
-		q.Confirm = func() error { return c.confirm(l.dir, l.token) }
+		q.Confirm = func() error { return l.watch.do(slotConfirm, func() error { return c.confirm(l.dir, l.token) }) }
 	}
 	l.queue = commit.NewQueue(q)
-	p.durable, p.fail = l.queue.Durable, func(err error) { l.queue.Fail(l.cause(err)) }
+	p.durable, p.fail = l.queue.Durable, func(err error) { l.queue.Fail(l.cause(slotPrepare, err)) }
 	l.prepare.Go(p.run)
-	for range writers {
-		l.writers.Go(l.write)
+	for slot := range writers {
+		l.writers.Go(func() { l.write(slot) })
 	}
-	l.log.Info("WAL started", "dir", c.in(l.dir), "shared", c.Shared, "direct", l.direct, "capacity", c.Capacity)
+	l.log.Info("WAL started", "dir", c.in(l.dir), "shared", c.Shared, "direct", l.direct, "preallocated", l.preallocated, "capacity", c.Capacity)
+	if !l.preallocated && runtime.GOOS == "linux" { // elsewhere it is not even tried
+		l.log.Warn("the file system sets no room aside for the WAL: keep its capacity free, for a disk that gets full fails the WAL", "dir", c.in(l.dir), "capacity", c.Capacity)
+	}
 	return l, nil
 }
 
@@ -85,9 +94,10 @@ func (l *Log) makeDir() (*preparer, error) {
 		return nil, base.Errorf(base.Exists, "%s exists: this node epoch has, or had, a WAL", l.cfg.in(l.dir))
 	}
 	l.removeLeftovers()
+	l.cfg.endRemoved()
 	tmp := fmt.Sprintf("%s%s-%016x", tmpPrefix, l.dir, rand.Uint64())
 	l.token = newToken(l.opt.Cluster, victim, base.NewUUID())
-	p := &preparer{cfg: l.cfg, dir: tmp, cluster: l.opt.Cluster, victim: victim, space: l.space, durable: func() base.WALPos { return 0 }, log: l.log}
+	p := &preparer{watch: newWatch(0, nil, nil), cfg: l.cfg, dir: tmp, cluster: l.opt.Cluster, victim: victim, space: l.space, durable: func() base.WALPos { return 0 }, log: l.log}
 	if err := l.fillDir(tmp, p); err != nil {
 		l.abandon(tmp)
 		return nil, err
@@ -96,7 +106,11 @@ func (l *Log) makeDir() (*preparer, error) {
 		l.abandon(tmp)
 		return nil, err
 	}
-	p.dir = l.dir
+	if err := l.cfg.refuseOver(victim); err != nil {
+		l.abandon(tmp)
+		return nil, err
+	}
+	p.dir, p.watch = l.dir, l.watch // up to here nobody waits but who starts
 	return p, nil
 }
 
@@ -124,7 +138,7 @@ func (l *Log) fillDir(tmp string, p *preparer) (err error) {
 	if err != nil {
 		return classify(fmt.Errorf("make the first WAL segment: %w", err))
 	}
-	l.direct = seg.file.Direct()
+	l.direct, l.preallocated = seg.file.Direct(), seg.file.Preallocated()
 	l.space.mu.bytes = size
 	l.space.add(seg)
 	return nil
@@ -185,7 +199,7 @@ func (c Config) claim(tmp, dir string, token []byte) error {
 }
 
 // write is a writer's goroutine.
-func (l *Log) write() {
+func (l *Log) write(slot int) {
 	for {
 		var seg *segment
 		var off int64
@@ -203,22 +217,31 @@ func (l *Log) write() {
 		if seeded.Bug(seeded.SkipSync) {
 			write = func(p []byte, off int64) error { go seg.file.WriteDurable(bytes.Clone(p), off); return nil }
 		}
-		err := write(b.Padded(), off)
+		err := l.watch.do(slot, func() error { return write(b.Padded(), off) })
 		if err != nil {
-			err = l.cause(base.Errorf(base.Failed, "write %s, offset %d: %w", l.cfg.in(l.dir, seg.name), off, err))
+			err = l.cause(slot, base.Errorf(base.Failed, "write %s, offset %d: %w", l.cfg.in(l.dir, seg.name), off, err))
 		}
 		l.queue.Finish(b, err)
 	}
 }
 
 // cause says why an operation has failed with err: where the log was sealed its files may be gone, and that is what counts.
-func (l *Log) cause(err error) error {
+func (l *Log) cause(slot int, err error) error {
 	if l.cfg.Shared {
-		if fenced := l.cfg.confirm(l.dir, l.token); base.IsKind(fenced, base.Fenced) {
+		if fenced := l.watch.do(slot, func() error { return l.cfg.confirm(l.dir, l.token) }); base.IsKind(fenced, base.Fenced) {
 			return fmt.Errorf("%w; then: %v", fenced, err)
 		}
 	}
 	return err
+}
+
+// slow is told of a disk operation that takes long, hung of one that takes too long.
+func (l *Log) slow(what string, age time.Duration) {
+	l.log.Warn("the disk of a WAL does not answer; if it goes on, the WAL counts as failed", "dir", l.cfg.in(l.dir), "operation", what, "for", age.Round(time.Millisecond), "wal-stall-timeout", l.watch.limit)
+}
+
+func (l *Log) hung(what string, age time.Duration) {
+	l.queue.GiveUp(base.Errorf(base.Failed, "%s in %s has not ended for %v (wal-stall-timeout): the disk hangs", what, l.cfg.in(l.dir), age.Round(time.Millisecond)))
 }
 
 // failed is called once when the queue has failed.
@@ -261,34 +284,42 @@ func (l *Log) Close(ctx context.Context) error {
 
 func (l *Log) close(ctx context.Context) error {
 	err := l.queue.Close(ctx)
-	if err == nil && l.queue.Err() == nil {
-		l.writers.Wait()
-		l.writeEnd()
-	}
 	l.space.fail(base.Errorf(base.Closed, "the WAL is closed"))
-	release := func() {
-		l.writers.Wait()
-		l.prepare.Wait()
-		<-l.queue.Done()
-		for _, seg := range l.space.all() {
-			seg.file.Close()
+	inOrder := err == nil && l.queue.Err() == nil
+	go l.release(inOrder)
+	select {
+	case <-l.released:
+	case <-l.watch.hung:
+		err = base.Errorf(base.Unavailable, "close WAL %s: the disk hangs; files and lock are held until its calls return", l.cfg.in(l.dir))
+	case <-ctx.Done():
+		if err == nil {
+			err = base.Errorf(base.Unavailable, "close WAL %s: %w", l.cfg.in(l.dir), context.Cause(ctx))
 		}
-		if l.lock != nil {
-			l.lock.Close()
-		}
-	}
-	if err != nil {
-		go release() // as soon as the writes that hang have ended
-	} else {
-		release()
 	}
 	l.unregisterGauges()
 	return err
 }
 
+// release gives files and lock back, when nothing is done any more that they are needed for: calls that hang have returned.
+func (l *Log) release(inOrder bool) {
+	defer close(l.released)
+	l.writers.Wait()
+	if inOrder {
+		l.watch.do(slotEnd, l.writeEnd)
+	}
+	l.prepare.Wait()
+	<-l.queue.Done()
+	for _, seg := range l.space.all() {
+		seg.file.Close()
+	}
+	if l.lock != nil {
+		l.lock.Close()
+	}
+}
+
 // writeEnd marks the end of a log that is closed in order, so that a bad last block will not be taken for a torn one. It is a
 // help and no more: no error, no waiting for room.
-func (l *Log) writeEnd() {
+func (l *Log) writeEnd() error {
 	l.space.mu.Lock()
 	var seg *segment
 	if n := len(l.space.mu.live); n > 0 && l.space.mu.live[n-1].room() >= block.Align {
@@ -296,13 +327,14 @@ func (l *Log) writeEnd() {
 	}
 	l.space.mu.Unlock()
 	if seg == nil {
-		return
+		return nil
 	}
 	end := aligned(block.Align)
 	l.queue.PutEnd(end, seg.stamp.seq)
 	if err := seg.file.WriteDurable(end, seg.at); err != nil {
 		l.log.Warn("write the end mark of the WAL", "err", err)
 	}
+	return nil
 }
 
 func (l *Log) registerGauges() {
@@ -315,7 +347,7 @@ func (l *Log) registerGauges() {
 	l.gauges = []prometheus.Collector{
 		gauge("used_bytes", "Bytes in the WAL that are not trimmed.", func() float64 { return float64(l.Used()) }),
 		gauge("capacity_bytes", "Bytes the WAL can hold.", func() float64 { return float64(l.Capacity()) }),
-		gauge("stalled_seconds", "Age of the oldest write that has not ended; 0 when none is going on.", func() float64 { return l.queue.Stalled().Seconds() }),
+		gauge("stalled_seconds", "Age of the oldest disk operation of the WAL that has not ended, a write above all; 0 when none is going on.", func() float64 { return l.watch.oldest().Seconds() }),
 		gauge("waiting_for_room", "1 while writing waits for a segment.", func() float64 {
 			if l.space.urgent() {
 				return 1

@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
@@ -31,11 +32,12 @@ type system struct {
 	disk   *memdisk.Disk
 	log    *Log
 	pool   slab.Pool
-	gates  chan chan error // writes that wait
-	auto   chan struct{}   // closed: writes do not wait any more
-	data   [][]byte        // of record i
+	gates  chan held     // writes that wait
+	auto   chan struct{} // closed: writes do not wait any more
+	data   [][]byte      // of record i
 	mu     sync.Mutex
 	acked  int         // records acknowledged
+	ended  int         // done calls
 	failed error       // the first error of a done call
 	first  []int       // number of the first record of delivered block i
 	next   int         // number of the record behind the delivered blocks
@@ -51,7 +53,7 @@ func newSystem(t interface{ Fatal(...any) }, shared bool, segment, capacity int6
 	}
 	cfg.FS = d
 	cfg.SecondBytes, cfg.LockWait = 1, 0
-	s := &system{cfg: cfg, disk: d, gates: make(chan chan error, writers+1), auto: make(chan struct{})}
+	s := &system{cfg: cfg, disk: d, gates: make(chan held, writers+1), auto: make(chan struct{})}
 	ctx := context.Background()
 	if err := cfg.Format(ctx, block.Identity{Cluster: testCluster, Node: 1, Incarnation: base.UUID{9}}); err != nil {
 		t.Fatal(err)
@@ -69,6 +71,12 @@ func (s *system) options() block.Options {
 	return block.Options{Cluster: testCluster, Node: 1, Epoch: 1, Pool: &s.pool, OnBlock: s.onBlock}
 }
 
+// held is a write that waits for the test to say how it ends.
+type held struct {
+	stamp bool // of a segment, by the preparer; else of a block
+	end   chan<- error
+}
+
 // gate stops the writes of blocks and stamps until the test lets them go.
 func (s *system) gate(op memdisk.Op) error {
 	if op.Kind != "WriteDurable" || !bytes.HasPrefix(op.Data, []byte("SLUICEWB")) && !bytes.HasPrefix(op.Data, []byte(magicSegment)) {
@@ -81,7 +89,7 @@ func (s *system) gate(op memdisk.Op) error {
 	}
 	g := make(chan error, 1)
 	select {
-	case s.gates <- g:
+	case s.gates <- held{!bytes.HasPrefix(op.Data, []byte("SLUICEWB")), g}:
 	case <-s.auto:
 		return nil
 	}
@@ -90,6 +98,17 @@ func (s *system) gate(op memdisk.Op) error {
 		return err
 	case <-s.auto:
 		return nil
+	}
+}
+
+// block returns the next write of a block, and lets the stamps before it go.
+func (s *system) block() held {
+	for {
+		h := <-s.gates
+		if !h.stamp {
+			return h
+		}
+		h.end <- nil
 	}
 }
 
@@ -129,6 +148,7 @@ func (s *system) append(size int) {
 func (s *system) ack(n int, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.ended++
 	switch {
 	case err != nil && s.failed == nil:
 		s.failed = err
@@ -231,12 +251,12 @@ func pathOf(d disk.FS, dir string, f found) string {
 }
 
 // TestModel: appends of any size, writes that end in any order, trims at any block, wrapping around the capacity; then a crash
-// at any moment, or a rescuer on a shared directory while the writer goes on, or an ordered close; then perhaps a damaged block.
+// at any moment, or a rescuer on a shared directory while the writer goes on, or an ordered close, or a disk that hangs; then perhaps a damaged block.
 func TestModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		shared := rapid.Bool().Draw(t, "shared")
 		s := newSystem(t, shared, 64<<10, int64(rapid.IntRange(4, 7).Draw(t, "segments"))*64<<10)
-		var going []chan error
+		var going []held
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
 			for len(s.gates) > 0 {
 				going = append(going, <-s.gates)
@@ -246,7 +266,7 @@ func TestModel(t *testing.T) {
 				s.append(rapid.SampledFrom([]int{0, 100, 3000, 4096 - 172, 9000, 20000, 45000}).Draw(t, "size"))
 			case op < 7 && len(going) > 0:
 				i := rapid.IntRange(0, len(going)-1).Draw(t, "which")
-				going[i] <- nil
+				going[i].end <- nil
 				going = append(going[:i], going[i+1:]...)
 			case op < 8:
 				s.trimTo(t, base.WALPos(rapid.Uint64Range(uint64(s.trim), uint64(s.log.Durable())).Draw(t, "trim")))
@@ -256,11 +276,13 @@ func TestModel(t *testing.T) {
 				}
 			}
 		}
-		switch end := rapid.SampledFrom([]string{"crash", "rescue", "close"}).Draw(t, "end"); {
+		switch end := rapid.SampledFrom([]string{"crash", "rescue", "close", "hang"}).Draw(t, "end"); {
 		case end == "rescue" && shared:
 			s.endByRescue(t, going)
 		case end == "close":
 			s.endByClose(t)
+		case end == "hang":
+			s.endByHang(t, going)
 		default:
 			s.endByCrash(t, going)
 		}
@@ -290,16 +312,14 @@ func (s *system) stop() {
 		close(s.auto)
 	}
 	s.log.Close(ctx)
-	<-s.log.queue.Done()
-	s.log.writers.Wait()
-	s.log.prepare.Wait()
+	<-s.log.released
 }
 
-func (s *system) endByCrash(t *rapid.T, going []chan error) {
+func (s *system) endByCrash(t *rapid.T, going []held) {
 	seed := rapid.Uint64().Draw(t, "seed")
 	after := s.disk.Crash(rand.New(rand.NewPCG(seed, 1)))
 	for _, g := range going {
-		g <- errors.New("power failure")
+		g.end <- errors.New("power failure")
 	}
 	acked, _, _ := s.state()
 	s.stop()
@@ -340,14 +360,14 @@ func (s *system) checkDamaged(t *rapid.T, after *memdisk.Disk, f found, durable 
 	}
 }
 
-func (s *system) endByRescue(t *rapid.T, going []chan error) {
+func (s *system) endByRescue(t *rapid.T, going []held) {
 	before, _, _ := s.state()
 	end, records, err := s.recovered(s.disk, s.trim)
 	if err != nil {
 		t.Fatalf("rescue: %v", err)
 	}
 	for _, g := range going {
-		g <- nil
+		g.end <- nil
 	}
 	close(s.auto)
 	s.append(100)
@@ -380,4 +400,46 @@ func (s *system) endByClose(t *rapid.T) {
 		t.Fatal(err)
 	}
 	s.checkRecovered(t, s.disk, len(s.data))
+}
+
+// endByHang: the operations that are under way, one at least, hang until the log has been given up, and longer. Nothing waits for them, nothing is acknowledged late,
+// and whoever seals the log finds what was acknowledged: at once where the directory is shared, else when the last operation has ended.
+func (s *system) endByHang(t *rapid.T, going []held) {
+	for len(going) == 0 {
+		s.append(10)
+		s.await()
+		for len(s.gates) > 0 {
+			going = append(going, <-s.gates)
+		}
+		if len(going) == 0 && s.log.space.urgent() {
+			s.trimTo(t, s.log.Durable())
+		}
+	}
+	for range looksHung + 1 {
+		s.log.watch.look()
+	}
+	s.append(20)
+	for ended := 0; ended < len(s.data); {
+		runtime.Gosched()
+		s.mu.Lock()
+		ended = s.ended
+		s.mu.Unlock()
+	}
+	acked, _, failed := s.state()
+	if err := s.log.Close(context.Background()); !base.IsKind(failed, base.Failed) || !base.IsKind(err, base.Unavailable) {
+		t.Fatalf("failed: %v; closed: %v", failed, err)
+	}
+	end, records, err := s.recovered(s.disk, s.trim)
+	if s.cfg.Shared && (err != nil || records < acked) || !s.cfg.Shared && !base.IsKind(err, base.Unavailable) {
+		t.Fatalf("%d records acknowledged, rescue finds %d: %v", acked, records, err)
+	}
+	for _, g := range going {
+		g.end <- rapid.SampledFrom([]error{nil, syscall.EIO}).Draw(t, "at last")
+	}
+	close(s.auto)
+	<-s.log.released
+	later, n, err := s.recovered(s.disk, s.trim)
+	if now, _, _ := s.state(); err != nil || now != acked || n < acked || s.cfg.Shared && (later != end || n != records) {
+		t.Fatalf("%d records acknowledged, then %d; sealed at %d with %d, then at %d with %d: %v", acked, now, end, records, later, n, err)
+	}
 }

@@ -25,6 +25,7 @@ type preparer struct {
 	cluster base.UUID
 	victim  block.Victim
 	space   *space
+	watch   *watch
 	durable func() base.WALPos
 	fail    func(error)
 	log     *slog.Logger
@@ -47,7 +48,7 @@ func (p *preparer) run() {
 		case w.closed:
 			return
 		case w.remove != nil:
-			err = p.remove(w.remove)
+			err = p.watched(func() error { return p.remove(w.remove) })
 		case w.recycle != nil:
 			err = p.recycle(w.recycle)
 		case w.create:
@@ -69,6 +70,9 @@ func (p *preparer) run() {
 		}
 	}
 }
+
+// watched runs one operation of the disk; see watch.
+func (p *preparer) watched(run func() error) error { return p.watch.do(slotPrepare, run) }
 
 func (p *preparer) recycle(seg *segment) error {
 	if err := p.stampNext(seg); err != nil {
@@ -98,7 +102,8 @@ func (p *preparer) make(size int64, urgent func() bool) (*segment, error) {
 	name := fmt.Sprintf("%08x", p.nextName)
 	p.nextName++
 	tmp, final := p.cfg.in(p.dir, name+newSuffix), p.cfg.in(p.dir, name+segmentSuffix)
-	f, err := p.cfg.FS.Create(tmp, size)
+	var f disk.File
+	err := p.watched(func() (err error) { f, err = p.cfg.FS.Create(tmp, size); return err })
 	if err != nil {
 		return nil, err
 	}
@@ -107,14 +112,13 @@ func (p *preparer) make(size int64, urgent func() bool) (*segment, error) {
 		err = p.stampNext(seg)
 	}
 	if err == nil {
-		err = p.cfg.FS.Rename(tmp, final)
+		err = p.watched(func() error { return p.cfg.FS.Rename(tmp, final) })
 	}
 	if err == nil {
-		err = p.cfg.FS.SyncDir(p.cfg.in(p.dir))
+		err = p.watched(func() error { return p.cfg.FS.SyncDir(p.cfg.in(p.dir)) })
 	}
 	if err != nil {
-		f.Close()
-		p.cfg.FS.Remove(tmp)
+		p.watched(func() error { return errors.Join(f.Close(), p.cfg.FS.Remove(tmp)) })
 		return nil, err
 	}
 	return seg, nil
@@ -126,7 +130,7 @@ func (p *preparer) fill(seg *segment, urgent func() bool) error {
 	for off := int64(0); off < seg.size && !urgent(); off += int64(len(zeros)) {
 		zeros = zeros[:min(int64(len(zeros)), seg.size-off)]
 		began := time.Now()
-		if err := seg.file.WriteDurable(zeros, off); err != nil {
+		if err := p.watched(func() error { return seg.file.WriteDurable(zeros, off) }); err != nil {
 			return err
 		}
 		p.pause(time.Since(began))
@@ -161,7 +165,7 @@ func (p *preparer) stampNext(seg *segment) error {
 	st := stamp{generation: seg.stamp.generation + 1, cluster: p.cluster, victim: p.victim, seq: p.nextSeq, durable: p.durable()}
 	slot := aligned(stampSlot)
 	copy(slot, st.append())
-	if err := seg.file.WriteDurable(slot, st.offset()); err != nil {
+	if err := p.watched(func() error { return seg.file.WriteDurable(slot, st.offset()) }); err != nil {
 		return err
 	}
 	seg.stamp = st

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -17,9 +16,6 @@ import (
 	"sluice/storage/wal/disk"
 )
 
-// removedName marks a WAL whose blocks were deleted.
-const removedName = "removed"
-
 // Seal fences the victim and finds the end of its log.
 func (c Config) Seal(ctx context.Context, opt block.Options, victim block.Victim, from base.WALPos, who string) (base.WALPos, error) {
 	if err := c.check(opt.Cluster, victim.Node); err != nil {
@@ -27,6 +23,9 @@ func (c Config) Seal(ctx context.Context, opt block.Options, victim block.Victim
 	}
 	dir := epochName(victim.Node, victim.Epoch)
 	if _, err := c.FS.ReadFile(c.in(dir, tokenName)); errors.Is(err, fs.ErrNotExist) {
+		if over, err := c.isOver(victim); err != nil || over && from == 0 {
+			return 0, err // it is not made any more
+		}
 		if err := c.sealMissing(opt.Cluster, victim, from, who); err != nil {
 			return 0, err
 		}
@@ -99,33 +98,34 @@ func (c Config) sealMissing(cluster base.UUID, victim block.Victim, from base.WA
 	return classify(err)
 }
 
-// Remove deletes the blocks of a sealed WAL; token and seal stay.
+// Remove deletes a sealed WAL. What stays is that no other is made in its place.
 func (c Config) Remove(_ context.Context, opt block.Options, victim block.Victim) error {
 	if err := c.check(opt.Cluster, victim.Node); err != nil {
 		return err
 	}
 	dir := epochName(victim.Node, victim.Epoch)
 	names, err := c.FS.List(c.in(dir))
-	if errors.Is(err, fs.ErrNotExist) || slices.Contains(names, removedName) {
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	if err != nil {
 		return classify(err)
 	}
-	if !slices.Contains(names, sealName) {
+	over, err := c.isOver(victim)
+	if err != nil {
+		return err
+	}
+	if !over && !slices.Contains(names, sealName) && !slices.Contains(names, removedName) {
 		return base.Errorf(base.Invalid, "%s is not sealed", c.in(dir))
 	}
-	for _, name := range names {
+	for _, name := range names { // first what takes room, which a full disk may need for the rest
 		if isSegment(name) || strings.HasSuffix(name, newSuffix) {
 			if err := c.FS.Remove(c.in(dir, name)); err != nil {
 				return classify(err)
 			}
 		}
 	}
-	if err := c.FS.Put(c.in(dir, removedName), nil); !errors.Is(err, fs.ErrExist) {
-		return classify(err)
-	}
-	return nil
+	return c.end(victim)
 }
 
 // Epochs lists the WALs that have not been removed.
@@ -155,14 +155,6 @@ func (c Config) Epochs(context.Context) ([]block.Victim, error) {
 		return int(a.Epoch - b.Epoch)
 	})
 	return all, nil
-}
-
-func parseEpochName(name string) (block.Victim, bool) {
-	a, b, _ := strings.Cut(name, "-")
-	node, errNode := strconv.ParseInt(a, 10, 32)
-	epoch, errEpoch := strconv.ParseInt(b, 10, 64)
-	v := block.Victim{Node: base.NodeID(node), Epoch: base.NodeEpoch(epoch)}
-	return v, errNode == nil && errEpoch == nil && epochName(v.Node, v.Epoch) == name
 }
 
 // probePrefix begins the name of the directory that Probe works in.

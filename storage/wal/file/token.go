@@ -43,7 +43,7 @@ func (c Config) confirm(dir string, own []byte) error {
 	b, err := c.FS.ReadFile(c.in(dir, tokenName))
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESTALE):
-		return base.Errorf(base.Fenced, "%s: the token is gone: %w", c.in(dir), err)
+		return base.Errorf(base.Fenced, "%s: the token is gone, so the WAL was rescued and removed: %w", c.in(dir), err)
 	case err != nil:
 		return base.Errorf(base.Failed, "read token: %w", err)
 	case len(b) != 2*tokenSlot:

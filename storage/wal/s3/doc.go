@@ -8,7 +8,7 @@
 //  3. At most inFlight blocks are on their way. While the bucket does not answer nothing is lost and nothing fails: appends wait,
 //     bounded by what the caller admits.
 //  4. Trimmed slots are deleted below the committed trim only; slot 0 and seals stay. A slot into which a put that was given up may have
-//     come after that is deleted once more, by a Trim that comes lateAfter later, or with the whole WAL.
+//     come after that is deleted once more, by a Trim that comes lateAfter later, or by whoever looks for slots below the trim, or with the whole WAL.
 //  5. A put that takes much longer than usual is hedged, see package slotlog: at most one put in twenty on top of the budget.
 //
 // Goroutines: one that hands blocks to the slot log, and those of commit.Queue and slotlog.Writer; Close ends them.

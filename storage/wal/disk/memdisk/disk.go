@@ -410,4 +410,5 @@ func (f *file) ReadAt(p []byte, off int64) (n int, err error) {
 
 func (f *file) Size() (int64, error) { return f.n.content.size, nil }
 func (f *file) Direct() bool         { return true }
+func (f *file) Preallocated() bool   { return true }
 func (f *file) Close() error         { return nil }
