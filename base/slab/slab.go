@@ -60,6 +60,7 @@ type Buf struct {
 	refs atomic.Int32
 	pool *Pool
 	cls  int
+	kept uint64 // while it is kept: the how manieth release it was
 }
 
 // FreeMax is how many bytes of released buffers a pool keeps for reuse, unless SetFreeMax says otherwise.
@@ -75,9 +76,45 @@ type Pool struct {
 
 	mu struct {
 		sync.Mutex
-		free      [classes][]*Buf // the most recently used last
+		free      [classes]stack
 		freeBytes int64
+		released  uint64 // how many have been kept so far
 	}
+}
+
+// stack holds the released buffers of a class. The last one is used next, the first one is given up next.
+type stack struct {
+	bufs []*Buf
+	gone int // entries at the front that are not there any more
+}
+
+func (s *stack) len() int { return len(s.bufs) - s.gone }
+
+func (s *stack) pop() *Buf {
+	if s.len() == 0 {
+		return nil
+	}
+	b := s.bufs[len(s.bufs)-1]
+	s.bufs[len(s.bufs)-1] = nil
+	s.bufs = s.bufs[:len(s.bufs)-1]
+	return b
+}
+
+func (s *stack) push(b *Buf) {
+	if s.gone > s.len() {
+		n := copy(s.bufs, s.bufs[s.gone:])
+		clear(s.bufs[n:])
+		s.bufs, s.gone = s.bufs[:n], 0
+	}
+	s.bufs = append(s.bufs, b)
+}
+
+// first is the buffer that was released before all others of the stack.
+func (s *stack) first() *Buf { return s.bufs[s.gone] }
+
+func (s *stack) dropFirst() {
+	s.bufs[s.gone] = nil
+	s.gone++
 }
 
 // SetFreeMax bounds the bytes of released buffers that are kept for reuse.
@@ -105,30 +142,44 @@ func (p *Pool) Get(size int) *Buf {
 func (p *Pool) take(cls int) *Buf {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	free := p.mu.free[cls]
-	if len(free) == 0 {
-		return nil
+	b := p.mu.free[cls].pop()
+	if b != nil {
+		p.mu.freeBytes -= int64(len(b.B))
 	}
-	b := free[len(free)-1]
-	free[len(free)-1] = nil
-	p.mu.free[cls] = free[:len(free)-1]
-	p.mu.freeBytes -= int64(len(b.B))
 	return b
 }
 
-// put keeps a released buffer, or leaves it to the garbage collector when enough are kept.
+// put keeps a released buffer. When enough are kept, those that were released first are left to the garbage collector, whatever their class: sizes that
+// are not asked for any more must not keep out those that are.
 func (p *Pool) put(b *Buf) {
 	limit := p.freeMax.Load()
 	if limit == 0 {
 		limit = FreeMax
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.mu.freeBytes+int64(len(b.B)) > limit {
+	if int64(len(b.B)) > limit {
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.mu.released++
+	b.kept = p.mu.released
+	p.mu.free[b.cls].push(b)
 	p.mu.freeBytes += int64(len(b.B))
-	p.mu.free[b.cls] = append(p.mu.free[b.cls], b)
+	for p.mu.freeBytes > limit {
+		p.dropFirst()
+	}
+}
+
+// dropFirst gives up the buffer that was released before all others that are kept.
+func (p *Pool) dropFirst() {
+	var oldest *stack
+	for i := range p.mu.free {
+		if s := &p.mu.free[i]; s.len() > 0 && (oldest == nil || s.first().kept < oldest.first().kept) {
+			oldest = s
+		}
+	}
+	p.mu.freeBytes -= int64(len(oldest.first().B))
+	oldest.dropFirst()
 }
 
 // InUse returns the bytes of all buffers that have not been released.

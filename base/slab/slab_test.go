@@ -63,8 +63,42 @@ func TestKeepsNoMoreThanTheBound(t *testing.T) {
 	for _, b := range bufs {
 		b.Release()
 	}
-	if p.mu.freeBytes != 3*Align || len(p.mu.free[0]) != 3 {
-		t.Errorf("kept %d bytes in %d buffers", p.mu.freeBytes, len(p.mu.free[0]))
+	if p.mu.freeBytes != 3*Align || p.mu.free[0].len() != 3 {
+		t.Errorf("kept %d bytes in %d buffers", p.mu.freeBytes, p.mu.free[0].len())
+	}
+}
+
+// TestKeepsWhatWasReleasedLast: buffers of a size that nobody wants any more make room for those of another, the first released first.
+func TestKeepsWhatWasReleasedLast(t *testing.T) {
+	var p Pool
+	p.SetFreeMax(8 * Align)
+	var small []*Buf
+	for range 8 {
+		small = append(small, p.Get(Align))
+	}
+	for _, b := range small {
+		b.Release()
+	}
+	large := p.Get(2 * Align)
+	large.Release()
+	if got := p.Get(2 * Align); got != large {
+		t.Error("what was released last was not kept")
+	}
+	if n := p.mu.free[0].len(); n != 6 || p.mu.freeBytes != 6*Align {
+		t.Errorf("%d small ones are kept, %d bytes", n, p.mu.freeBytes)
+	}
+	for i := 7; i >= 2; i-- {
+		if p.Get(Align) != small[i] {
+			t.Errorf("small buffer %d was not kept, or not used in its turn", i)
+		}
+	}
+	for round := range 1000 { // the stack does not grow
+		b := p.Get(Align * (1 + round%2))
+		b.Release()
+		p.Get(8 * Align).Release()
+	}
+	if n := cap(p.mu.free[0].bufs); n > 64 {
+		t.Errorf("a stack of at most 8 has room for %d", n)
 	}
 }
 

@@ -69,7 +69,7 @@ func scan(keys *keyMap, x *txns, b batch.Batch, from base.Offset) (base.Offset, 
 	if x.next(b) || b.IsControl() {
 		return base.Offset(b.NextOffset()), nil
 	}
-	for r, err := range b.Records(batch.Limits{}) {
+	for r, err := range b.Records(batch.Shared) {
 		if err != nil {
 			return 0, err
 		}

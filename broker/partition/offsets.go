@@ -5,6 +5,7 @@ import (
 
 	"sluice/base"
 	"sluice/storage/stream"
+	"sluice/wire/batch"
 	"sluice/wire/kerr"
 )
 
@@ -46,7 +47,7 @@ func (p *Partition) findTime(ctx context.Context, ts int64, from, limit base.Off
 	for from < limit {
 		r, ok, err := p.opt.Data.FindTimestamp(ctx, ts, from, limit)
 		if err != nil {
-			return Found{-1, -1, NoEpoch}, readError(err)
+			return Found{-1, -1, NoEpoch}, p.readFailed(from, err)
 		}
 		if !ok {
 			break
@@ -71,7 +72,7 @@ func (p *Partition) findMax(ctx context.Context, from, limit base.Offset) (Found
 	for from < limit {
 		r, ts, ok, err := p.opt.Data.MaxTimestamp(ctx, from, limit)
 		if err != nil {
-			return best, readError(err)
+			return best, p.readFailed(from, err)
 		}
 		if !ok || ts <= best.Timestamp {
 			break
@@ -122,7 +123,7 @@ func (p *Partition) scan(ctx context.Context, ts int64, from, to base.Offset) (F
 	for from < to {
 		c, err := p.opt.Data.Read(ctx, from, to, scanBytes, true)
 		if err != nil {
-			return none, readError(err)
+			return none, p.readFailed(from, err)
 		}
 		if c == nil || c.Bytes == 0 {
 			return none, nil
@@ -145,7 +146,7 @@ func scanChunk(c *stream.Chunk, ts int64, from, to base.Offset) (Found, error) {
 		if b.MaxTimestamp() < ts { // markers count as records, as they do in Kafka
 			continue
 		}
-		for r, err := range b.Records(opening) {
+		for r, err := range b.Records(batch.Shared) {
 			if err != nil {
 				return Found{-1, -1, NoEpoch}, refusedBytes(err)
 			}

@@ -281,6 +281,19 @@ func TestRecompression(t *testing.T) {
 	}
 }
 
+// TestRecompressionTooLarge: what becomes too large in the codec of its topic is refused as that, and stored in no codec.
+func TestRecompressionTooLarge(t *testing.T) {
+	for _, codec := range []string{"uncompressed", "gzip"} {
+		f := newFixture(t, map[string]string{"compression.type": codec, "max.message.bytes": "1000"})
+		b := batch.NewBuilder(batch.Options{Codec: batch.Zstd})
+		b.Add(batch.Record{Value: make([]byte, 1<<20), Timestamp: testNow})
+		wantCode(t, codec, f.send(b.Bytes()).Err, kerr.MessageTooLarge) // gzip makes more than 1,000 bytes of a MiB of zeros
+		if n := len(f.data.Records()); n != 0 {
+			t.Errorf("%s: %d batches were stored", codec, n)
+		}
+	}
+}
+
 func TestDuplicateWaitsForItsOriginal(t *testing.T) {
 	f := newFixture(t, nil)
 	f.send(records(4, batch.Options{}))

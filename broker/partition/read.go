@@ -90,7 +90,7 @@ func (p *Partition) readBelow(ctx context.Context, req ReadRequest, limit base.O
 			if res.LogStart = p.opt.Data.Start(); base.IsKind(err, base.OutOfRange) && req.From < res.LogStart {
 				return res, outOfRange(req.From, res.LogStart, res.HW)
 			}
-			return res, readError(err)
+			return res, p.readFailed(req.From, err)
 		case chunk == nil:
 			return res, nil
 		}
@@ -139,6 +139,12 @@ func (p *Partition) listAborted(res *ReadResult, from, to base.Offset, pruned ui
 	}
 	res.Aborted = append(res.Aborted[:0], p.mu.producers.abortedIn(from, to)...)
 	return true
+}
+
+// readFailed reports what people have to know of the failure of a read from an offset, and gives it its code.
+func (p *Partition) readFailed(at base.Offset, err error) *kerr.Error {
+	p.reportUnreadable(at, err)
+	return readError(err)
 }
 
 // readError gives an error of the storage the code that makes a client try again.

@@ -1,17 +1,13 @@
 package partition
 
 import (
-	"runtime"
+	"errors"
 
 	"sluice/base"
 	"sluice/broker/topicconfig"
 	"sluice/wire/batch"
 	"sluice/wire/kerr"
 )
-
-// opening bounds what clients' batches become that are opened at the same time, in all partitions of the process: the largest there may be, or 16 MiB for each
-// processor, for no more can be done at once anyway.
-var opening = batch.Limits{Budget: batch.NewBudget(int64(max(batch.DecompressedBytesMax, runtime.GOMAXPROCS(0)<<24)))}
 
 // codecOf is the codec a topic asks for; ok is false if it keeps the producer's.
 func codecOf(cfg *topicconfig.Config) (c batch.Codec, level int, ok bool) {
@@ -37,7 +33,12 @@ func (p *Partition) recompress(b batch.Batch, cfg *topicconfig.Config) (batch.Ba
 	if !ok || codec == b.Codec() {
 		return b, nil
 	}
-	nb, err := batch.Recompress(b, codec, level, opening)
+	lim := batch.Shared
+	lim.Result = int(cfg.MaxMessageBytes)
+	nb, err := batch.Recompress(b, codec, level, lim)
+	if errors.Is(err, batch.ErrTooLarge) {
+		return b, kerr.Errorf(kerr.MessageTooLarge, "%v, max.message.bytes is %d", err, cfg.MaxMessageBytes)
+	}
 	if err != nil {
 		return b, refusedBytes(err)
 	}

@@ -176,7 +176,7 @@ func (p *Partition) checkRecords(req *AppendRequest, b batch.Batch, cfg *topicco
 func (p *Partition) walk(b batch.Batch, cfg *topicconfig.Config, bounds timeBounds) *AppendResult {
 	var bad []RecordError
 	code, maxTS, i := kerr.InvalidRecord, int64(-1), int32(0)
-	for r, err := range b.Records(opening) {
+	for r, err := range b.Records(batch.Shared) {
 		switch {
 		case err != nil:
 			res := failure(refusedBytes(err))

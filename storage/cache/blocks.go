@@ -3,7 +3,7 @@ package cache
 import (
 	"context"
 	"math"
-	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -11,6 +11,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"sluice/base"
+	"sluice/base/bulk"
 	"sluice/base/slab"
 	"sluice/storage/object"
 	"sluice/storage/objstore/driver"
@@ -59,7 +60,6 @@ type Blocks struct {
 	cancel               context.CancelFunc
 	loads                sync.WaitGroup
 	foreground, prefetch *lane
-	verify               chan struct{} // see verifiers
 	metrics              *blockMetrics
 
 	mu struct {
@@ -82,7 +82,8 @@ type extent struct {
 	id      base.ObjectID
 	own     base.StreamID // that it was read for
 	blocks  []Block
-	size    int64         // bytes of the GET
+	pos     int64         // where in the object the GET begins
+	size    int64         // its bytes
 	ready   chan struct{} // closed when loaded or failed
 	err     error         // after ready
 	buf     *slab.Buf     // after ready; the cache's reference is given back on eviction
@@ -106,19 +107,12 @@ func (b *Block) Buf() *slab.Buf { return b.ext.buf }
 // Release gives back the reference that came with the block.
 func (b *Block) Release() { b.ext.buf.Release() }
 
-type indexEntry struct {
-	node
-	ready chan struct{}
-	index *object.Index
-	err   error
-}
-
 // NewBlocks returns an empty cache.
 func NewBlocks(opt Options) *Blocks {
 	if opt.Pause <= 0 {
 		opt.Pause = 50 * time.Millisecond
 	}
-	c := &Blocks{opt: opt, foreground: newLane(foregroundGets, max(opt.Bytes/2, ExtentMax)), prefetch: newLane(prefetchGets, opt.Bytes/2), verify: make(chan struct{}, verifiers())}
+	c := &Blocks{opt: opt, foreground: newLane(foregroundGets, max(opt.Bytes/2, ExtentMax)), prefetch: newLane(prefetchGets, opt.Bytes/2)}
 	c.ctx, c.cancel = context.WithCancel(context.Background())
 	c.metrics = newBlockMetrics(opt.Registerer, c.Bytes)
 	c.mu.credit = c.creditMax()
@@ -171,79 +165,6 @@ func (c *Blocks) Close() {
 	}
 }
 
-// TryIndex returns the index of an object if it is in memory.
-func (c *Blocks) TryIndex(id base.ObjectID) (*object.Index, bool) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	e := c.mu.indexes[id]
-	if e == nil || e.index == nil {
-		return nil, false
-	}
-	e.touch()
-	return e.index, true
-}
-
-// Index returns the index of an object of the given size. Errors are those of object.ReadIndex.
-func (c *Blocks) Index(ctx context.Context, id base.ObjectID, size int64) (*object.Index, error) {
-	c.mu.Lock()
-	e := c.mu.indexes[id]
-	switch {
-	case c.mu.closed:
-		c.mu.Unlock()
-		return nil, errClosed
-	case e == nil:
-		e = c.startIndexLocked(id, size, c.foreground, false)
-	default:
-		e.touch()
-	}
-	c.mu.Unlock()
-	if err := wait(ctx, e.ready); err != nil {
-		return nil, err
-	}
-	return e.index, e.err
-}
-
-func (c *Blocks) startIndexLocked(id base.ObjectID, size int64, l *lane, acquired bool) *indexEntry {
-	e := &indexEntry{ready: make(chan struct{})}
-	c.mu.indexes[id] = e
-	c.loads.Add(1)
-	go c.loadIndex(e, id, size, l, acquired)
-	return e
-}
-
-func (c *Blocks) loadIndex(e *indexEntry, id base.ObjectID, size int64, l *lane, acquired bool) {
-	defer c.loads.Done()
-	defer c.grown() // once the lock is free
-	index, err := c.readIndex(id, size, l, acquired)
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	defer close(e.ready)
-	e.index, e.err = index, err
-	if err != nil {
-		delete(c.mu.indexes, id)
-		return
-	}
-	e.charge = index.MemoryBytes()
-	e.drop = func() { delete(c.mu.indexes, id) }
-	c.mu.bytes += e.charge
-	c.mu.fresh.pushFront(&e.node)
-	c.shrinkLocked()
-}
-
-func (c *Blocks) readIndex(id base.ObjectID, size int64, l *lane, acquired bool) (index *object.Index, err error) {
-	if !acquired {
-		if l.acquire(c.ctx, indexBytes) != nil {
-			return nil, errClosed
-		}
-	}
-	defer l.release(indexBytes)
-	err = c.retry(c.purpose(l == c.prefetch), func(ctx context.Context) error {
-		index, err = object.ReadIndex(ctx, c.opt.Store, c.opt.Cluster, id, size)
-		return err
-	})
-	return index, err
-}
-
 // TryGet returns block i of an object with a reference, if it is in memory.
 func (c *Blocks) TryGet(x *object.Index, i int) (*Block, bool) {
 	c.mu.Lock()
@@ -272,7 +193,7 @@ func (c *Blocks) Get(ctx context.Context, x *object.Index, i int, want int64) (*
 // read as well. Bytes that are evicted unread are added to waste.
 func (c *Blocks) GetExtent(ctx context.Context, x *object.Index, i int, size int64, waste *atomic.Int64) (*Block, error) {
 	return c.get(ctx, x, i, func() *extent {
-		from, to := c.runLocked(x, i, math.MaxInt64, size, c.roomLocked(false))
+		from, to := c.runLocked(x, i, math.MaxInt64, size, c.makeRoomLocked(c.cellOf(x)))
 		ext := c.newExtentLocked(x, from, to, x.Entries[i].Stream, waste)
 		c.loads.Add(1)
 		go c.load(ext, c.foreground, false)
@@ -358,11 +279,14 @@ func (c *Blocks) findLocked(ext *extent, pos int64) *Block {
 // startLocked starts the GETs for block i and up to want bytes of what follows, and returns the extent of block i.
 func (c *Blocks) startLocked(x *object.Index, i int, want int64) (first *extent) {
 	id := x.Entries[i].Stream
+	if c.smallLocked(x, i) {
+		want = math.MaxInt64 // a part of it would cut its pack
+	}
 	for first == nil || want > 0 && i < len(x.Entries) && x.Entries[i].Stream == id {
 		if first != nil && c.cachedLocked(x, i) {
 			break
 		}
-		from, to := c.runLocked(x, i, want, ExtentMax, c.roomLocked(false))
+		from, to := c.runLocked(x, i, want, ExtentMax, c.makeRoomLocked(c.cellOf(x)))
 		ext := c.newExtentLocked(x, from, to, id, nil)
 		if first == nil {
 			first = ext
@@ -405,38 +329,38 @@ func (c *Blocks) Prefetch(x *object.Index, i int, want, extent int64, waste *ato
 	return i, true
 }
 
-// PrefetchIndex starts to read an object's index unless it is in memory or being read.
-func (c *Blocks) PrefetchIndex(id base.ObjectID, size int64) {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	if c.mu.indexes[id] != nil || c.mu.closed {
-		return
-	}
-	if c.prefetch.tryAcquire(indexBytes) {
-		c.startIndexLocked(id, size, c.prefetch, true)
-	}
-}
-
 // newExtentLocked makes the extent of the blocks [from, to), which are about to be read for a stream.
 func (c *Blocks) newExtentLocked(x *object.Index, from, to int, own base.StreamID, waste *atomic.Int64) *extent {
-	ext := &extent{id: x.Footer.ID, own: own, blocks: make([]Block, to-from), ready: make(chan struct{}), waste: waste}
+	ext := newExtent(x, from, to, own, waste)
+	c.enterLocked(ext)
+	return ext
+}
+
+func newExtent(x *object.Index, from, to int, own base.StreamID, waste *atomic.Int64) *extent {
+	ext := &extent{id: x.Footer.ID, own: own, pos: x.Entries[from].Pos, size: sizeOf(x, from, to), blocks: make([]Block, to-from), ready: make(chan struct{}), waste: waste}
+	for k := range ext.blocks {
+		ext.blocks[k] = Block{Entry: x.Entries[from+k], ext: ext}
+	}
+	return ext
+}
+
+// enterLocked enters an extent, without the blocks that are cached already, and charges for it.
+func (c *Blocks) enterLocked(ext *extent) {
+	ext.blocks = slices.DeleteFunc(ext.blocks, func(b Block) bool { return c.mu.blocks[blockKey{ext.id, b.Entry.Pos}] != nil })
 	items := int64(0)
 	for k := range ext.blocks {
-		e := &x.Entries[from+k]
-		ext.blocks[k] = Block{Entry: *e, ext: ext}
-		ext.size += int64(e.Size)
-		items += int64(e.Records)
+		e := &ext.blocks[k].Entry
 		c.mu.blocks[blockKey{ext.id, e.Pos}] = ext
+		ext.unread += int64(e.Size)
+		items += int64(e.Records)
 	}
-	mine := ext.ownBytes()
-	c.mu.strange += ext.size - mine
-	c.earnLocked(mine / ownEarns)
-	ext.unread = ext.size
 	ext.charge = int64(slab.Size(int(ext.size))) + items*object.ItemMemoryBytes + extentOverheads*int64(len(ext.blocks)+1)
-	ext.drop = func() { c.dropExtentLocked(ext) }
+	mine := ext.ownBytes()
+	c.mu.strange += ext.unread - mine
+	c.earnLocked(mine / ownEarns)
+	ext.ext, ext.drop = ext, func() { c.dropExtentLocked(ext) }
 	c.mu.bytes += ext.charge
 	c.shrinkLocked()
-	return ext
 }
 
 // dropExtentLocked takes an extent out of the map; a loaded one gives its buffer back.
@@ -471,7 +395,7 @@ func (c *Blocks) shrinkLocked() {
 // victimLocked returns what is to be evicted next, nil if nothing is loaded. What was read to its end goes first, unless the rest has
 // taken so much that some of it must have been given up by who wanted it.
 func (c *Blocks) victimLocked() *node {
-	if n := c.mu.done.back(); n != nil && c.mu.fresh.bytes <= c.opt.Bytes/8*freshParts {
+	if n := c.mu.done.back(); n != nil && c.mu.fresh.bytes <= c.budget()/8*freshParts {
 		return n
 	}
 	if n := c.mu.fresh.back(); n != nil {
@@ -517,10 +441,9 @@ func (c *Blocks) load(ext *extent, l *lane, acquired bool) {
 // read fetches and verifies the blocks of an extent.
 func (c *Blocks) read(ext *extent, ahead bool) (*slab.Buf, error) {
 	key := object.Key(c.opt.Cluster, ext.id)
-	pos := ext.blocks[0].Entry.Pos
 	buf := c.opt.Pool.Get(int(ext.size))
 	err := c.retry(driver.WithShares(c.purpose(ahead), ext.shares()), func(ctx context.Context) error {
-		b, err := c.opt.Store.Get(ctx, key, pos, ext.size, buf.B[:0:ext.size])
+		b, err := c.opt.Store.Get(ctx, key, ext.pos, ext.size, buf.B[:0:ext.size])
 		if err != nil {
 			return err
 		}
@@ -543,19 +466,22 @@ func (c *Blocks) purpose(ahead bool) context.Context {
 	return driver.WithPurpose(c.ctx, driver.PurposeRead)
 }
 
-// parse verifies the blocks of an extent whose bytes are b.
+// parse verifies the blocks of an extent whose bytes are b, about bulk.Bytes in a turn.
 func (c *Blocks) parse(ext *extent, key string, b []byte) (err error) {
-	c.verify <- struct{}{}
-	defer func() { <-c.verify }()
-	for k := range ext.blocks {
-		blk := &ext.blocks[k]
-		e := &blk.Entry
-		if blk.Items, err = object.ParseBlock(e, b[:e.Size], nil); err != nil {
-			return base.Errorf(base.KindOf(err), "object %s: %w", key, err)
-		}
-		blk.Data = b[:e.Data:e.Data]
-		b = b[e.Size:]
-		runtime.Gosched()
+	for k := 0; k < len(ext.blocks) && err == nil; {
+		bulk.Do(func() {
+			for done := 0; k < len(ext.blocks) && done < bulk.Bytes && err == nil; k++ {
+				blk := &ext.blocks[k]
+				e := &blk.Entry
+				at := b[e.Pos-ext.pos:]
+				blk.Items, err = object.ParseBlock(e, at[:e.Size], nil)
+				blk.Data = at[:e.Data:e.Data]
+				done += int(e.Size)
+			}
+		})
+	}
+	if err != nil {
+		return base.Errorf(base.KindOf(err), "object %s: %w", key, err)
 	}
 	return nil
 }

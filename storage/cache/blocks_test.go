@@ -84,7 +84,7 @@ func (r *rig) put(id base.ObjectID, streams, blocks int) {
 }
 
 func (r *rig) index(id base.ObjectID) *object.Index {
-	x, err := r.Index(context.Background(), id, r.sizes[id])
+	x, err := r.Index(context.Background(), id, r.sizes[id], cache.Tail{})
 	if err != nil {
 		r.t.Fatal(err)
 	}
@@ -150,7 +150,7 @@ func TestRetry(t *testing.T) {
 		r.get(x, 0, 0).Release()
 		r.put(2, 1, 1)
 		r.store.fail.Store(1 << 30)
-		if _, err := r.Index(context.Background(), 2, r.sizes[2]); !base.IsKind(err, base.Unavailable) {
+		if _, err := r.Index(context.Background(), 2, r.sizes[2], cache.Tail{}); !base.IsKind(err, base.Unavailable) {
 			t.Fatal(err)
 		}
 	})

@@ -2,7 +2,6 @@ package cache
 
 import (
 	"context"
-	"runtime"
 
 	"golang.org/x/sync/semaphore"
 )
@@ -13,10 +12,6 @@ const (
 	prefetchGets   = 16       // GETs at a time for reading ahead
 	indexBytes     = 64 << 10 // what reading an index counts as
 )
-
-// verifiers bounds the goroutines that check and parse what came from the bucket, the one thing here that takes a core for long: half the cores, so
-// that what is read cold leaves the others to those who keep up. They give way after every block besides.
-func verifiers() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 
 // lane bounds the GETs of one kind that are under way: how many, and how many bytes their buffers have.
 type lane struct {

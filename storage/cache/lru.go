@@ -5,7 +5,8 @@ type node struct {
 	prev, next *node
 	in         *lru
 	charge     int64
-	drop       func() // takes the entry out of its map; under Blocks.mu
+	ext        *extent // nil: an index
+	drop       func()  // takes the entry out of its map; under Blocks.mu
 }
 
 // lru is an intrusive ring; root.next is the most recently used.

@@ -14,6 +14,7 @@ import (
 const (
 	packBytes  = 6 << 20  // a cell, at most: what a GET reads on the average
 	packParts  = 8        // at least so many packs fit the budget: readers of partitions that are not in step go through several objects at a time
+	gapParts   = 8        // a pack spans cached blocks of so much of a cell at most one after the other
 	ownEarns   = 16       // so many bytes of its own that a GET reads are one of credit: to try again now and then
 	creditMost = 64 << 20 // or half the budget, if that is less
 )
@@ -31,6 +32,23 @@ func (c *Blocks) roomLocked(ahead bool) int64 {
 	return min(c.mu.credit, most-c.mu.strange)
 }
 
+// makeRoomLocked is roomLocked for one who waits, and has a use for so many bytes: what has waited for its readers for longest makes place, if the credit reaches. It will be read again by one GET, while
+// without room the streams of a pack take one each.
+func (c *Blocks) makeRoomLocked(bytes int64) int64 {
+	for n := c.mu.fresh.back(); n != nil && c.mu.credit >= bytes && c.roomLocked(false) < bytes; {
+		next := n.prev
+		if n.ext != nil {
+			if _, strange := n.ext.unreadOf(); strange > 0 {
+				c.evictLocked(n)
+			}
+		}
+		if n = next; n == &c.mu.fresh.root {
+			break
+		}
+	}
+	return c.roomLocked(false)
+}
+
 // crowdedLocked reports whether block i is to be left to one who waits for it: he could have its whole pack, but reading ahead may not bring that now.
 func (c *Blocks) crowdedLocked(x *object.Index, i int) bool {
 	first, _ := x.Find(x.Entries[i].Stream, 0)
@@ -41,13 +59,24 @@ func (c *Blocks) crowdedLocked(x *object.Index, i int) bool {
 // cellOf is the size of the cells of an object: equal, so that none is a remnant.
 func (c *Blocks) cellOf(x *object.Index) int64 {
 	last := &x.Entries[len(x.Entries)-1]
-	all, most := last.Pos+int64(last.Size)-x.Entries[0].Pos, max(1, min(packBytes, c.opt.Bytes/packParts))
+	return c.cellSize(last.Pos + int64(last.Size) - x.Entries[0].Pos)
+}
+
+// cellSize is that of an object with so many bytes.
+func (c *Blocks) cellSize(all int64) int64 {
+	most := max(1, min(packBytes, c.opt.Bytes/packParts))
 	cells := max(1, (all+most/2)/most)
 	return (all + cells - 1) / cells
 }
 
+// smallLocked reports whether the stream of block i is read in packs.
+func (c *Blocks) smallLocked(x *object.Index, i int) bool {
+	first, _ := x.Find(x.Entries[i].Stream, 0)
+	return sizeOf(x, first, streamEnd(x, i)) <= c.cellOf(x)/4*3
+}
+
 // packLocked returns the blocks [from, to) that one GET reads for those of a stream from block i up to its end: if it is small in the object, with the streams beside it that are of the
-// same pack, as far as none of them is cached and the credit reaches, those behind it first.
+// same pack, as far as the credit reaches, those behind it first; over what is cached already, if it is little.
 func (c *Blocks) packLocked(x *object.Index, i, end int, left int64) (from, to int) {
 	cell, zero := c.cellOf(x), x.Entries[0].Pos
 	first, _ := x.Find(x.Entries[i].Stream, 0)
@@ -55,21 +84,33 @@ func (c *Blocks) packLocked(x *object.Index, i, end int, left int64) (from, to i
 	if sizeOf(x, first, end) > cell/4*3 {
 		return i, end
 	}
-	for to = end; to < len(x.Entries) && (x.Entries[to].Pos-zero)/cell == number; {
-		next := streamEnd(x, to)
-		whole, bytes := c.wholeLocked(x, to, next)
-		if !whole || bytes > left || bytes > cell/4*3 {
-			break
+	small := func(bytes int64) bool { return bytes <= left && bytes <= cell/4*3 }
+	to, from = end, i
+	for at, gap := end, int64(0); at < len(x.Entries) && (x.Entries[at].Pos-zero)/cell == number; {
+		next := streamEnd(x, at)
+		switch cached, bytes := c.cachedOfLocked(x, at, next); {
+		case cached == bytes && gap+bytes <= cell/gapParts: // read again rather than by two GETs
+			gap += bytes
+		case cached > 0 || !small(bytes):
+			next = len(x.Entries)
+		default:
+			to, left, gap = next, left-bytes-gap, 0
 		}
-		to, left = next, left-bytes
+		at = next
 	}
-	for from = i; from > 0 && from <= first; {
-		before := streamBegin(x, from-1)
-		whole, bytes := c.wholeLocked(x, before, from)
-		if !whole || bytes > left || bytes > cell/4*3 || (x.Entries[before].Pos-zero)/cell != number {
-			break
+	for at, gap := i, int64(0); at > 0 && i == first; {
+		before := streamBegin(x, at-1)
+		switch cached, bytes := c.cachedOfLocked(x, before, at); {
+		case (x.Entries[before].Pos-zero)/cell != number:
+			before = 0
+		case cached == bytes && gap+bytes <= cell/gapParts:
+			gap += bytes
+		case cached > 0 || !small(bytes):
+			before = 0
+		default:
+			from, left, gap = before, left-bytes-gap, 0
 		}
-		from, left = before, left-bytes
+		at = before
 	}
 	return from, to
 }
@@ -90,17 +131,15 @@ func streamBegin(x *object.Index, i int) int {
 	return i
 }
 
-// wholeLocked returns how many bytes the blocks [k, end) have, and whether they are to be had by one GET together with what is beside them: none is cached, and nothing lies between.
-func (c *Blocks) wholeLocked(x *object.Index, k, end int) (whole bool, bytes int64) {
-	whole = true
+// cachedOfLocked returns how many bytes the blocks [k, end) have, and how many of them are cached or on their way.
+func (c *Blocks) cachedOfLocked(x *object.Index, k, end int) (cached, bytes int64) {
 	for ; k < end; k++ {
-		e := &x.Entries[k]
-		if c.cachedLocked(x, k) || k > 0 && e.Pos != x.Entries[k-1].Pos+int64(x.Entries[k-1].Size) {
-			whole = false
+		size := int64(x.Entries[k].Size)
+		if bytes += size; c.cachedLocked(x, k) {
+			cached += size
 		}
-		bytes += int64(e.Size)
 	}
-	return whole, bytes
+	return cached, bytes
 }
 
 // ownBytes is how many bytes of the extent belong to the stream that it was read for.

@@ -16,7 +16,8 @@ type Limits struct {
 	SOBytes    int64 // a contiguous part of a stream with so much gets stream objects; at most half of MaxObject is useful
 	SplitBytes int64 // the same in stream-set objects older than SplitAgeMS, and never less than this
 	SplitAgeMS int64 // milliseconds
-	Enough     int64 // bytes per range, on average, from which on a larger stream-set object is as good as stream objects and is left alone; 0: none is
+	Enough     int64 // bytes per range, on average, from which on a larger stream-set object is as good as stream objects and is left alone; 0: none is.
+	Readers    int64 // memory of readers: where a range of Enough bytes of every stream is more, smaller ranges are good enough (see planner.enough); 0: never
 	JobBytes   int64 // bytes that a job reads, unless one run has more
 	Sources    int   // stream-set objects that a job reads side by side, at least fanIn,
 	IndexBytes int64 // and memory of their indexes, unless they are fanIn or fewer
@@ -37,8 +38,10 @@ const (
 	runObjects  = 8       // a run has so many times MaxObject bytes at most: it is committed as a whole, before its ids expire,
 	runPieces   = 10_000  // and so many pieces
 	smallRanges = maxObjectRanges / 4
-	maxSources  = 64 // bounds Limits.Sources
-	enoughSlack = 5  // quarters of Enough that a plan of several passes is made for: uploads differ
+	maxSources  = 64        // bounds Limits.Sources
+	enoughLeast = 512 << 10 // what Enough is lowered to at most: two reads by 1 MiB take it together with what is beside it,
+	rangesMost  = 1 << 18   // but only as long as all bytes make no more ranges than this: ten megabytes of every broker's metadata
+	enoughSlack = 5         // quarters of Enough that a plan of several passes is made for: uploads differ
 	maxPasses   = 6
 	entryMemory = 72 // bytes of an index entry in memory
 	windowMin   = 128 << 10
@@ -120,6 +123,7 @@ func Plan(v View, lim Limits, nowMS int64, fresh map[base.ObjectID]int64) []Job 
 		objects[i] = &v.Objects[i]
 	}
 	p.pieces = piecesOf(objects)
+	p.lim.Enough = p.enough()
 	p.split()
 	p.dead(objects)
 	p.merge(objects)
@@ -144,6 +148,31 @@ func piecesOf(objects []*Object) []segPiece {
 		return cmp.Or(cmp.Compare(a.stream, b.stream), cmp.Compare(a.Range.Start, b.Range.Start))
 	})
 	return pieces
+}
+
+// enough lowers Enough to what suits readers that go round all streams, as consumers of wide topics do: what they have begun of each stream has to stay in memory until they come
+// back to it, or is read again. So ranges are as large as fit that memory together; it is a power of two, so that little is rewritten when streams come and go. Where they would become too many
+// for the metadata, they are larger all the same.
+func (p *planner) enough() int64 {
+	if p.lim.Readers <= 0 {
+		return p.lim.Enough
+	}
+	var each []int64
+	total := bytesOf(p.pieces)
+	for i := 0; i < len(p.pieces); {
+		from := i
+		for i++; i < len(p.pieces) && p.pieces[i].stream == p.pieces[from].stream; i++ {
+		}
+		each = append(each, bytesOf(p.pieces[from:i]))
+	}
+	streams := int64(0)
+	for _, bytes := range each {
+		if bytes >= total/int64(len(each))/4 { // not what has next to nothing, as the streams of a partition's own records
+			streams++
+		}
+	}
+	want := max(p.lim.Readers/2/max(streams, 1), total/rangesMost, enoughLeast)
+	return min(1<<(bits.Len64(uint64(want))-1), p.lim.Enough)
 }
 
 // segments calls f for every maximal run of neighbours among the pieces that keep holds for.
@@ -376,22 +405,22 @@ func (p *planner) dead(objects []*Object) {
 	}
 	p.finish(Dead)
 	for len(sets) > 0 {
-		n := p.chunk(sets)
+		n := p.chunk(sets, p.fan(sets[0], fanIn))
 		p.whole(Dead, sets[:n:n], piecesOf(sets[:n]))
 		sets = sets[n:]
 	}
 }
 
-// fan returns how many stream-set objects like o are to be merged at a time: no more than what brings them to Enough bytes per range in as few passes as the most would,
+// fan returns how many stream-set objects like o are to be merged at a time, least at least: no more than what brings them to Enough bytes per range in as few passes as the most would,
 // because fewer are read by larger windows, and each GET costs the same.
-func (p *planner) fan(o *Object) int {
+func (p *planner) fan(o *Object, least int) int {
 	most := p.lim.Sources
 	if p.lim.Enough == 0 || o.live() == 0 {
 		return most
 	}
 	times := p.lim.Enough * enoughSlack / 4 * int64(len(o.Ranges)) / o.live()
 	for passes := 1; passes <= maxPasses; passes++ {
-		for n := fanIn; n <= most; n++ {
+		for n := least; n <= most; n++ {
 			product := int64(1)
 			for range passes {
 				product *= int64(n)
@@ -404,9 +433,10 @@ func (p *planner) fan(o *Object) int {
 	return most
 }
 
-// chunk returns how many of the objects, from the first one on, a job may take; at least one.
-func (p *planner) chunk(objects []*Object) int {
-	n, total, index, most := 0, int64(0), int64(0), min(len(objects), p.fan(objects[0]))
+// chunk returns how many of the objects, from the first one on, a job may take, of most; at least one.
+func (p *planner) chunk(objects []*Object, most int) int {
+	n, total, index := 0, int64(0), int64(0)
+	most = min(len(objects), most)
 	for n < most && (n == 0 || total+objects[n].live() <= p.lim.JobBytes) &&
 		(n < fanIn || index+objects[n].indexBytes() <= p.lim.IndexBytes) {
 		total += objects[n].live()
@@ -434,7 +464,7 @@ func (p *planner) merge(objects []*Object) {
 	}
 	for t := 0; t <= top; t++ {
 		for group := tiers[t]; len(group) >= fanIn; {
-			n := p.chunk(group)
+			n := p.chunk(group, p.fan(group[0], fanIn))
 			if n < fanIn {
 				break
 			}
@@ -465,11 +495,15 @@ func (p *planner) dense(objects []*Object) {
 			return cmp.Or(cmp.Compare(a.Ranges[0].Stream, b.Ranges[0].Stream), cmp.Compare(a.ID, b.ID))
 		})
 		for len(group) >= tightness {
-			n := p.chunk(group)
-			n = overlapping(group[:n])
-			if pieces := piecesOf(group[:n]); p.ranges(pieces)*tightness <= len(pieces) {
-				p.whole(Dense, group[:n:n], pieces)
-			} else {
+			n := 0
+			for _, most := range []int{p.fan(group[0], tightness), p.lim.Sources} { // few suffice where objects hold the same streams
+				n = overlapping(group[:p.chunk(group, most)])
+				if pieces := piecesOf(group[:n]); p.ranges(pieces)*tightness <= len(pieces) {
+					p.whole(Dense, group[:n:n], pieces)
+					break
+				}
+			}
+			if !p.used[group[0].ID] {
 				n = (n + 1) / 2
 			}
 			group = group[n:]

@@ -26,6 +26,7 @@ type Options struct {
 	SOBytes     int64         // parts with so much get an object of their own whenever they are rewritten; half of ObjectBytes
 	ObjectBytes int64         // largest object that is made; 128 MiB, and at most half of MemoryBytes
 	MemoryBytes int64         // for one object that is written and the windows on those that are read; 64 MiB
+	ReaderBytes int64         // memory of readers that catch up, see Limits.Readers; 0: they have enough
 	JobBytes    int64         // bytes that one job reads; 16 GiB
 	Bandwidth   *Bandwidth    // nil: no limit
 
@@ -78,6 +79,6 @@ func (o *Options) limits() Limits {
 	object := o.ObjectBytes - o.ObjectBytes/16 // framing: what is above driver.WholeMax by a little costs seven requests
 	return Limits{
 		MaxObject: object, SOBytes: min(o.SOBytes, object/2), SplitBytes: min(o.SplitBytes, object/2),
-		Enough: min(enough, object/2), SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/windowWorth, fanIn), maxSources)),
+		Enough: min(enough, object/2), Readers: o.ReaderBytes, SplitAgeMS: o.SplitAge.Milliseconds(), JobBytes: o.JobBytes, IndexBytes: o.cursorBytes(), Sources: int(min(max(o.cursorBytes()/windowWorth, fanIn), maxSources)),
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"sluice/base"
 	"sluice/storage/stream"
 )
 
@@ -36,19 +37,25 @@ func (q *requests) carryOut(j *Job, lim Limits, cursorBytes int64) {
 }
 
 // TestPriceOfRewriting: what compaction asks for at 50 MB/s in real sizes, by list prices of S3 ($5 for a million puts, $0.4 for a million GETs), with the memory that a broker of
-// so much gives it (package config): a round every five minutes, objects old after ten. Where uploads hold 8 MiB of every stream there is nothing to do.
+// so much gives it (package config): a round every five minutes, objects old after ten. Where uploads hold 8 MiB of every stream there is nothing to do, and where readers have not the memory
+// for so much of each stream, less is enough; unless so many bytes are kept that ranges have to be large for the sake of the metadata.
 func TestPriceOfRewriting(t *testing.T) {
 	const minute, rate = 60_000, 50e6
 	for _, c := range []struct {
 		memory  int64 // MiB of the broker
 		streams int
+		kept    bool    // so much that ranges of 8 MiB are asked for
 		most    float64 // dollars per GiB that comes in
-	}{{1024, 10, 0}, {1024, 1000, 0.00042}, {2048, 1000, 0.00025}, {4096, 10, 0}, {4096, 1000, 0.00012}} {
+	}{{1024, 10, false, 0}, {1024, 1000, false, 0.00019}, {1024, 1000, true, 0.00042}, {2048, 1000, false, 0.00013}, {2048, 1000, true, 0.00025},
+		{4096, 10, false, 0}, {4096, 1000, false, 0.00012}, {4096, 1000, true, 0.00012}} {
 		if testing.Short() && c.streams > 10 {
 			continue // one goroutine: nothing for the race detector, and long under it
 		}
-		t.Run(fmt.Sprint(c.memory, "MiB ", c.streams), func(t *testing.T) {
-			opt := Options{MemoryBytes: min(c.memory<<20/10, 512<<20)}.withDefaults()
+		t.Run(fmt.Sprint(c.memory, "MiB ", c.streams, " ", c.kept), func(t *testing.T) {
+			opt := Options{MemoryBytes: min(c.memory<<20/10, 512<<20), ReaderBytes: c.memory << 20 / 5}.withDefaults()
+			if c.kept {
+				opt.ReaderBytes = 0
+			}
 			lim := opt.limits()
 			lim.SplitAgeMS = 10 * minute
 			w, q := newWorld(lim), requests{}
@@ -77,6 +84,25 @@ func TestPriceOfRewriting(t *testing.T) {
 				t.Error(result)
 			}
 		})
+	}
+}
+
+// TestEnough: ranges are as large as half the memory of readers holds of all streams together, of those that have something, or as the number of ranges asks for.
+func TestEnough(t *testing.T) {
+	const mib = 1 << 20
+	for _, c := range []struct{ readers, streams, each, want int64 }{
+		{0, 1000, 1 * mib, 8 * mib}, {200 * mib, 10, 100 * mib, 8 * mib}, {200 * mib, 50, 100 * mib, 2 * mib}, {200 * mib, 1000, mib / 10, mib / 2},
+		{200 * mib, 1000, 500 * mib, mib}, {200 * mib, 1000, 5000 * mib, 8 * mib},
+	} {
+		p := planner{lim: Limits{Enough: 8 * mib, Readers: c.readers}}
+		for id := range c.streams {
+			for _, bytes := range []int64{c.each, c.each / 100} { // the partition's records, and what is noted of it
+				p.pieces = append(p.pieces, segPiece{base.StreamID(2*id + bytes/c.each), JobPiece{Bytes: bytes}})
+			}
+		}
+		if got := p.enough(); got != c.want {
+			t.Errorf("%d streams of %d bytes, readers have %d: %d, want %d", c.streams, c.each, c.readers, got, c.want)
+		}
 	}
 }
 
@@ -130,7 +156,7 @@ func TestKeepsUp(t *testing.T) {
 		t.Logf("%.0f MiB/s or %.0f times what comes in: after 12 and 24 minutes %d MiB have less than half of what is enough in a range", least/(1<<20), factor, pending)
 		return pending
 	}
-	if p := behind(50<<20, defaultFollow); p[1] > p[0]*3/2 || p[1] > 30_000 {
+	if p := behind(50<<20, defaultFollow); p[1] > max(p[0]*3/2, 1000) {
 		t.Errorf("falls behind: %d MiB", p)
 	}
 	if p := behind(50<<20, 0); p[1] < p[0]*3/2 {

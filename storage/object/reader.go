@@ -28,36 +28,46 @@ func (x *Index) Find(id base.StreamID, from base.Offset) (i int, found bool) {
 	return i, i < len(x.Entries) && x.Entries[i].Stream == id
 }
 
-// tailBytes is how much of an object's end is read at once in the hope that the index is in it: 1,023 blocks.
-const tailBytes = 64 << 10
+// tailBytes is how much of an object's end is read at least in the hope that the index is in it: 1,023 blocks. Of a large one it is tailPart of the whole, up to tailMost: it may be of
+// thousands of streams.
+const (
+	tailBytes = 64 << 10
+	tailPart  = 256
+	tailMost  = 1 << 20
+)
 
-// ReadIndex reads and checks the index of an object of the given size, with one GET or, where the index is large, two. The error is
+// ReadIndex reads and checks the index of an object of the given size, with one GET or, where the index is very large, two. The error is
 // NotFound when there is no such object and Corrupt when it is not what it should be.
 func ReadIndex(ctx context.Context, s driver.Store, cluster base.UUID, id base.ObjectID, size int64) (*Index, error) {
+	x, _, err := ReadFrom(ctx, s, cluster, id, size, size-min(max(tailBytes, size/tailPart), tailMost), nil)
+	return x, err
+}
+
+// ReadFrom is ReadIndex by a GET of everything from pos on, into dst if it has room. It returns what it read as well: the blocks from there on, which are not verified, and the index.
+func ReadFrom(ctx context.Context, s driver.Store, cluster base.UUID, id base.ObjectID, size, pos int64, dst []byte) (x *Index, tail []byte, err error) {
 	key := Key(cluster, id)
 	if size < HeaderBytes+FooterBytes {
-		return nil, base.Errorf(base.Corrupt, "object %s: %d bytes are too few", key, size)
+		return nil, nil, base.Errorf(base.Corrupt, "object %s: %d bytes are too few", key, size)
 	}
-	pos := max(size-tailBytes, 0)
-	tail, err := s.Get(ctx, key, pos, size-pos, nil)
-	if err != nil {
-		return nil, err
+	pos = min(max(pos, 0), size-FooterBytes)
+	if tail, err = s.Get(ctx, key, pos, size-pos, dst); err != nil {
+		return nil, nil, err
 	}
 	f, err := ParseFooter(tail[len(tail)-FooterBytes:], size)
 	if err != nil {
-		return nil, base.Wrap(base.KindOf(err), wrapKey(key, err))
+		return nil, nil, base.Wrap(base.KindOf(err), wrapKey(key, err))
 	}
 	if f.Cluster != cluster || f.ID != id {
-		return nil, base.Errorf(base.Corrupt, "object %s: says that it is %s of cluster %s", key, f.ID, f.Cluster)
+		return nil, nil, base.Errorf(base.Corrupt, "object %s: says that it is %s of cluster %s", key, f.ID, f.Cluster)
 	}
 	var idx []byte
 	if f.IndexPos >= pos {
 		idx = tail[f.IndexPos-pos : len(tail)-FooterBytes]
 	} else if idx, err = s.Get(ctx, key, f.IndexPos, f.IndexBytes(), nil); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	x, err := ParseIndex(f, idx)
-	return x, wrapKey(key, err)
+	x, err = ParseIndex(f, idx)
+	return x, tail, wrapKey(key, err)
 }
 
 // ParseIndex checks and decodes the index that f describes.

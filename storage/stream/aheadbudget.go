@@ -13,7 +13,7 @@ import (
 // gets what he wants, up to one level for all at which the sum is the limit. Who has more, from a time when there were fewer, keeps
 // it until he asks again; what is held that way others get later.
 type aheadBudget struct {
-	limit int64 // bytes
+	limit func() int64 // bytes; it may change
 
 	mu struct {
 		sync.Mutex
@@ -35,7 +35,7 @@ const aheadShare = 3
 // aheadIdle is how long a reader keeps its room without reading.
 const aheadIdle = 2 * time.Second
 
-func newAheadBudget(limit int64) *aheadBudget {
+func newAheadBudget(limit func() int64) *aheadBudget {
 	b := &aheadBudget{limit: limit}
 	b.mu.windows = map[*cursor]*grant{}
 	return b
@@ -55,12 +55,13 @@ func (b *aheadBudget) want(c *cursor, bytes int64, now time.Time) int64 {
 		b.mu.windows[c] = g
 	}
 	g.wanted, g.used = bytes, now
-	level := b.levelLocked()
-	if (level < bytes || b.mu.total-g.bytes+bytes > b.limit) && b.expireLocked(now) {
-		level = b.levelLocked()
+	limit := b.limit()
+	level := b.levelLocked(limit)
+	if (level < bytes || b.mu.total-g.bytes+bytes > limit) && b.expireLocked(now) {
+		level = b.levelLocked(limit)
 	}
 	bytes = min(bytes, level)
-	bytes = max(min(bytes, b.limit-(b.mu.total-g.bytes)), min(bytes, readAheadMin))
+	bytes = max(min(bytes, limit-(b.mu.total-g.bytes)), min(bytes, readAheadMin))
 	b.mu.total += bytes - g.bytes
 	g.bytes = bytes
 	return bytes
@@ -76,12 +77,12 @@ func (b *aheadBudget) touch(c *cursor, now time.Time) {
 }
 
 // levelLocked returns the level up to which everybody gets what he wants.
-func (b *aheadBudget) levelLocked() int64 {
-	rest, n, level := b.limit, int64(len(b.mu.windows)), int64(0)
+func (b *aheadBudget) levelLocked(limit int64) int64 {
+	rest, n, level := limit, int64(len(b.mu.windows)), int64(0)
 	for n > 0 {
 		level = rest / n // for those who are not known to want less
 		before := n
-		rest, n = b.limit, 0
+		rest, n = limit, 0
 		for _, g := range b.mu.windows {
 			if g.wanted <= level {
 				rest -= g.wanted

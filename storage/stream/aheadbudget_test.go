@@ -11,7 +11,7 @@ import (
 func TestAheadBudgetStaysNearItsLimit(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		const limit = 64 << 20
-		b := newAheadBudget(limit)
+		b := newAheadBudget(func() int64 { return limit })
 		now := time.Unix(1, 0)
 		readers := make([]cursor, rapid.IntRange(1, 40).Draw(t, "readers"))
 		for range rapid.IntRange(1, 200).Draw(t, "steps") {
@@ -37,7 +37,7 @@ func TestAheadBudgetStaysNearItsLimit(t *testing.T) {
 
 // TestAheadBudgetLoneReader: one reader gets all it wants, and again when the others have gone.
 func TestAheadBudgetLoneReader(t *testing.T) {
-	b := newAheadBudget(40 << 20)
+	b := newAheadBudget(func() int64 { return 40 << 20 })
 	var a, c cursor
 	now := time.Unix(1, 0)
 	if got := b.want(&a, readAheadMax, now); got != readAheadMax {

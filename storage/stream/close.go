@@ -58,8 +58,8 @@ func (e *Engine) CloseStreams(ctx context.Context, ss []*Stream) []error {
 		}
 	}
 	for i, s := range ss {
-		if errs[i] == nil && s.committed.Load() != s.next.Load() {
-			errs[i] = base.Errorf(base.Fenced, "stream %d cannot be closed at %d: the commits of this node end at %d", s.id, s.Next(), s.Committed())
+		if end := s.end(); errs[i] == nil && s.Committed() != end {
+			errs[i] = base.Errorf(base.Fenced, "stream %d cannot be closed at %d: the commits of this node end at %d", s.id, end, s.Committed())
 		}
 	}
 	e.closeCommitted(ctx, ss, errs)
@@ -77,7 +77,7 @@ func (e *Engine) closeCommitted(ctx context.Context, ss []*Stream, errs []error)
 	for batch := range slices.Chunk(at, closeBatch) {
 		closes := make([]StreamClose, len(batch))
 		for k, i := range batch {
-			closes[k] = StreamClose{ss[i].id, ss[i].epoch, ss[i].Next()}
+			closes[k] = StreamClose{ss[i].id, ss[i].epoch, ss[i].Committed()}
 		}
 		results := itemErrors(e.retryCall(ctx, func() error { return e.opt.Catalog.CloseStreams(ctx, e.opt.Node, closes) }), len(batch))
 		for k, i := range batch {
@@ -114,15 +114,15 @@ func Retire(ctx context.Context, ss ...*Stream) (ends []base.Offset, err error) 
 		defer s.mu.Unlock()
 	}
 	for _, s := range ss {
-		if s.mu.pending.len() > 0 || s.committed.Load() != s.next.Load() {
-			return nil, base.Errorf(base.Unavailable, "stream %d ends at %d, and is committed up to %d", s.id, s.Next(), s.Committed())
+		if end := s.end(); s.mu.pending.len() > 0 || s.Committed() != end {
+			return nil, base.Errorf(base.Unavailable, "stream %d ends at %d, and is committed up to %d", s.id, end, s.Committed())
 		}
 	}
 	for _, s := range ss {
 		if s.mu.refusal == nil {
 			s.mu.refusal = base.Errorf(base.Closed, "stream %d was given up", s.id)
 		}
-		ends = append(ends, s.Next())
+		ends = append(ends, s.Committed())
 	}
 	return ends, nil
 }

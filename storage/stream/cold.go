@@ -83,7 +83,7 @@ func (r *coldRead) objects(ctx context.Context, objects []ObjectRange) error {
 			return nil
 		}
 		if o.Range.Start > r.at {
-			return base.Errorf(base.Corrupt, "stream %d: no object covers %d, the next one begins at %d", r.s.id, r.at, o.Range.Start)
+			return r.s.uncovered(r.at, o.Range.Start)
 		}
 		if err := r.object(ctx, o); seeded.Bug(seeded.MissingIsEmpty) && base.IsKind(err, base.NotFound) {
 			r.at = min(o.Range.End, r.end)
@@ -94,7 +94,7 @@ func (r *coldRead) objects(ctx context.Context, objects []ObjectRange) error {
 		r.at = min(o.Range.End, r.end) // not beyond: what the WAL cache has may lie in a gap of the objects, with more behind it
 	}
 	if r.at == first {
-		return base.Errorf(base.Corrupt, "stream %d: no object covers %d, the durable end is %d", r.s.id, r.at, r.s.Durable())
+		return r.s.uncovered(r.at, r.end)
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (r *coldRead) object(ctx context.Context, o ObjectRange) error {
 			}
 			r.waited = true
 			if b, err = r.fetch(ctx, x, i); err != nil {
-				return gone(o.ID, err)
+				return broken(o, err)
 			}
 		}
 		r.block(b, o.Range.End)
@@ -144,8 +144,8 @@ func (r *coldRead) index(ctx context.Context, o ObjectRange) (*object.Index, err
 	if !r.mayWait() {
 		return nil, nil
 	}
-	x, err := r.s.e.blocks.Index(ctx, o.ID, o.Size)
-	return x, gone(o.ID, err)
+	x, err := r.s.e.blocks.Index(ctx, o.ID, o.Size, cache.Tail{Stream: r.s.id, Bytes: o.Bytes})
+	return x, broken(o, err)
 }
 
 // block takes the records of one block that lie below rangeEnd, where the metadata's range ends. A record that begins at or above the
@@ -167,12 +167,4 @@ func (r *coldRead) block(b *cache.Block, rangeEnd base.Offset) {
 		r.c.extend(it.Range, int(it.Len))
 		r.at = it.Range.End
 	}
-}
-
-// gone marks a NotFound of the bucket.
-func gone(id base.ObjectID, err error) error {
-	if base.IsKind(err, base.NotFound) {
-		return &goneError{id, err}
-	}
-	return err
 }

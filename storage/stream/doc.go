@@ -22,6 +22,8 @@
 //  9. A stream epoch that was closed is never appended to again, whatever became of the close. [TestCloseRetries]
 //  10. Committed offsets may be without a record: a key compaction leaves gaps, anywhere but at the end of what it rewrote. A read at such an
 //     offset gives the next record, wherever that lies. [TestModel]
+//  11. The engine of a WAL that has failed loses nothing that was acknowledged, and needs nothing of that WAL: its streams end at what is
+//     durable, all of which is in the WAL cache or committed (halt.go). [TestHalt, TestModel]
 //
 // Goroutines: one that freezes uploads (uploadLoop), one that trims the WAL (trimLoop), one per upload under way (at most Options.Uploads, each
 // with putsPerUpload puts), those of the block cache; all end with the engine. OnBlock runs on the WAL's. Streams have none, and no timer.

@@ -35,6 +35,7 @@ type Engine struct {
 	blockMu    sync.Mutex // held while a block is taken over
 	stopped    bool       // under blockMu: blocks that become durable are no longer wanted
 	failOnce   sync.Once
+	halted     atomic.Pointer[error] // why the WAL takes nothing any more; see Halt
 
 	streams struct {
 		sync.RWMutex
@@ -95,7 +96,7 @@ func (e *Engine) Attach(st StreamState) *Stream {
 		}
 		old.detach(base.Errorf(base.Fenced, "stream %d was opened again under epoch %d", st.ID, st.Epoch))
 	}
-	if err := e.failure(); err != nil {
+	if err := e.refusal(); err != nil {
 		s.refuse(err)
 	}
 	return s

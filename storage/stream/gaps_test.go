@@ -27,14 +27,14 @@ func (w *world) clean() {
 	keep := rapid.SampledFrom([]int{0, 0, 1, 5, 9}).Draw(w.t, "records kept of ten")
 	out := object.NewWriter(0, 0)
 	var cuts []base.Offset // where a range may end
-	var left []*modelRecord
+	var left, removed []*modelRecord
 	at := run.Start
 	for _, r := range m.records[:m.durable] {
 		if r.base < run.Start || r.end() > run.End || r.gone {
 			continue
 		}
 		if r.end() < run.End && rapid.IntRange(0, 9).Draw(w.t, "keep") >= keep {
-			r.gone = true
+			removed = append(removed, r)
 			continue
 		}
 		out.Add(&object.Record{Stream: m.id, Base: r.base, Count: r.count, MaxTimestamp: r.ts, Data: r.data}, nil)
@@ -44,8 +44,11 @@ func (w *world) clean() {
 		}
 		at = r.end()
 	}
-	if len(left) == 0 { // a range between two cuts
+	if len(left) == 0 { // a range between two cuts, or one that ends with a gap and may become empty: nothing is done
 		return
+	}
+	for _, r := range removed {
+		r.gone = true
 	}
 	id := w.catalog.NewID()
 	body, size := out.Finish(object.Meta{Cluster: w.cluster, ID: id, Kind: object.SO})
@@ -77,7 +80,9 @@ func (w *world) clean() {
 		if c, ok, err := m.s.TryReadCached(m.start, run.End, 1<<20, true); err != nil {
 			w.t.Fatal(err)
 		} else if ok {
-			w.onlyLeft(m, c)
+			if run.End > m.start { // otherwise nothing was asked for
+				w.onlyLeft(m, c)
+			}
 			c.Release()
 		}
 	}

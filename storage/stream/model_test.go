@@ -368,6 +368,38 @@ func (w *world) crash() {
 	w.begin()
 }
 
+// fail has the WAL fail, of which nothing is read then: the streams close at what is durable, and open again on another WAL.
+func (w *world) fail() {
+	broken := base.Errorf(base.Failed, "the disk is broken")
+	first := rapid.Bool().Draw(w.t, "halted first")
+	if first {
+		w.engine.Halt(broken)
+	}
+	w.log.Fail()
+	if !first {
+		w.engine.Halt(broken)
+	}
+	for _, m := range w.streams {
+		m.records = m.records[:m.durable]
+	}
+	if rapid.Bool().Draw(w.t, "read") {
+		w.readAll()
+	}
+	var all []*stream.Stream
+	for _, m := range w.streams {
+		all = append(all, m.s)
+	}
+	for _, err := range w.engine.CloseStreams(w.ctx, all) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+	}
+	if err := w.engine.Close(w.ctx); err != nil {
+		w.t.Fatal(err)
+	}
+	w.begin()
+}
+
 // interrupted ends a sequence with an error after n blocks, unless n is 0.
 func interrupted(blocks iter.Seq2[*wal.Block, error], n int) iter.Seq2[*wal.Block, error] {
 	if n == 0 {
@@ -440,6 +472,7 @@ func TestModel(t *testing.T) {
 			"trim":    func(*rapid.T) { w.trim() },
 			"reopen":  func(*rapid.T) { w.reopen() },
 			"crash":   func(*rapid.T) { w.crash() },
+			"fail":    func(*rapid.T) { w.fail() },
 			"expire":  func(*rapid.T) { w.catalog.Expire() },
 			"search":  func(*rapid.T) { w.findTimestamp() },
 			"clean":   func(*rapid.T) { w.clean() },

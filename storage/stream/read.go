@@ -64,7 +64,7 @@ func (m *missing) again(ctx context.Context, err error) error {
 		return err
 	}
 	if m.tries++; m.tries > missingTries {
-		return base.Errorf(base.Corrupt, "object %s is missing, and the metadata goes on naming it: %w", gone.id, gone.err)
+		return &Damage{gone.in.ID, gone.in.Range, base.Errorf(base.Corrupt, "object %s is missing, and the metadata goes on naming it: %w", gone.in.ID, gone.err)}
 	}
 	select {
 	case <-time.After(missingPause << m.tries):
@@ -76,7 +76,7 @@ func (m *missing) again(ctx context.Context, err error) error {
 
 // goneError is a NotFound of the bucket, as opposed to one of the catalog.
 type goneError struct {
-	id  base.ObjectID
+	in  ObjectRange
 	err error
 }
 

@@ -232,7 +232,14 @@ func (f *filling) object(o ObjectRange) bool {
 	blocks := f.s.e.blocks
 	x, ok := blocks.TryIndex(o.ID)
 	if !ok {
-		blocks.PrefetchIndex(o.ID, o.Size)
+		tail := cache.Tail{}
+		if cache.IsWhole(o.Size, o.Bytes) {
+			if !f.grant() { // he reads all of it when he needs it
+				return false
+			}
+			tail = cache.Tail{Stream: f.s.id, Bytes: o.Bytes, Waste: &f.c.waste}
+		}
+		blocks.PrefetchIndex(o.ID, o.Size, tail)
 		return false
 	}
 	i, found := x.Find(f.s.id, max(f.at, o.Range.Start))

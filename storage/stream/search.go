@@ -103,9 +103,9 @@ func (s *Stream) scanObjects(ctx context.Context, from, to base.Offset, visit fu
 
 // scanBlocks visits the blocks of one object.
 func (s *Stream) scanBlocks(ctx context.Context, o ObjectRange, from, to base.Offset, visit func(candidate) (descend, stop bool)) (stop bool, err error) {
-	x, err := s.e.blocks.Index(ctx, o.ID, o.Size)
+	x, err := s.e.blocks.Index(ctx, o.ID, o.Size, cache.Tail{})
 	if err != nil {
-		return false, gone(o.ID, err)
+		return false, broken(o, err)
 	}
 	to = min(to, o.Range.End)
 	i, ok := x.Find(s.id, max(from, o.Range.Start))
@@ -129,7 +129,7 @@ func (s *Stream) scanItems(ctx context.Context, o ObjectRange, x *object.Index, 
 	}
 	b, err := s.e.blocks.Get(ctx, x, i, 0)
 	if err != nil {
-		return false, gone(o.ID, err)
+		return false, broken(o, err)
 	}
 	defer b.Release()
 	for k := range b.Items {

@@ -29,7 +29,8 @@ type share struct {
 const leastShare = 4
 
 func newShare(opt Options) *share {
-	s := &share{walBytes: opt.WALCacheBytes, total: opt.WALCacheBytes + opt.BlockCacheBytes, upload: opt.UploadBytes, metrics: newMetrics(opt.Registerer), ahead: newAheadBudget(opt.BlockCacheBytes / 4 * aheadShare)}
+	s := &share{walBytes: opt.WALCacheBytes, total: opt.WALCacheBytes + opt.BlockCacheBytes, upload: opt.UploadBytes, metrics: newMetrics(opt.Registerer)}
+	s.ahead = newAheadBudget(func() int64 { return (opt.BlockCacheBytes + max(0, s.lentToBlocks())) / 4 * aheadShare })
 	s.blocks = cache.NewBlocks(cache.Options{Cluster: opt.Cluster, Store: opt.Store, Pool: opt.Pool, Bytes: opt.BlockCacheBytes, Pause: opt.pauseMin / 2, Registerer: opt.Registerer,
 		Lent: s.lentToBlocks, OnGrow: s.evict})
 	s.engines.Store(&[]*Engine{})
@@ -80,10 +81,18 @@ func (s *share) limit(e *Engine) int64 {
 }
 
 // pressing is the memory of the engine's WAL cache that only a commit can free.
-func (e *Engine) pressing() int64 { return e.inflight.Load() + e.unuploaded.Load() }
+func (e *Engine) pressing() int64 { return e.underWay() + e.unuploaded.Load() }
+
+// underWay is the memory of what was handed to the WAL and is not durable.
+func (e *Engine) underWay() int64 {
+	if e.halted.Load() != nil {
+		return 0 // it was refused
+	}
+	return e.inflight.Load()
+}
 
 // held is all memory of the engine's WAL cache.
-func (e *Engine) held() int64 { return e.wal.Bytes() + e.inflight.Load() }
+func (e *Engine) held() int64 { return e.wal.Bytes() + e.underWay() }
 
 // short reports whether the engines together have used up the memory of WAL caches.
 func (s *share) short(bytes int64) bool {

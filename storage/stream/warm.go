@@ -7,6 +7,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"sluice/base"
+	"sluice/storage/cache"
 )
 
 // warmObjects bounds the objects whose indexes are read at a time by one Warm.
@@ -40,7 +41,7 @@ func (e *Engine) Warm(ctx context.Context, ss []*Stream) {
 	g.SetLimit(warmObjects)
 	for id, o := range objects {
 		g.Go(func() error {
-			x, err := e.blocks.Index(ctx, id, o.size)
+			x, err := e.blocks.Index(ctx, id, o.size, cache.Tail{})
 			if err != nil {
 				return nil
 			}

@@ -2,6 +2,8 @@ package batch
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
 	"math"
 )
 
@@ -163,15 +165,26 @@ func (b *Builder) writeHeader(out Batch) {
 	out.sealCRC()
 }
 
+// ErrTooLarge says that a batch would be larger than allowed.
+var ErrTooLarge = errors.New("the record batch is too large in the codec of its topic")
+
 // Recompress returns a batch with the same records, deltas, timestamps, producer and sequences in another codec, in memory of its
-// own. Level is as in [Options]. The input is decompressed as far as lim allows; errors are of kind Invalid.
+// own. Level is as in [Options]. The input is decompressed as far as lim allows; errors are of kind Invalid. A batch of more than lim.Result bytes is not made
+// where that is known beforehand: the error is ErrTooLarge then.
 func Recompress(b Batch, codec Codec, level int, lim Limits) (Batch, error) {
 	raw, release, err := b.decompressed(lim)
 	if err != nil {
 		return Batch{}, err
 	}
 	defer release()
-	out := append(make([]byte, 0, HeaderBytes+len(raw)), b.b[:HeaderBytes]...)
+	most := lim.Result
+	if most <= 0 {
+		most = HeaderBytes + len(raw)
+	}
+	if n := HeaderBytes + len(raw); codec == None && n > most {
+		return Batch{}, fmt.Errorf("%w: it has %d bytes", ErrTooLarge, n)
+	}
+	out := append(make([]byte, 0, min(HeaderBytes+len(raw), max(most, HeaderBytes))), b.b[:HeaderBytes]...)
 	out = compress(out, raw, codec, level)
 	nb := Batch{out}
 	binary.BigEndian.PutUint32(out[atLength:], uint32(len(out)-lengthOverhead))

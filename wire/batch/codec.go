@@ -26,6 +26,8 @@ type Limits struct {
 	Bytes int
 	// Budget is shared with others who decompress at the same time; nil means none.
 	Budget *Budget
+	// Result is the largest batch that Recompress need make; 0 means none.
+	Result int
 }
 
 func (l Limits) bytes() int {
@@ -65,12 +67,17 @@ func (b Batch) decompressed(lim Limits) ([]byte, func(), error) {
 	}
 	if err != nil {
 		release()
-		if !base.IsKind(err, base.Invalid) {
-			err = base.Errorf(base.Invalid, "record batch: %v does not decompress: %w", codec, err)
-		}
-		return nil, nil, err
+		return nil, nil, invalid(codec, err)
 	}
 	return out, release, nil
+}
+
+// invalid is the error of what does not decompress.
+func invalid(codec Codec, err error) error {
+	if base.IsKind(err, base.Invalid) {
+		return err
+	}
+	return base.Errorf(base.Invalid, "record batch: %v does not decompress: %w", codec, err)
 }
 
 func tooLarge(limit int) error {
@@ -100,23 +107,14 @@ func Compress(dst, src []byte, codec Codec) []byte {
 // the input claims.
 func decompress(dst, src []byte, codec Codec, limit int) ([]byte, error) {
 	switch codec {
-	case Gzip:
-		z, _ := gzipReaders.Get().(*gzip.Reader)
-		if z == nil {
-			z = new(gzip.Reader)
-		}
-		defer gzipReaders.Put(z)
-		if err := z.Reset(bytes.NewReader(src)); err != nil {
-			return dst, err
-		}
-		return readAll(dst, z, len(src), limit)
+	case Gzip, LZ4:
+		err := unstream(src, codec, func(r io.Reader) (err error) {
+			dst, err = readAll(dst, r, len(src), limit)
+			return err
+		})
+		return dst, err
 	case Snappy:
 		return unsnappy(dst, src, limit)
-	case LZ4:
-		z := lz4Readers.Get().(*lz4.Reader)
-		defer lz4Readers.Put(z)
-		z.Reset(bytes.NewReader(src))
-		return readAll(dst, z, len(src), limit)
 	case Zstd:
 		return unzstd(dst, src, limit)
 	}
@@ -128,12 +126,31 @@ var (
 	lz4Readers  = sync.Pool{New: func() any { return lz4.NewReader(nil) }}
 )
 
+// unstream calls f with a reader of what src, in a codec that is a stream, decompresses into.
+func unstream(src []byte, codec Codec, f func(io.Reader) error) error {
+	if codec == LZ4 {
+		z := lz4Readers.Get().(*lz4.Reader)
+		defer lz4Readers.Put(z)
+		z.Reset(bytes.NewReader(src))
+		return f(z)
+	}
+	z, _ := gzipReaders.Get().(*gzip.Reader)
+	if z == nil {
+		z = new(gzip.Reader)
+	}
+	defer gzipReaders.Put(z)
+	if err := z.Reset(bytes.NewReader(src)); err != nil {
+		return err
+	}
+	return f(z)
+}
+
 // readAll reads r to its end.
 func readAll(dst []byte, r io.Reader, srcLen, limit int) ([]byte, error) {
 	dst = grown(dst, min(limit, firstRatio*srcLen)+1)
 	for {
 		if len(dst) > limit {
-			return dst, tooLarge(limit)
+			return dst[:limit], tooLarge(limit)
 		}
 		if len(dst) == cap(dst) {
 			dst = grown(dst, min(2*cap(dst), limit+1))
@@ -144,7 +161,7 @@ func readAll(dst []byte, r io.Reader, srcLen, limit int) ([]byte, error) {
 			return dst, nil
 		}
 		if err != nil && !errors.Is(err, io.EOF) {
-			return dst, err
+			return dst[:min(len(dst), limit)], err
 		}
 	}
 }
@@ -212,29 +229,37 @@ const (
 
 // unsnappy decodes xerial frames, and single raw blocks as librdkafka and others send them.
 func unsnappy(dst, src []byte, limit int) ([]byte, error) {
+	err := snappyBlocks(src, func(block []byte) (err error) {
+		dst, err = unsnappyBlock(dst, block, limit)
+		return err
+	})
+	return dst, err
+}
+
+// snappyBlocks calls f for each block, until one fails.
+func snappyBlocks(src []byte, f func(block []byte) error) error {
 	if !bytes.HasPrefix(src, xerialMagic) {
-		return unsnappyBlock(dst, src, limit)
+		return f(src)
 	}
 	if len(src) < xerialHeaderBytes {
-		return dst, io.ErrUnexpectedEOF
+		return io.ErrUnexpectedEOF
 	}
 	src = src[xerialHeaderBytes:]
 	for len(src) > 0 {
 		if len(src) < 4 {
-			return dst, io.ErrUnexpectedEOF
+			return io.ErrUnexpectedEOF
 		}
 		n := int64(binary.BigEndian.Uint32(src))
 		src = src[4:]
 		if n > int64(len(src)) {
-			return dst, io.ErrUnexpectedEOF
+			return io.ErrUnexpectedEOF
 		}
-		var err error
-		if dst, err = unsnappyBlock(dst, src[:n], limit); err != nil {
-			return dst, err
+		if err := f(src[:n]); err != nil {
+			return err
 		}
 		src = src[n:]
 	}
-	return dst, nil
+	return nil
 }
 
 func unsnappyBlock(dst, src []byte, limit int) ([]byte, error) {

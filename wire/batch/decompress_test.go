@@ -47,9 +47,9 @@ func reference(src []byte, codec Codec) (out []byte, known bool, err error) {
 // FuzzDecompress: what is decompressed is what a plain reader gives, no more than the limit; and what is compressed comes back.
 func FuzzDecompress(f *testing.F) {
 	for _, codec := range codecs {
-		f.Add(uint8(codec), []byte("some text, some text, some text"))
-		f.Add(uint8(codec), Compress(nil, bytes.Repeat([]byte("some text "), 100), codec))
-		f.Add(uint8(codec), Compress(nil, make([]byte, 2*fuzzLimit), codec))
+		f.Add(uint8(codec-1), []byte("some text, some text, some text"))
+		f.Add(uint8(codec-1), Compress(nil, bytes.Repeat([]byte("some text "), 100), codec))
+		f.Add(uint8(codec-1), Compress(nil, make([]byte, 2*fuzzLimit), codec))
 	}
 	f.Fuzz(func(t *testing.T, number uint8, in []byte) {
 		codec := Codec(number%4) + 1
@@ -63,6 +63,9 @@ func FuzzDecompress(f *testing.F) {
 		}
 		if known && err != nil && wantErr == nil && len(in) > 0 && (codec != Snappy || len(want) <= snappyRatioMax*len(in)) {
 			t.Fatalf("%v: %v; the reference has %d bytes", codec, err, len(want))
+		}
+		if n, sizeErr := decompressedBytes(in, codec, fuzzLimit); err == nil && (sizeErr != nil || n < len(out)) {
+			t.Fatalf("%v: %d bytes came out, %d were expected, %v", codec, len(out), n, sizeErr)
 		}
 		back, err := Decompress(nil, Compress(nil, in, codec), codec, len(in))
 		if err != nil || !bytes.Equal(back, in) {

@@ -33,5 +33,5 @@
 //  6. A [Record] yielded by an iterator aliases the batch or a recycled buffer: it is valid until the loop's next step.
 //
 // Errors have kind Corrupt where the bytes are damaged (length, CRC), and Invalid where somebody wrote what is not allowed: another
-// magic, an unknown codec, records that do not parse under a right CRC. The package starts no goroutine.
+// magic, an unknown codec, records that do not parse under a right CRC. The package starts no goroutine but the one of a timer that drops memory.
 package batch

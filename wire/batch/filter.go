@@ -16,10 +16,10 @@ type Filtered struct {
 // that of the records which remain.
 //
 // horizonMS is the delete horizon (KIP-534) that a batch without one gets when it keeps a tombstone, or any record with always; NoTimestamp: none. keep is called once for each record, in
-// order; the Record is valid until it returns. A changed batch lies in memory of its own. Errors are those of Records.
+// order; the Record is valid until it returns. A changed batch lies in memory of its own. Errors are those of Records; memory is that of [Shared].
 func (b Batch) Filter(keep func(*Record) bool, horizonMS int64, always bool) (f Filtered, err error) {
 	kept, tombstone := make([]bool, 0, 64), false
-	for r, err := range b.Records(Limits{}) {
+	for r, err := range b.Records(Shared) {
 		if err != nil {
 			return Filtered{}, err
 		}
@@ -45,7 +45,7 @@ func (b Batch) Filter(keep func(*Record) bool, horizonMS int64, always bool) (f 
 		opt.HasDeleteHorizon, opt.DeleteHorizon = true, horizonMS
 	}
 	nb, i := NewBuilder(opt), 0
-	for r, err := range b.Records(Limits{}) {
+	for r, err := range b.Records(Shared) {
 		if err != nil {
 			return Filtered{}, err
 		}

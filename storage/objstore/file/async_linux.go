@@ -11,6 +11,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"sluice/base/bulk"
 )
 
 // Reads and writes around the page cache take milliseconds, and a goroutine that is inside of such a system call keeps its processor (Go's P) until the
@@ -145,7 +147,7 @@ func (a *async) do(opcode uint16, f *os.File, b []byte, off int64) (n int64, ok 
 		go a.deliver()
 	}
 	a.mu.Unlock()
-	_, _, errno := syscall.Syscall(unix.SYS_IO_SUBMIT, a.context, 1, uintptr(unsafe.Pointer(&op.ref)))
+	errno := a.submit(op)
 	if errno != 0 {
 		a.mu.Lock()
 		delete(a.mu.wait, op.cb.data)
@@ -157,6 +159,19 @@ func (a *async) do(opcode uint16, f *os.File, b []byte, off int64) (n int64, ok 
 	runtime.KeepAlive(f)
 	runtime.KeepAlive(op)
 	return op.n, true
+}
+
+// submit hands an operation to the kernel, which pins the pages of its buffer meanwhile and may wait for room in the device's queue: much of it is bulk work.
+func (a *async) submit(op *asyncOp) (errno syscall.Errno) {
+	call := func() {
+		_, _, errno = syscall.Syscall(unix.SYS_IO_SUBMIT, a.context, 1, uintptr(unsafe.Pointer(&op.ref)))
+	}
+	if len(op.buf) < bulk.Bytes {
+		call()
+	} else {
+		bulk.Do(call)
+	}
+	return errno
 }
 
 // wake has the goroutine look whether it is still needed.

@@ -5,6 +5,7 @@ import (
 	"os"
 
 	"sluice/base"
+	"sluice/base/bulk"
 	"sluice/base/slab"
 )
 
@@ -64,7 +65,7 @@ func (s *Store) readDirect(f *os.File, dst []byte, off int64) error {
 			}
 			return err
 		}
-		got := copy(dst, staging.B[skip:n])
+		got := bulk.Copy(dst, staging.B[skip:n])
 		dst, off = dst[got:], off+int64(got)
 	}
 	return nil

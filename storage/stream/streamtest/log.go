@@ -114,10 +114,15 @@ func (s *savedBlock) block(pos base.WALPos, pool *slab.Pool) *wal.Block {
 }
 
 // Seal makes every append that is not durable fail, now and for ever.
-func (l *Log) Seal() {
+func (l *Log) Seal() { l.fail(base.Errorf(base.Fenced, "the WAL is sealed")) }
+
+// Fail does the same as a disk that refuses a write.
+func (l *Log) Fail() { l.fail(base.Errorf(base.Failed, "the disk is broken")) }
+
+func (l *Log) fail(err error) {
 	l.mu.Lock()
 	if l.mu.err == nil {
-		l.mu.err = base.Errorf(base.Fenced, "the WAL is sealed")
+		l.mu.err = err
 	}
 	l.mu.Unlock()
 	l.Commit()
