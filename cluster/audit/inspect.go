@@ -76,8 +76,11 @@ func (in *inspector) target(ctx context.Context, target string) (*Page, error) {
 			return in.named(ctx, kind, rest)
 		}
 	}
-	if info, err := os.Stat(target); err == nil && info.Mode().IsRegular() {
+	switch info, err := os.Stat(target); {
+	case err == nil && info.Mode().IsRegular():
 		return in.file(target)
+	case err == nil && info.IsDir():
+		return in.dir(target)
 	}
 	if err := in.open(ctx); err != nil {
 		return nil, err
@@ -267,6 +270,9 @@ func (in *inspector) wal(ctx context.Context, s string) (*Page, error) {
 	default:
 		return nil, base.Errorf(base.NotFound, "the metadata knows no epoch %d of node %d", epoch, node)
 	}
+	if strings.HasPrefix(url, "file://") {
+		return p, in.walFiles(p, url, ref)
+	}
 	store, err := in.logStore(ctx, url)
 	if err != nil {
 		return nil, err
@@ -278,8 +284,5 @@ func (in *inspector) wal(ctx context.Context, s string) (*Page, error) {
 // logStore returns the store of the logs at url.
 func (in *inspector) logStore(ctx context.Context, url string) (driver.Store, error) {
 	v := verifier{opt: Options{Bucket: in.bucket, OpenStore: in.opt.OpenStore}, stores: map[string]driver.Store{}}
-	if _, _, ok := strings.Cut(url, "file://"); ok {
-		return nil, base.Errorf(base.Invalid, "the log is in files at %s: name one of them, such as DIR/NODE-EPOCH/00000000.seg, where the directory is", url)
-	}
 	return v.store(ctx, url)
 }

@@ -215,16 +215,7 @@ func (in *inspector) segment(src source) (*Page, error) {
 		return nil, err
 	}
 	head = append(head, make([]byte, file.SegmentStart-len(head))...)
-	var newest file.Stamp
-	for i := range 2 {
-		s, err := file.ParseStamp(head[i*file.StampSlot:])
-		switch {
-		case err == nil && s.Generation > newest.Generation:
-			newest = s
-		case err != nil && !allZero(head[i*file.StampSlot:(i+1)*file.StampSlot]):
-			p.damage("byte %d: %v", i*file.StampSlot, err)
-		}
-	}
+	newest := newestStamp(head, func(at int, err error) { p.damage("byte %d: %v", at, err) })
 	if newest.Generation == 0 {
 		p.damage("both stamps are unreadable: which use this is, is not known")
 	}
@@ -234,6 +225,20 @@ func (in *inspector) segment(src source) (*Page, error) {
 	p.field("use of the file", newest.Generation)
 	p.field("durable when stamped", newest.Durable)
 	return p, in.segmentBlocks(p, src, newest)
+}
+
+// newestStamp reads both stamps of a segment, and tells damaged of one that cannot be read.
+func newestStamp(head []byte, damaged func(at int, err error)) (newest file.Stamp) {
+	for i := range 2 {
+		s, err := file.ParseStamp(head[i*file.StampSlot:])
+		switch {
+		case err == nil && s.Generation > newest.Generation:
+			newest = s
+		case err != nil && !allZero(head[i*file.StampSlot:(i+1)*file.StampSlot]):
+			damaged(i*file.StampSlot, err)
+		}
+	}
+	return newest
 }
 
 // segmentBlocks goes from block to block; where there is none, it searches for the next one of the same use.

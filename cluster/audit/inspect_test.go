@@ -149,6 +149,8 @@ func TestInspectFiles(t *testing.T) {
 	w.shows(filepath.Join(dir, "wal.header"), false, "generation 1", "node 7")
 	w.shows(filepath.Join(at, "token"), false, "fenced", "tester", "7-9")
 	w.shows(filepath.Join(at, "sealed"), false, "end        5", "tester")
+	w.shows(dir, false, "wal.header", "header of a WAL directory", "7-9", "the WAL of a node epoch")
+	w.shows(at, false, "token", "lock", "seal", "segment 0 of 7-9, use 1")
 	seg := filepath.Join(at, "00000000.seg")
 	w.shows(seg, false, "node epoch", "7-9", "8192", "end")
 	for _, f := range []struct {

@@ -19,6 +19,7 @@ type listing struct {
 	wals    map[logRef][]slotKey
 	orphans []orphan
 	foreign []Finding
+	meta    metalog.Position // the last slot of the metadata log, were it one row
 }
 
 // logRef is a log in a listing.
@@ -149,6 +150,9 @@ func (l *listing) orphan(store driver.Store, info driver.Info, k Kind, why strin
 }
 
 func (v *verifier) metaSlot(ctx context.Context, l *listing, needless *metalog.Needless, k Key, info driver.Info) error {
+	if l.meta.Less(k.At) {
+		l.meta = k.At
+	}
 	gone, err := needless.Slot(ctx, k.At)
 	if base.IsKind(err, base.Corrupt) {
 		return nil // the end of the epoch cannot be read; that was found already
@@ -166,6 +170,11 @@ func (v *verifier) metaSlot(ctx context.Context, l *listing, needless *metalog.N
 // overLogs checks what is left of the logs of node epochs that are over: slot 0 and the seal, and nothing else.
 func (v *verifier) overLogs(ctx context.Context, l *listing, img *meta.Image) error {
 	for at, slots := range l.wals {
+		if from, lives := img.SlotsNeeded(at.node); lives {
+			if err := v.belowTrim(ctx, l, s3.Slots(at.store, img.ClusterID(), at.node.ID), at, slots, from); err != nil {
+				return err
+			}
+		}
 		if !img.EpochOver(at.node) {
 			continue
 		}
@@ -193,6 +202,24 @@ func (v *verifier) overLogs(ctx context.Context, l *listing, img *meta.Image) er
 			f.Severity = Warning
 			f.Advice = "nothing, if no process of that epoch can wake up any more"
 			l.foreign = append(l.foreign, f.at(log.EpochPrefix(uint64(ref.Epoch)), fmt.Sprintf("log of node %d, epoch %d", ref.ID, ref.Epoch)))
+		}
+	}
+	return nil
+}
+
+// belowTrim finds slots of a log that is being written which lie below its trim, and were deleted or are about to be.
+func (v *verifier) belowTrim(ctx context.Context, l *listing, log slotlog.Log, at logRef, slots []slotKey, from base.WALPos) error {
+	for _, s := range slots {
+		if s.slot == 0 || s.slot >= uint64(from) {
+			continue
+		}
+		data, err := log.IsData(ctx, uint64(at.node.Epoch), s.slot, s.size)
+		if err != nil {
+			return err
+		}
+		if data {
+			info := driver.Info{Key: log.Key(uint64(at.node.Epoch), s.slot), Size: s.size, Modified: s.modified}
+			l.orphan(at.store, info, OrphanSlot, fmt.Sprintf("a slot of the log of node %d, epoch %d, below its trim %d", at.node.ID, at.node.Epoch, from))
 		}
 	}
 	return nil

@@ -126,3 +126,34 @@ func (v *verifier) replays(ctx context.Context, from *meta.Image, next, at metal
 	}
 	return nil
 }
+
+// tail checks that the metadata log ends where the reader ended. A slot that is lost there looks like the end: no object, no topic that came after it is in the image, and
+// nothing about the rest seems wrong. But the log is written one slot at a time, so a slot that was listed before its predecessor is found missing is behind a hole.
+func (v *verifier) tail(ctx context.Context) error {
+	if v.listed.meta.Less(v.reader.Next()) {
+		return nil
+	}
+	if _, err := v.reader.Poll(ctx); err != nil { // the cluster may have gone on
+		return err
+	}
+	last, next := v.listed.meta, v.reader.Next()
+	if last.Less(next) {
+		return nil
+	}
+	log, at := v.reader.Slots(), next
+	_, err := log.Read(ctx, at.Epoch, at.Slot)
+	if !base.IsKind(err, base.NotFound) && at.Epoch < last.Epoch { // a seal, with which an epoch ends
+		at = metalog.Position{Epoch: at.Epoch + 1}
+		_, err = log.Read(ctx, at.Epoch, at.Slot)
+	}
+	switch {
+	case base.IsKind(err, base.NotFound):
+		f := finding(MissingSlot, "it is not there, but slot %d of epoch %d is: the log was read up to here, and everything later is missing from what is checked", last.Slot, last.Epoch)
+		v.found(f.at(log.Key(at.Epoch, at.Slot), "metadata log"))
+		return nil
+	case base.IsKind(err, base.Corrupt): // is what the reader says when it gets there
+		v.found(finding(DamagedSlot, "%v", err).at(log.Key(at.Epoch, at.Slot), "metadata log"))
+		return nil
+	}
+	return err
+}

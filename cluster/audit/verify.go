@@ -68,6 +68,9 @@ func (v *verifier) run(ctx context.Context) error {
 	if v.listed, err = v.list(ctx, c.img); err != nil {
 		return err
 	}
+	if err := v.tail(ctx); err != nil {
+		return err
+	}
 	if err := v.objects(ctx, c); err != nil {
 		return err
 	}

@@ -138,11 +138,14 @@ func (m *Member) poll() {
 	ctx, cancel := context.WithTimeout(m.life, pollTimeout)
 	defer cancel()
 	before := m.reader.Image().Controller()
-	if _, err := m.reader.Poll(ctx); err != nil {
+	more, err := m.reader.Poll(ctx)
+	if err != nil {
 		if m.life.Err() == nil {
 			m.log.Warn("cannot read the metadata log; will be tried again", "error", err)
 		}
-		return
+		if !more {
+			return
+		}
 	}
 	m.view.publish(m.reader.Image())
 	if now := m.reader.Image().Controller(); now != before {

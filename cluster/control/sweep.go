@@ -26,6 +26,8 @@ import (
 //   - an object whose id is below the image's next and that the image does not have: ids are handed out once, states go one way;
 //   - a data slot other than slot 0 of a node epoch that is over: the true end of its log is a seal, which stays one. What a sealer that
 //     slept puts into a place that was emptied is a seal that nobody needs;
+//   - a data slot other than slot 0 below the trim of a node epoch that lives: the writer deleted it, and a late put brought it back. Fencing freezes a
+//     trim that is not lower, and whoever seals and reads then begins there;
 //   - a data slot other than slot 0 of the metadata log in an epoch with a successor, below the second-newest snapshot or behind the end
 //     that the successor names; both only grow.
 //
@@ -253,7 +255,7 @@ func (s *sweep) orphan(ctx context.Context, store objstore.Store, img *meta.Imag
 		return k.Cluster == img.ClusterID() && k.Object < img.NextObject() && !known && store == s.c.opt.Store, nil
 	case audit.WALSlot:
 		ref := meta.NodeRef{ID: k.Node, Epoch: base.NodeEpoch(k.At.Epoch)}
-		if k.At.Slot == 0 || !img.EpochOver(ref) {
+		if from, lives := img.SlotsNeeded(ref); k.At.Slot == 0 || !img.EpochOver(ref) && !(lives && k.At.Slot < uint64(from)) {
 			return false, nil
 		}
 		return s.data(ctx, s3.Slots(store, img.ClusterID(), k.Node), k, info)

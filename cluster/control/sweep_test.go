@@ -89,17 +89,17 @@ func (l *litter) object() {
 	l.orphans = append(l.orphans, object.Key(l.cluster(), id))
 }
 
-// log leaves the log of a node epoch that is over, which has from slots: slot 0 and the seal, and a slot that came back.
-func (l *litter) log(from uint64) {
+// log leaves the log of a node epoch that is over, which got the slots from from to to last: slot 0 and the seal, and a slot that came back.
+func (l *litter) log(from, to uint64) {
 	victim := l.self
 	log := s3.Slots(l.store, l.cluster(), victim.ID)
-	l.slots(log, uint64(victim.Epoch), from, 5)
-	back := log.Key(uint64(victim.Epoch), 3)
+	l.slots(log, uint64(victim.Epoch), from, to)
+	back := log.Key(uint64(victim.Epoch), to-1)
 	b := l.read(back)
 	l.self = l.register(l.self.ID)
 	g := do[meta.Granted](l.t, l.c, &meta.GrantRescue{Victim: victim, Rescuer: l.self})
 	opt, v := wal.Options{Cluster: l.cluster(), Pool: new(slab.Pool), Store: l.store}, wal.Victim{Node: victim.ID, Epoch: victim.Epoch}
-	if _, err := wal.Seal(l.t.Context(), "s3", opt, v, 0, "test"); err != nil {
+	if _, err := wal.Seal(l.t.Context(), "s3", opt, v, g.Rescue.WALTrim, "test"); err != nil {
 		l.t.Fatal(err)
 	}
 	do[meta.Done](l.t, l.c, &meta.CompleteRescue{Victim: victim, Grant: g.Rescue.Grant})
@@ -109,6 +109,17 @@ func (l *litter) log(from uint64) {
 	do[meta.Done](l.t, l.c, &meta.ForgetRescue{Victim: victim})
 	l.plant(back, b)
 	l.orphans = append(l.orphans, back)
+}
+
+// trimmed leaves slot 3 of a log of six that is being written, trimmed up to 4 and deleted up to there.
+func (l *litter) trimmed() {
+	log, epoch := s3.Slots(l.store, l.cluster(), l.self.ID), uint64(l.self.Epoch)
+	l.slots(log, epoch, 0, 6)
+	do[meta.UploadDone](l.t, l.c, &meta.CommitUpload{Node: l.self, Number: 1, Trim: 4})
+	if err := l.store.Delete(l.t.Context(), log.Key(epoch, 1), log.Key(epoch, 2)); err != nil {
+		l.t.Fatal(err)
+	}
+	l.orphans = append(l.orphans, log.Key(epoch, 3))
 }
 
 // slots puts data slots [from, to).
@@ -170,7 +181,7 @@ func (l *litter) all() (stay []string) {
 	if _, err := l.c.Sweep(l.t.Context()); err != nil {
 		l.t.Fatal(err)
 	}
-	l.log(0)
+	l.log(0, 5)
 	for range 3 {
 		l.object()
 	}
@@ -178,7 +189,7 @@ func (l *litter) all() (stay []string) {
 	l.plant(probe, []byte("second put"))
 	l.orphans = append(l.orphans, probe)
 	l.prepared()
-	l.slots(s3.Slots(l.store, l.cluster(), l.self.ID), uint64(l.self.Epoch), 0, 3)
+	l.trimmed()
 	l.plant(object.Key(l.cluster(), l.c.Image().NextObject()+5), []byte("younger than the image"))
 	l.plant(object.Key(base.NewUUID(), 1), []byte("another cluster's"))
 	l.plant("README", []byte("somebody else's"))
@@ -199,7 +210,7 @@ func TestSweep(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if s.Objects != 3 || s.Slots != 2 || s.Snapshots != 1 || s.Probes != 1 || s.Removed() != len(l.orphans) || s.Keys != len(stay)+len(l.orphans) {
+	if s.Objects != 3 || s.Slots != 3 || s.Snapshots != 1 || s.Probes != 1 || s.Removed() != len(l.orphans) || s.Keys != len(stay)+len(l.orphans) {
 		t.Errorf("%+v", s)
 	}
 	left := l.list("")
@@ -218,7 +229,7 @@ func TestSweep(t *testing.T) {
 	}
 }
 
-// What is younger than the grace stays, and so does everything of an epoch whose rescue is not over.
+// What is younger than the grace stays, and so does everything of an epoch whose rescue is not over, also what lies below its trim.
 func TestSweepGrace(t *testing.T) {
 	l := newLitter(t, mem.New())
 	l.all()
@@ -230,10 +241,10 @@ func TestSweepGrace(t *testing.T) {
 	victim := l.self
 	before := l.list(s3.Slots(l.store, l.cluster(), victim.ID).EpochPrefix(uint64(victim.Epoch)))
 	do[meta.Done](t, l.c, &meta.FenceNode{Node: victim, Why: "test"})
-	if s, err := l.c.Sweep(t.Context()); err != nil || s.Removed() != len(l.orphans) {
+	if s, err := l.c.Sweep(t.Context()); err != nil || s.Removed() != len(l.orphans)-1 {
 		t.Errorf("%+v, %v", s, err)
 	}
-	if after := l.list(s3.Slots(l.store, l.cluster(), victim.ID).EpochPrefix(uint64(victim.Epoch))); !slices.Equal(before, after) || len(after) != 3 {
+	if after := l.list(s3.Slots(l.store, l.cluster(), victim.ID).EpochPrefix(uint64(victim.Epoch))); !slices.Equal(before, after) || len(after) != 4 {
 		t.Errorf("of the log of a node epoch that waits for its rescue %v is left, before it was %v", after, before)
 	}
 }
@@ -321,7 +332,7 @@ func (l *litter) goOn(t *testing.T) map[string]int {
 	}
 	defer ctl.Close()
 	other.c, other.self = ctl, l.self
-	other.log(3)
+	other.log(6, 8)
 	other.meta2()
 	other.object()
 	_, prepared := other.prepared()

@@ -154,7 +154,7 @@ func (r *nodeUnregistered) apply(d *Draft) error {
 	d.delta.Nodes[r.Node.ID] = struct{}{}
 	if key := configKey(BrokerConfig, r.Node.ID.String()); d.img.configs.has(key) {
 		d.img.configs.delete(key)
-		d.img.configsPos, d.delta.Configs = d.img.pos, true
+		d.img.configsPos, d.img.goneConfig, d.delta.Configs = d.img.pos, d.img.pos, true
 	}
 	return nil
 }
@@ -233,7 +233,10 @@ func (r *configsSet) apply(d *Draft) error {
 	d.delta.Configs = true
 	d.img.configsPos = d.img.pos
 	if len(r.Configs) == 0 {
-		d.img.configs.delete(key)
+		if d.img.configs.has(key) {
+			d.img.configs.delete(key)
+			d.img.goneConfig = d.img.pos
+		}
 		return nil
 	}
 	d.img.configs.set(key, &ConfigResource{Kind: r.Kind, Name: r.Name, Configs: r.Configs, Pos: d.img.pos})

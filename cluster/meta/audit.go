@@ -21,6 +21,19 @@ func (img *Image) NextObject() base.ObjectID { return img.nextObject }
 // NextNodeEpoch returns the node epoch that is handed out next: all that exist, or ever did, are below.
 func (img *Image) NextNodeEpoch() base.NodeEpoch { return img.nextNodeEpoch }
 
+// SlotsNeeded returns the first position from which on the write-ahead log of that name is needed, the trim of a volume whose node lives: below it
+// nobody reads, however late, nor seals, for whoever seals begins at the trim of an image that shows the fence. ok is false for any other log.
+func (img *Image) SlotsNeeded(ref NodeRef) (from base.WALPos, ok bool) {
+	n, known := img.nodes.get(ref.ID)
+	if !known || n.Fenced {
+		return 0, false
+	}
+	if v := n.volume(ref.Epoch); v != nil {
+		return v.Trim, true
+	}
+	return 0, false
+}
+
 // EpochOver reports whether a node epoch, or that of another volume, is over for good as the name of a WAL: it was handed out once, and neither has a
 // node a volume by it nor is there a rescue of it. Its
 // write-ahead log holds nothing that is needed.

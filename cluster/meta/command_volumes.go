@@ -3,7 +3,8 @@ package meta
 import "sluice/base"
 
 // AddVolume gives a node another volume, which it has yet to make: then it says so with SetVolume. A URL that the node has a volume at is
-// answered with that one, unless it is draining (VolumeBusy). Result: [VolumeAdded].
+// answered with that one, unless it is draining (VolumeBusy). The same place with other options is not another volume (VolumeBusy).
+// Result: [VolumeAdded].
 type AddVolume struct {
 	Node NodeRef
 	URL  string

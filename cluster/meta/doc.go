@@ -73,6 +73,9 @@
 //
 //	AddVolume -> preparing -> the node makes the WAL, SetVolume -> active <-> draining -> empty, RemoveVolume -> a rescue that finds nothing
 //
+// A volume whose WAL has failed while its node lives is drained by the node. Nothing here knows of the failure: what was acknowledged is committed by
+// uploads from the node's memory, and the hand-over names the ends.
+//
 // # How images are shared
 //
 // An [Image] is immutable and may be read by any number of goroutines. Its maps are copy-on-write B-trees; a draft copies a node of

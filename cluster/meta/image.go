@@ -29,6 +29,7 @@ type Image struct {
 	led        tree[base.NodeID, int]        // partitions each node leads; derived, no zeros
 	open       tree[base.NodeEpoch, opened]  // streams each volume has open; derived, no zeros
 	heldPos    base.MetaPos                  // see HeldPos
+	goneConfig base.MetaPos                  // where configurations of anything but a topic were last removed, or later: an image of a snapshot has configsPos here
 	ranges     int                           // of all streams; derived
 	deltas     []*Delta                      // what led here, newest last; see history
 	merged     bool                          // by MergedWith: the oldest delta is that of the first image that was skipped
@@ -87,7 +88,7 @@ func (img *Image) fork() *Image {
 		scalars: img.scalars, nodes: img.nodes.fork(), rescues: img.rescues.fork(), topics: img.topics.fork(), byID: img.byID.fork(),
 		byName: img.byName.fork(), collisions: img.collisions.fork(), partitions: img.partitions.fork(), streams: img.streams.fork(),
 		objects: img.objects.fork(), prepared: img.prepared.fork(), marks: img.marks.fork(), deleted: img.deleted.fork(),
-		configs: img.configs.fork(), led: img.led.fork(), open: img.open.fork(), heldPos: img.heldPos, ranges: img.ranges,
+		configs: img.configs.fork(), led: img.led.fork(), open: img.open.fork(), heldPos: img.heldPos, goneConfig: img.goneConfig, ranges: img.ranges,
 	}
 }
 

@@ -265,7 +265,7 @@ func alterResource(d *Draft, ch ConfigChange, validateOnly bool) *Rejection {
 	if r, ok := d.img.configs.get(configKey(ch.Kind, ch.Name)); ok {
 		changed = r.Pos
 	} else if ch.Since != 0 {
-		changed = d.img.configsPos // it may have been removed: no finer position is kept
+		changed = d.img.goneConfig // it may be one of those that were removed: no finer position is kept
 	}
 	if ch.Since != 0 && changed > ch.Since {
 		return reject(Conflict, "the configurations of '%s' have changed meanwhile", ch.Name)

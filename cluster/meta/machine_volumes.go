@@ -12,10 +12,13 @@ func (m *AddVolume) decide(d *Draft, _ int64) (Result, *Rejection) {
 	}
 	n, _ := d.img.nodes.get(m.Node.ID)
 	for _, v := range n.Volumes {
-		if v.URL == m.URL && v.State == VolumeDraining {
+		switch {
+		case WALPlace(v.URL) != WALPlace(m.URL):
+		case v.State == VolumeDraining:
 			return nil, reject(VolumeBusy, "node %d drains the volume at %s: add it again when it is gone, or call the drain off", n.ID, v.URL)
-		}
-		if v.URL == m.URL {
+		case v.URL != m.URL:
+			return nil, reject(VolumeBusy, "node %d has volume %d there, with other options, at %s: drain that one first", n.ID, v.Epoch, v.URL)
+		default:
 			return &VolumeAdded{v.Epoch}, nil
 		}
 	}

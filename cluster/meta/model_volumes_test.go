@@ -2,6 +2,7 @@ package meta
 
 import (
 	"fmt"
+	"strings"
 
 	"sluice/base"
 )
@@ -24,11 +25,16 @@ func (d *driver) volumes() {
 		return
 	}
 	if d.rarely(3) || len(n.Volumes) == 1 {
-		url := []string{"s3", "file:///a", "file:///b", "mem://"}[d.int("url", 0, 3)]
+		url := []string{"s3", "file:///a", "file:///b", "mem://", "file:///a?segment=1MiB"}[d.int("url", 0, 4)]
 		if res, err := d.submit(&AddVolume{Node: ref, URL: url}); err == nil {
 			epoch := res.(*VolumeAdded).Epoch
 			if again, err := d.submit(&AddVolume{Node: ref, URL: url}); err != nil || again.(*VolumeAdded).Epoch != epoch {
 				d.t.Fatalf("a volume that was added again is %v, %v, not %d", again, err, epoch)
+			}
+			for _, v := range n.Volumes {
+				if v.Epoch != epoch && strings.TrimSuffix(v.URL, "?segment=1MiB") == strings.TrimSuffix(url, "?segment=1MiB") {
+					d.t.Fatalf("volume %d was added at %s, where volume %d is", epoch, url, v.Epoch)
+				}
 			}
 			d.made(ref, epoch)
 		}

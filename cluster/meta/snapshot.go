@@ -64,6 +64,9 @@ func (s snapshotCoder) scalars() {
 	unsigned(c, &v.nextMark)
 	unsigned(c, &v.nextProducerID)
 	unsigned(c, &v.configsPos)
+	if c.reading {
+		s.img.goneConfig = v.configsPos
+	}
 	if c.version >= 2 {
 		c.secret(&v.secret)
 	}

@@ -60,6 +60,12 @@ func WALClass(url string) string {
 	return ClassS3
 }
 
+// WALPlace returns the URL of a WAL without its options: a node has one volume at a place.
+func WALPlace(url string) string {
+	place, _, _ := strings.Cut(url, "?")
+	return place
+}
+
 // Volume returns the node's volume with that epoch.
 func (n *Node) Volume(epoch base.NodeEpoch) (Volume, bool) {
 	if v := n.volume(epoch); v != nil {

@@ -97,6 +97,22 @@ func TestFewestStreams(t *testing.T) {
 	}
 }
 
+// A node has one volume at a place, whatever the options in its URL.
+func TestOneVolumeAtAPlace(t *testing.T) {
+	w := newWorld(t)
+	node := w.register(base.NoNode)
+	a := w.more(node, "file:///a?segment=1MiB")
+	w.refused(&AddVolume{Node: node, URL: "file:///a"}, VolumeBusy, base.Exists)
+	w.refused(&AddVolume{Node: node, URL: "file:///a?segment=2MiB"}, VolumeBusy, base.Exists)
+	if again := w.do(&AddVolume{Node: node, URL: "file:///a?segment=1MiB"}).(*VolumeAdded).Epoch; again != a.Epoch {
+		t.Fatalf("volume %d, added again, is %d", a.Epoch, again)
+	}
+	w.more(node, "file:///aa")
+	w.do(&SetVolume{Node: node, Volume: a.Epoch, State: VolumeDraining})
+	w.do(&RemoveVolume{Node: node, Volume: a.Epoch})
+	w.more(node, "file:///a?segment=2MiB")
+}
+
 // Draining: nothing is opened on the volume, what is on it is misplaced, and when it is empty it goes, by a rescue that finds nothing.
 func TestDrainVolume(t *testing.T) {
 	w := newWorld(t)

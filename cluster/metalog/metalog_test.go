@@ -294,6 +294,34 @@ func TestFollower(t *testing.T) {
 	}
 }
 
+// A reader whose every look ends before the tip, as one far behind does in a slow store, gets there all the same, over the ends of epochs too.
+func TestShortLooks(t *testing.T) {
+	store := mem.New()
+	behind := read(t, func() objstore.Store { open(t, store, Options{Who: "a"}); return store }())
+	for _, who := range []string{"b", "c"} {
+		h := open(t, store, Options{Who: who})
+		for i := range 20 {
+			h.mustSubmit(t, config(i))
+		}
+	}
+	want := read(t, store)
+	looks := 0
+	for behind.Next() != want.Next() {
+		behind.log.Store = fault.New(store, 1, fault.Rule{Name: "over", Skip: 6, Effect: fault.Refuse, Kind: base.Unavailable})
+		before := behind.Next()
+		more, err := behind.Poll(t.Context())
+		if looks++; err != nil && (!more || !before.Less(behind.Next())) {
+			t.Fatalf("look %d began and ended at %s: %v", looks, before, err)
+		}
+	}
+	if state(behind.Image()) != state(want.Image()) {
+		t.Error("the images differ")
+	}
+	if looks < 5 {
+		t.Errorf("%d looks were enough, so they were not short", looks)
+	}
+}
+
 // A challenger that slept through epochs and trims seals in a place that is over long ago; nobody is disturbed by it.
 func TestStraySeal(t *testing.T) {
 	store := mem.New()

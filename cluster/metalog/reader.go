@@ -63,7 +63,8 @@ func (r *Reader) Image() *meta.Image { return r.img }
 func (r *Reader) Next() Position { return r.next }
 
 // Poll reads what has been appended since the last call and reports whether that was anything. It asks the store once or twice when it
-// was not.
+// was not. What was read before an error of the store is kept, and the next call goes on from there: who is far behind gets to the tip
+// by several calls, however short the time of each is.
 func (r *Reader) Poll(ctx context.Context) (bool, error) { return r.poll(ctx, 1) }
 
 // attemptsMax bounds how often a reader starts over from a snapshot in one call: each time because slots before the tip were
@@ -76,7 +77,7 @@ func (r *Reader) poll(ctx context.Context, ahead int) (bool, error) {
 	for range attemptsMax {
 		behind, err := r.walk(ctx, ahead)
 		if err != nil {
-			return false, err
+			return r.img.Pos() != from, err
 		}
 		if !behind {
 			return r.img.Pos() != from, nil
@@ -105,14 +106,12 @@ func (r *Reader) walk(ctx context.Context, ahead int) (behind bool, err error) {
 		next = end
 		step, err := r.successor(ctx, next)
 		if err != nil {
+			r.keep(d, next)
 			return false, err
 		}
 		switch step {
 		case atTip:
-			if d.View().Pos() != r.img.Pos() {
-				r.img = d.Image()
-			}
-			r.next = next
+			r.keep(d, next)
 			return false, nil
 		case trimmed:
 			return true, nil // the draft is lost, and with it nothing that the snapshot does not hold
@@ -121,6 +120,14 @@ func (r *Reader) walk(ctx context.Context, ahead int) (behind bool, err error) {
 		case goesOn: // the slot was put between the two looks
 		}
 	}
+}
+
+// keep takes over what was applied to the draft, whose slots up to next lie in one row. The draft is used up.
+func (r *Reader) keep(d *meta.Draft, next Position) {
+	if d.View().Pos() != r.img.Pos() {
+		r.img = d.Image()
+	}
+	r.next = next
 }
 
 type step int
@@ -175,6 +182,7 @@ func (r *Reader) applyEpoch(ctx context.Context, d *meta.Draft, from Position, a
 		case base.IsKind(err, base.NotFound), err == nil && s.Seal != nil:
 			return from, nil
 		case err != nil:
+			r.keep(d, from)
 			return from, err
 		}
 		if err := r.applySlot(d, s); err != nil {
