@@ -95,6 +95,10 @@ func (f *Fetcher) begin(fl *flight, req *msg.FetchRequest, deliver Deliver) *ker
 			f.sessions.remove(req.SessionId)
 		}
 		fl.parts = requested(req, fl.version)
+		if fl.version >= 7 && req.SessionEpoch == create {
+			// The session will have its partitions in the order of objects; this request names them in any, and maybe few of them: what is read for each would wait in memory for its neighbours.
+			fl.coldMost = f.opt.ColdPerFetch
+		}
 		if n := len(fl.parts); n > 0 {
 			fl.first = int(f.turn.Add(1) % uint32(n))
 		}
@@ -176,12 +180,14 @@ func (f *Fetcher) continueSession(s *session, req *msg.FetchRequest, version int
 	if s.epoch != req.SessionEpoch {
 		return nil, kerr.Errorf(kerr.InvalidFetchSessionEpoch, "fetch session %d is at epoch %d, not %d", s.id, s.epoch, req.SessionEpoch)
 	}
+	var named []part
 	for i := range req.Topics {
 		t := &req.Topics[i]
 		for j := range t.Partitions {
-			s.put(keyOf(version, t.Topic, t.TopicId, t.Partitions[j].Partition), wantOf(&t.Partitions[j]))
+			named = append(named, part{key: keyOf(version, t.Topic, t.TopicId, t.Partitions[j].Partition), want: wantOf(&t.Partitions[j])})
 		}
 	}
+	s.putAll(named)
 	for i := range req.ForgottenTopicsData {
 		t := &req.ForgottenTopicsData[i]
 		for _, index := range t.Partitions {

@@ -359,6 +359,25 @@ func TestColdReadsLeaveRoom(t *testing.T) {
 	expect(t, "beside a cold one that took all the room", r, fmt.Sprintf("t0:%d, t1:%d, t2:0", size, 2*size))
 }
 
+// TestFirstRequestReadsFewCold: the request that makes a session has few of its partitions read from the bucket; the next ones the others, in turn.
+func TestFirstRequestReadsFewCold(t *testing.T) {
+	n := newNode(t, 5, Options{ColdPerFetch: 2})
+	size, open := 0, make(chan struct{})
+	close(open)
+	for i := range 5 {
+		size = n.write(i, 10)
+		n.logs[i].SetCold(1, open)
+	}
+	n.f.turn.Store(4) // partition 0 is first
+	create := request(1, long, 0, 0, 0, 0, 0)
+	create.SessionEpoch = 0
+	r := n.fetch(12, create)
+	expect(t, "the first request", r, fmt.Sprintf("t0:%d, t1:%d, t2:0, t3:0, t4:0", size, size))
+	next := incremental(r.resp.SessionId, 1, map[int32]int64{0: 1, 1: 1})
+	next.MaxBytes = create.MaxBytes
+	expect(t, "the next one", n.fetch(12, next), fmt.Sprintf("t2:%d, t3:%d, t4:%d", size, size, size))
+}
+
 func TestColdReadsTimeOut(t *testing.T) {
 	n := newNode(t, 3, Options{ColdReads: 1, ColdPerFetch: 1, ColdTimeout: 5 * time.Millisecond})
 	size := n.write(0, 10)

@@ -47,6 +47,7 @@ type flight struct {
 	deadline time.Time
 	parts    []part
 	first    int  // index of the part whose turn it is to be first
+	coldMost int  // partitions that are read from the bucket at most, 0: all; the others have their turn in the next request
 	held     bool // it has been held for partitions that are being moved; that is done once
 	answer   func(parts []part)
 }
@@ -131,7 +132,7 @@ func (fl *flight) hold() {
 // read reads every partition from memory. It returns the bytes read, whether the fetch is to be answered whatever they are, and whether
 // a partition is cold.
 func (fl *flight) read() (got int, final, cold bool) {
-	room, first := fl.maxBytes, true
+	room, first, colds := fl.maxBytes, true, 0
 	final = len(fl.parts) == 0
 	for i := range fl.parts {
 		pt := &fl.parts[(fl.first+i)%len(fl.parts)]
@@ -144,8 +145,11 @@ func (fl *flight) read() (got int, final, cold bool) {
 			}
 		}
 		switch {
+		case pt.err == partition.ErrCold && fl.coldMost > 0 && colds >= fl.coldMost:
+			pt.err = nil
 		case pt.err == partition.ErrCold:
 			pt.err, pt.cold, cold = nil, true, true
+			colds++
 			room, first = room-pt.room, false
 		case pt.err != nil || pt.res.Diverging != nil:
 			final = true
@@ -237,7 +241,7 @@ func (fl *flight) fillUp() {
 	}
 	for i, misses := 0, 0; i < len(fl.parts) && left > 0 && misses < fillUpMisses; i++ {
 		pt := &fl.parts[(fl.first+i)%len(fl.parts)]
-		if pt.err != nil || pt.cold || pt.res.Diverging != nil || pt.res.Bytes() > 0 || pt.room >= int(pt.want.maxBytes) {
+		if pt.err != nil || pt.cold || pt.res.Diverging != nil || pt.res.Bytes() > 0 || pt.room >= int(pt.want.maxBytes) || pt.want.offset >= pt.res.Limit(fl.level) {
 			continue
 		}
 		pt.room, pt.minOne = min(left, int(pt.want.maxBytes)), false

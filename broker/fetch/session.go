@@ -33,7 +33,16 @@ type slot struct {
 	// hw and logStart are what the client was last told; hw is -1 if it has to be told anew.
 	hw, logStart base.Offset
 	prev, next   *slot
+
+	had       bool  // it has had a turn
+	postponed uint8 // how often its first turn was put off
 }
+
+// Bounds of putting off the first turns of partitions, so that those that come after them have theirs together with them.
+const (
+	postponedMost = 8 // times that of one is put off
+	postponedPart = 8 // so many for each of those that come
+)
 
 // session is what a client need not repeat. Its mutex is held while a request changes it or an answer is put together, never while a
 // fetch waits.
@@ -58,35 +67,56 @@ func newSession(byID bool) *session {
 	return s
 }
 
-// put adds or changes a partition. A new one has its turn last.
-func (s *session) put(k key, w want) {
-	p := s.parts[k]
-	if p == nil {
-		p = &slot{key: k, hw: -1, logStart: -1}
-		s.parts[k] = p
-		s.link(p)
-	}
-	p.want = w
-}
-
-// putAll puts the partitions of a new session in the order of their numbers, whatever the order they were named in: so they lie in objects, and those that have their turn
-// one after the other find each other's bytes in memory.
+// putAll puts the partitions of a request. New ones have their turns last and in the order of their numbers, whatever the order they were named in: so they lie in objects, and those that
+// have their turn one after the other find each other's bytes in memory. A client that learns where thousands begin may name some of them first and the others a moment later: those that have
+// not had a turn by then have it in the order of all, unless the new ones are few among them.
 func (s *session) putAll(parts []part) {
-	topics, order := map[key]int{}, make([]int, len(parts))
+	var fresh []*slot
 	for i := range parts {
-		order[i] = i
-		if t := (key{id: parts[i].key.id, name: parts[i].key.name}); topics[t] == 0 {
+		if p := s.parts[parts[i].key]; p != nil {
+			p.want = parts[i].want
+			continue
+		}
+		p := &slot{key: parts[i].key, want: parts[i].want, hw: -1, logStart: -1}
+		s.parts[p.key] = p
+		fresh = append(fresh, p)
+	}
+	if len(fresh) == 0 {
+		return
+	}
+	if waiting := s.waiting(postponedPart * len(fresh)); len(waiting) <= postponedPart*len(fresh) {
+		for _, p := range waiting {
+			p.unlink()
+			p.postponed++
+		}
+		fresh = append(waiting, fresh...)
+	}
+	topics := map[key]int{}
+	for _, p := range fresh {
+		if t := p.key.topic(); topics[t] == 0 {
 			topics[t] = len(topics) + 1
 		}
 	}
-	rank := func(i int) int { return topics[key{id: parts[i].key.id, name: parts[i].key.name}] }
-	slices.SortStableFunc(order, func(a, b int) int {
-		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(parts[a].key.index, parts[b].key.index))
+	slices.SortStableFunc(fresh, func(a, b *slot) int {
+		return cmp.Or(cmp.Compare(topics[a.key.topic()], topics[b.key.topic()]), cmp.Compare(a.key.index, b.key.index))
 	})
-	for _, i := range order {
-		s.put(parts[i].key, parts[i].want)
+	for _, p := range fresh {
+		s.link(p)
 	}
 }
+
+// waiting lists the partitions whose first turn may be put off, no more than one above most.
+func (s *session) waiting(most int) (waiting []*slot) {
+	for p := s.head.next; p != &s.head && len(waiting) <= most; p = p.next {
+		if !p.had && p.postponed < postponedMost {
+			waiting = append(waiting, p)
+		}
+	}
+	return waiting
+}
+
+// topic is the key without the partition's number.
+func (k key) topic() key { return key{id: k.id, name: k.name} }
 
 func (s *session) link(p *slot) {
 	p.prev, p.next = s.head.prev, &s.head
@@ -115,6 +145,7 @@ func (s *session) answered(k key, code kerr.Code, bytes int, hw, logStart base.O
 		p.hw = -1 // so that the end of the error is told
 	}
 	if bytes > 0 {
+		p.had = true
 		p.unlink()
 		s.link(p)
 	}

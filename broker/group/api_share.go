@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sluice/base"
 	"sluice/broker/share"
@@ -45,6 +46,41 @@ func (c *Coordinator) goAside(fn func()) bool {
 	}
 	c.aside.running.Go(fn)
 	return true
+}
+
+// insistDelay is the pause before a command that has to be taken in is submitted again.
+const insistDelay = 100 * time.Millisecond
+
+// insist submits a command that others wait for, again and again while the shard is too busy to take it in. Any other refusal means that it was carried out, or
+// that the machine that waited for it is gone.
+func insist[R any](c *Coordinator, group string, command any, reply func(R), fail func(kerr.Code)) {
+	insistOn(c, func(refused func(kerr.Code)) { submit(c, group, command, reply, refused) }, fail)
+}
+
+func insistOn(c *Coordinator, try func(refused func(kerr.Code)), fail func(kerr.Code)) {
+	try(func(code kerr.Code) {
+		again := func() {
+			select {
+			case <-c.ctx.Done():
+				fail(code)
+			case <-time.After(insistDelay):
+				insistOn(c, try, fail)
+			}
+		}
+		if code != kerr.CoordinatorNotAvailable || !c.goAside(again) {
+			fail(code)
+		}
+	})
+}
+
+// charge submits a command whose answer may charge the caller with work that others wait for. If the answer cannot be given the work is given back.
+func charge[R any](c *Coordinator, group string, command any, reply func(R), fail func(kerr.Code)) {
+	submit(c, group, command, reply, func(code kerr.Code) {
+		if code == kerr.NotCoordinator { // the other codes are those of commands that were not taken in
+			insist(c, group, &shareReturned{group, command}, func(codeResult) {}, func(kerr.Code) {})
+		}
+		fail(code)
+	})
 }
 
 // sharesAtOnce bounds the share partitions of one request that the share coordinators are asked for at the same time.
@@ -103,7 +139,7 @@ func (c *Coordinator) ShareGroupHeartbeat(info CallInfo, req *msg.ShareGroupHear
 		cmd.topics = &topics
 	}
 	fail := func(code kerr.Code) { refuse(code, "") }
-	submit(c, cmd.group, cmd, func(r shareBeatResult) {
+	charge(c, cmd.group, cmd, func(r shareBeatResult) {
 		if len(r.begin) == 0 || !c.goAside(func() { c.beginShares(cmd, r, answer) }) {
 			answer(r)
 		}
@@ -125,7 +161,7 @@ func (c *Coordinator) beginShares(cmd *shareBeat, r shareBeatResult, answer func
 		}
 	})
 	original := func(kerr.Code) { answer(r) }
-	submit(c, cmd.group, &shareBegun{cmd.group, begun}, func(s codeResult) {
+	insist(c, cmd.group, &shareBegun{cmd.group, begun}, func(s codeResult) {
 		if s.code != kerr.None || len(begun) == 0 {
 			answer(r)
 			return
@@ -134,13 +170,13 @@ func (c *Coordinator) beginShares(cmd *shareBeat, r shareBeatResult, answer func
 		if again.epoch != epochJoin {
 			again.epoch = r.epoch
 		}
-		submit(c, cmd.group, &again, func(second shareBeatResult) {
+		charge(c, cmd.group, &again, func(second shareBeatResult) {
 			switch {
 			case second.code != kerr.None:
 				answer(r)
 				return
 			case len(second.begin) > 0: // more topics meanwhile: with the next heartbeat
-				submit(c, cmd.group, &shareBegun{cmd.group, nil}, func(codeResult) {}, func(kerr.Code) {})
+				insist(c, cmd.group, &shareBegun{cmd.group, nil}, func(codeResult) {}, func(kerr.Code) {})
 			}
 			if second.assigned == nil {
 				second.assigned = r.assigned
@@ -209,7 +245,7 @@ func (c *Coordinator) endShare(group string, then func(kerr.Code), other func())
 		other()
 		return
 	}
-	submit(c, group, &alterShare{group: group, remove: true}, func(r alterShareResult) {
+	charge(c, group, &alterShare{group: group, remove: true}, func(r alterShareResult) {
 		switch r.code {
 		case kerr.None:
 		case kerr.GroupIDNotFound:
@@ -233,7 +269,7 @@ func (c *Coordinator) removeShares(group string, topics map[base.UUID]shareTopic
 		}
 	}
 	code := c.deleteStates(keys)
-	submit(c, group, &shareRemoved{group, code == kerr.None}, func(codeResult) { then(code) }, then)
+	insist(c, group, &shareRemoved{group, code == kerr.None}, func(codeResult) { then(code) }, then)
 }
 
 // deleteStates deletes the state of share partitions and returns the code of one that failed, if any.

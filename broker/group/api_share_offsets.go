@@ -138,10 +138,8 @@ func (c *Coordinator) AlterShareGroupOffsets(_ CallInfo, req *msg.AlterShareGrou
 		makeSlice(&res.Responses, 0)
 		reply(res)
 	}
-	submit(c, group, &alterShare{group: group, create: len(set) > 0}, func(r alterShareResult) {
-		if r.code == kerr.GroupIDNotFound && len(set) == 0 { // there is nothing to make it for
-			reply(res)
-		} else if r.code != kerr.None {
+	charge(c, group, &alterShare{group: group, create: true}, func(r alterShareResult) { // as in Kafka also where no partition is there
+		if r.code != kerr.None {
 			fail(r.code)
 		} else if !c.goAside(func() { c.alterShares(group, r.epoch, set, func() { reply(res) }, fail) }) {
 			fail(kerr.CoordinatorNotAvailable)
@@ -186,7 +184,7 @@ func (c *Coordinator) alterShares(group string, epoch int32, set []alteredShare,
 			begun = append(begun, a.partitionID)
 		}
 	}
-	submit(c, group, &shareBegun{group, begun}, func(codeResult) { done() }, fail)
+	insist(c, group, &shareBegun{group, begun}, func(codeResult) { done() }, fail)
 }
 
 // DeleteShareGroupOffsets serves DeleteShareGroupOffsets, version 0: a group without members forgets topics.
@@ -214,7 +212,7 @@ func (c *Coordinator) DeleteShareGroupOffsets(_ CallInfo, req *msg.DeleteShareGr
 		makeSlice(&res.Responses, 0)
 		reply(res)
 	}
-	submit(c, group, &alterShare{group: group}, func(r alterShareResult) {
+	charge(c, group, &alterShare{group: group}, func(r alterShareResult) {
 		if r.code != kerr.None {
 			fail(r.code)
 		} else if !c.goAside(func() { c.forgetShares(group, r.topics, res, func() { reply(res) }, fail) }) {
@@ -245,5 +243,5 @@ func (c *Coordinator) forgetShares(group string, kept map[base.UUID]shareTopic, 
 		}
 		gone = append(gone, o.TopicId)
 	}
-	submit(c, group, &shareForgotten{group, gone}, func(codeResult) { done() }, fail)
+	insist(c, group, &shareForgotten{group, gone}, func(codeResult) { done() }, fail)
 }

@@ -30,10 +30,10 @@ type describedConsumer struct {
 func (m *machine) describeConsumers(t coord.Ticket, c *describeConsumersCommand) {
 	g := m.find(c.group)
 	switch {
-	case g == nil || g.state == dead:
+	case m.shares[c.group] == nil && (g == nil || g.state == dead):
 		m.fx.Reply(t, describeConsumersResult{code: kerr.GroupIDNotFound, message: "Group " + c.group + " not found."})
 		return
-	case g.consumers == nil:
+	case g == nil || g.consumers == nil:
 		m.fx.Reply(t, describeConsumersResult{code: kerr.GroupIDNotFound, message: "Group " + c.group + " is not a consumer group."})
 		return
 	}

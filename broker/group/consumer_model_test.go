@@ -57,6 +57,7 @@ type agent struct {
 	// unheardSince is when the first heartbeat was sent whose answer it has not got. The coordinator may have begun then to wait for partitions to be
 	// given up; as in Kafka it waits for the rebalance timeout, whether the member has heard of it or not.
 	unheardSince time.Time
+	classic      *classicAgent // what it knows as a member of the classic protocol; nil if it is none
 }
 
 func (a *agent) reset() {
@@ -79,14 +80,14 @@ type consumerWorld struct {
 	log     []coord.Record
 	pending []coord.Append
 	ticket  coord.Ticket
-	waiting map[coord.Ticket]func(beatResult)
+	waiting map[coord.Ticket]func(any)
 	agents  []*agent
 	epochs  int32 // highest group epoch that was durable
 	ids     int
 }
 
 func newConsumerWorld(rt *rapid.T) *consumerWorld {
-	w := &consumerWorld{rt: rt, now: time.UnixMilli(1_000_000), rules: testRules(), waiting: map[coord.Ticket]func(beatResult){}}
+	w := &consumerWorld{rt: rt, now: time.UnixMilli(1_000_000), rules: testRules(), waiting: map[coord.Ticket]func(any){}}
 	w.view = fixedTopics{version: 1}.with("a", fixedTopic{base.UUID{1}, 3}).with("b", fixedTopic{base.UUID{2}, 4})
 	w.rules.topics = func() Topics { return w.view }
 	w.rules.assignors = rapid.SampledFrom([][]string{{"uniform", "range"}, {"range"}}).Draw(rt, "assignors")
@@ -127,7 +128,7 @@ func (w *consumerWorld) perform() {
 			w.rt.Fatalf("ticket %d was answered twice", r.Ticket)
 		}
 		delete(w.waiting, r.Ticket)
-		then(r.Response.(beatResult))
+		then(r.Response)
 	}
 }
 
@@ -184,7 +185,8 @@ func (w *consumerWorld) send(a *agent, full, lost bool) {
 	}
 	told := !lost && c.topics != nil
 	w.ticket++
-	w.waiting[w.ticket] = func(r beatResult) {
+	w.waiting[w.ticket] = func(response any) {
+		r := response.(beatResult)
 		if a.id != id || !a.asking || !a.sentAt.Equal(sent) {
 			return // the agent has given up waiting
 		}
@@ -251,7 +253,10 @@ func (w *consumerWorld) subscribe(rt *rapid.T) {
 }
 
 func (w *consumerWorld) leave(rt *rapid.T) {
-	a := w.pick(rt)
+	w.depart(rt, w.pick(rt))
+}
+
+func (w *consumerWorld) depart(rt *rapid.T, a *agent) {
 	if a.epoch == 0 || a.asking {
 		return
 	}
@@ -264,7 +269,7 @@ func (w *consumerWorld) leave(rt *rapid.T) {
 	}
 	w.forget(a)
 	w.ticket++
-	w.waiting[w.ticket] = func(beatResult) {}
+	w.waiting[w.ticket] = func(any) {}
 	w.m.Step(w.now, w.ticket, c, &w.fx)
 	w.perform()
 }
@@ -335,7 +340,8 @@ func (w *consumerWorld) crash(rt *rapid.T) {
 	w.load()
 }
 
-func (w *consumerWorld) check(rt *rapid.T) {
+// owners checks that no partition is worked on by two.
+func (w *consumerWorld) owners(rt *rapid.T) {
 	owner := map[partitionID]string{}
 	for _, a := range w.agents {
 		for p := range a.using {
@@ -345,6 +351,10 @@ func (w *consumerWorld) check(rt *rapid.T) {
 			owner[p] = a.id
 		}
 	}
+}
+
+func (w *consumerWorld) check(rt *rapid.T) {
+	w.owners(rt)
 	if len(w.pending) > 0 {
 		return
 	}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,6 +16,7 @@ import (
 	"sluice/base"
 	"sluice/broker/partition"
 	"sluice/broker/partition/memlog"
+	"sluice/broker/share"
 	"sluice/broker/topicconfig"
 	"sluice/wire/kbin"
 	"sluice/wire/kerr"
@@ -91,6 +94,7 @@ type stage struct {
 	meta    *memlog.Log
 	p       *partition.Partition
 	epoch   base.StreamEpoch
+	silent  atomic.Bool // the node may not answer
 }
 
 // newStage makes a coordinator that coordinates the only partition.
@@ -98,7 +102,7 @@ func newStage(t *testing.T) *stage {
 	delay := time.Duration(0)
 	s := &stage{t: t, wal: &memlog.WAL{}, cluster: &fakeCluster{partitions: 1, topics: map[string]base.UUID{"t": topicID("T"), "u": topicID("U")}}}
 	s.data, s.meta = s.wal.New(0), s.wal.New(0)
-	s.c = New(Options{Cluster: s.cluster, Config: Config{InitialRebalanceDelay: &delay}})
+	s.c = New(Options{Cluster: s.cluster, Config: Config{InitialRebalanceDelay: &delay}, Gate: func() bool { return !s.silent.Load() }})
 	t.Cleanup(s.c.Close)
 	s.open()
 	return s
@@ -712,6 +716,26 @@ func TestShareOffsetsWithoutAGroup(t *testing.T) {
 		}
 		if code := kerr.Code(deleted.response(t).ErrorCode); code != kerr.InvalidGroupID {
 			t.Errorf("deleted: %v", code)
+		}
+	})
+}
+
+// TestLongMemberIDs: clients make the ids of members of share groups, which are no longer than a UUID.
+func TestLongMemberIDs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.c.opt.Shares = struct{ ShareStates }{}
+		for _, n := range []int{share.MemberIDMax, share.MemberIDMax + 1} {
+			r := &reply[msg.ShareGroupHeartbeatResponse]{}
+			s.c.ShareGroupHeartbeat(CallInfo{}, &msg.ShareGroupHeartbeatRequest{GroupId: "g", MemberId: strings.Repeat("m", n), MemberEpoch: 5}, r.take)
+			synctest.Wait()
+			want := kerr.GroupIDNotFound
+			if n > share.MemberIDMax {
+				want = kerr.InvalidRequest
+			}
+			if code := kerr.Code(r.response(t).ErrorCode); code != want {
+				t.Errorf("%d characters: %v, want %v", n, code, want)
+			}
 		}
 	})
 }

@@ -241,7 +241,7 @@ func (m *machine) sorted() []*classic {
 func (m *machine) describe(c *describeCommand) describeResult {
 	g := m.find(c.group)
 	if g == nil || g.state == dead || g.consumers != nil || g.streams != nil {
-		return describeResult{state: dead, other: g != nil && (g.consumers != nil || g.streams != nil)}
+		return describeResult{state: dead, other: m.shares[c.group] != nil || g != nil && (g.consumers != nil || g.streams != nil)}
 	}
 	r := describeResult{found: true, state: g.state, protocolType: g.protocolType}
 	for _, mb := range g.members {

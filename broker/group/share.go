@@ -21,7 +21,8 @@ import (
 //
 // A partition is assigned only when its state has begun (initialized): the first heartbeat that finds one that has not, has the share
 // coordinator begin it, says so here, and is then carried out once more. One heartbeat of a group does so at a time, so nothing is begun
-// twice. As in groups of the consumer protocol records are applied when they are made, and answers wait until they are durable.
+// twice. Whoever does it has to learn of it: an answer that this node may not give any more is none, and the command gives the work back
+// (shareReturned). As in groups of the consumer protocol records are applied when they are made, and answers wait until they are durable.
 
 // shareMember is a member. Values are not changed once they are in a group.
 type shareMember struct {
@@ -51,8 +52,8 @@ type shareGroup struct {
 	// What follows is volatile.
 	sessions  map[string]*coord.Deadline
 	lastWrite coord.Token
-	beginning bool // somebody has state begun
-	dead      bool // it is being deleted
+	beginning any  // the command of whoever has state begun, or forgotten; nil: nobody
+	dead      bool // it is being deleted, by whoever that is
 }
 
 func newShareGroup(id string) *shareGroup {

@@ -110,8 +110,8 @@ func (m *machine) keepShareMember(now time.Time, t coord.Ticket, c *shareBeat, g
 	}
 	if missing := g.missing(ch.view); len(missing) > 0 {
 		r.beatMS = shareBeginMS
-		if !g.beginning {
-			g.beginning, r.begin, r.stateEpoch = true, missing, g.epoch
+		if g.beginning == nil {
+			g.beginning, r.begin, r.stateEpoch = c, missing, g.epoch
 		}
 	}
 	ch.commit(func(time.Time) { m.fx.Reply(t, r) })
@@ -123,7 +123,7 @@ func (m *machine) shareBegun(t coord.Ticket, c *shareBegun) {
 		m.fx.Reply(t, codeResult{kerr.GroupIDNotFound})
 		return
 	}
-	g.beginning = false
+	g.beginning = nil
 	ch := m.changeShare(g)
 	if topics := g.withInitialized(ch.view, c.begun); len(c.begun) > 0 {
 		ch.add(shareTopicsRecord(g.id, topics))
@@ -205,13 +205,13 @@ func (m *machine) alterShare(now time.Time, t coord.Ticket, c *alterShare) {
 	switch {
 	case g == nil || g.dead:
 		m.fx.Reply(t, alterShareResult{code: kerr.GroupIDNotFound})
-	case len(g.members) > 0 || g.beginning:
+	case len(g.members) > 0 || g.beginning != nil:
 		m.fx.Reply(t, alterShareResult{code: kerr.NonEmptyGroup})
 	case c.remove:
-		g.dead = true
+		g.beginning, g.dead = c, true
 		m.afterShare(g, func(time.Time) { m.fx.Reply(t, alterShareResult{topics: g.initialized}) })
 	default:
-		g.beginning = true // shareBegun or shareForgotten will follow
+		g.beginning = c // shareBegun or shareForgotten will follow
 		ch := m.changeShare(g)
 		ch.bump(now, true)
 		r := alterShareResult{epoch: g.epoch, topics: g.initialized}
@@ -229,7 +229,7 @@ func (m *machine) shareRemoved(t coord.Ticket, c *shareRemoved) {
 	g := m.shares[c.group]
 	if g == nil || !c.ok {
 		if g != nil {
-			g.dead = false
+			g.beginning, g.dead = nil, false
 		}
 		m.fx.Reply(t, codeResult{kerr.None})
 		return
@@ -239,6 +239,19 @@ func (m *machine) shareRemoved(t coord.Ticket, c *shareRemoved) {
 		ch.add(r)
 	}
 	ch.commit(func(time.Time) { m.fx.Reply(t, codeResult{kerr.None}) })
+}
+
+// shareReturned gives back what a command was to see to, but never heard of: its answer could not be given.
+type shareReturned struct {
+	group string
+	by    any
+}
+
+func (m *machine) shareReturned(t coord.Ticket, c *shareReturned) {
+	if g := m.shares[c.group]; g != nil && g.beginning == c.by {
+		g.beginning, g.dead = nil, false
+	}
+	m.fx.Reply(t, codeResult{kerr.None})
 }
 
 // shareForgotten says of which topics no state is kept any more.
@@ -253,7 +266,7 @@ func (m *machine) shareForgotten(t coord.Ticket, c *shareForgotten) {
 		m.fx.Reply(t, codeResult{kerr.GroupIDNotFound})
 		return
 	}
-	g.beginning = false
+	g.beginning = nil
 	ch := m.changeShare(g)
 	left := g.withInitialized(ch.view, nil)
 	for _, id := range c.topics {
@@ -280,7 +293,11 @@ func (m *machine) refuseOther(t coord.Ticket, command any) bool {
 		}
 	case *beatCommand:
 		if is(c.group) || streams(c.group) {
-			m.fx.Reply(t, *refuseBeat(kerr.GroupIDNotFound, "Group %s is not a consumer group.", c.group))
+			r := c.invalid(m) // which is looked at before the group is
+			if r == nil {
+				r = refuseBeat(kerr.GroupIDNotFound, "Group %s is not a consumer group.", c.group)
+			}
+			m.fx.Reply(t, *r)
 			return true
 		}
 	case *commitCommand:
@@ -309,6 +326,8 @@ func (m *machine) stepShare(now time.Time, t coord.Ticket, command any) {
 		m.alterShare(now, t, c)
 	case *shareRemoved:
 		m.shareRemoved(t, c)
+	case *shareReturned:
+		m.shareReturned(t, c)
 	case *shareForgotten:
 		m.shareForgotten(t, c)
 	default:

@@ -301,7 +301,7 @@ func TestShareGroupNames(t *testing.T) {
 	if codes := r.(commitResult).codes; codes[0] != kerr.GroupIDNotFound {
 		t.Fatal("in a transaction:", codes)
 	}
-	if r := d.do(&beatCommand{group: "g", member: "x", topics: &[]string{"t"}}).(beatResult); r.code != kerr.GroupIDNotFound {
+	if r := d.do(&beatCommand{group: "g", member: "x", topics: &[]string{"t"}, owned: &[]partitionID{}}).(beatResult); r.code != kerr.GroupIDNotFound {
 		t.Fatal(r)
 	}
 }
@@ -326,5 +326,31 @@ func TestOldShareFormats(t *testing.T) {
 	if !reflect.DeepEqual(g.members["m"], mb) || g.epoch != 3 || g.hash != 77 || g.targetEpoch != 3 || g.targetMS != 99 ||
 		!slices.Equal(g.targets["m"], mb.assigned) || !reflect.DeepEqual(g.initialized, map[base.UUID]shareTopic{{1}: {"t", []int32{0, 2}}}) {
 		t.Fatalf("%+v %+v", g, g.members["m"])
+	}
+}
+
+// TestShareGroupIsNoConsumerGroup: what is wrong with a heartbeat by itself is said first, and then that the group is of another kind.
+func TestShareGroupIsNoConsumerGroup(t *testing.T) {
+	d := newShareDesk(t)
+	if r := d.do(&alterShare{group: "g", create: true}).(alterShareResult); r.code != kerr.None {
+		t.Fatal(r.code)
+	}
+	topics := []string{"t"}
+	for _, c := range []struct {
+		beat beatCommand
+		want kerr.Code
+	}{
+		{beatCommand{group: "g", epoch: epochJoin, rebalanceMS: -1, owned: &[]partitionID{}, topics: &topics}, kerr.InvalidRequest},
+		{beatCommand{group: "g", epoch: epochJoin, rebalanceMS: 5000, owned: &[]partitionID{}, topics: &topics}, kerr.GroupIDNotFound},
+	} {
+		if r := d.do(&c.beat).(beatResult); r.code != c.want {
+			t.Errorf("%+v: %v, want %v: %s", c.beat, r.code, c.want, r.message)
+		}
+	}
+	if r := d.do(&describeConsumersCommand{group: "g"}).(describeConsumersResult); r.code != kerr.GroupIDNotFound || r.message != "Group g is not a consumer group." {
+		t.Errorf("described: %v %s", r.code, r.message)
+	}
+	if r := d.do(&describeCommand{"g"}).(describeResult); r.found || !r.other {
+		t.Errorf("described as a classic one: %+v", r)
 	}
 }

@@ -88,3 +88,26 @@ func TestTxnOffsetCommit(t *testing.T) {
 		}
 	})
 }
+
+// TestTxnOffsetCommitWithoutAGroup: each partition is refused, and no transaction is asked for.
+func TestTxnOffsetCommitWithoutAGroup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		a := &asking{}
+		s.c.opt.Txns = a
+		var r reply[msg.TxnOffsetCommitResponse]
+		type part = msg.TxnOffsetCommitRequestTxnOffsetCommitRequestPartition
+		s.c.TxnOffsetCommit(t.Context(), CallInfo{Version: 5}, &msg.TxnOffsetCommitRequest{
+			TransactionalId: "x", ProducerId: 7, GenerationId: -1,
+			Topics: []msg.TxnOffsetCommitRequestTxnOffsetCommitRequestTopic{{Name: "t", Partitions: []part{{CommittedOffset: 5}, {PartitionIndex: 1}}}},
+		}, r.take)
+		for _, p := range r.response(t).Topics[0].Partitions {
+			if code := kerr.Code(p.ErrorCode); code != kerr.InvalidGroupID {
+				t.Errorf("partition %d: %v", p.PartitionIndex, code)
+			}
+		}
+		if len(a.asked) != 0 {
+			t.Error(a.asked)
+		}
+	})
+}

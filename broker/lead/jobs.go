@@ -1,6 +1,7 @@
 package lead
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -251,13 +252,10 @@ func (l *Leader) CloseAll(ctx context.Context) error {
 	for _, p := range parts {
 		p.Abandon(kerr.NotLeaderOrFollower, "the node is shutting down")
 	}
-	if stopErr != nil {
-		return stopErr
-	}
 	if err := l.opt.Engine.CloseAll(ctx); err != nil {
-		return err
+		return cmp.Or(stopErr, err)
 	}
-	return ctx.Err()
+	return ctx.Err() // where all streams are closed, all is well, whatever a partition on a WAL that has failed could not do
 }
 
 // forgetMoved lets go of the partitions whose hand-over was answered when the loop had ended.

@@ -103,9 +103,8 @@ func (l *Leader) pause(ids []meta.PartitionID, a *actions) {
 		l.tell(j, false)
 		j.pausedAt = now
 		d, err := j.p.Pause()
-		if err != nil { // an append has failed: the node's role is over
-			l.resume(j, now, err, a)
-			continue
+		if err != nil {
+			d = nil // an append has failed: its streams say whether it can be handed over
 		}
 		batch, drained = append(batch, j), append(drained, d)
 	}
@@ -184,14 +183,19 @@ func (l *Leader) handOver(batch []*job, drained []<-chan struct{}) {
 	l.opt.Logger.Info("partitions handed over", "partitions", len(cmd), "upload", uploaded.Sub(began), "handover", time.Since(uploaded))
 }
 
-// uploadRest waits until everything that the partitions hold is committed.
+// uploadRest waits until everything that the partitions hold is committed. A partition that serves no more, because its WAL has failed, is not waited
+// for: whether everything that was acknowledged is committed is for its streams to say (see Retire).
 func (l *Leader) uploadRest(batch []*job, drained []<-chan struct{}) []error {
 	ctx, cancel := context.WithTimeout(l.ctx, l.opt.MoveTimeout)
 	defer cancel()
 	errs := make([]error, len(batch))
 	var streams []partition.Log
 	for i, j := range batch {
-		if errs[i] = j.p.Drained(ctx, drained[i]); errs[i] == nil {
+		if drained[i] != nil {
+			errs[i] = j.p.Drained(ctx, drained[i])
+		}
+		if errs[i] == nil || j.p.Ended() {
+			errs[i] = nil
 			streams = append(streams, j.data, j.meta)
 		}
 	}

@@ -87,6 +87,9 @@ func (w *Writer) one(ctx context.Context, topic string, index int32, m coord.Mar
 	case m.ProducerID < 0: // nobody has such an id
 		done(kerr.InvalidRecord)
 		return
+	case m.Epoch < 0: // nor such an epoch
+		done(kerr.InvalidProducerEpoch)
+		return
 	case topic == group.Topic:
 		w.groups.EndTransaction(index, m, func(code kerr.Code) { done(ofCoordinator(code)) })
 		return

@@ -62,6 +62,8 @@ func TestWriter(t *testing.T) {
 	mark(3, 0, "__consumer_offsets", 7)
 	mark(1, 5, "gone", 0)
 	mark(-1, 0, "orders", 0)
+	mark(9, -2, "orders", 0)
+	mark(9, -2, "__consumer_offsets", 7)
 	var got []string
 	writer := New(w, w)
 	writer.WriteMarkers(context.Background(), req, func(r *msg.WriteTxnMarkersResponse) {
@@ -78,7 +80,8 @@ func TestWriter(t *testing.T) {
 	w.ending[0](kerr.None)
 	w.ending[1](kerr.CoordinatorLoadInProgress)
 	want := []string{"1 orders-0 NONE", "1 orders-1 NOT_LEADER_OR_FOLLOWER", "1 orders-0 INVALID_PRODUCER_EPOCH",
-		"2 __consumer_offsets-7 NONE", "3 __consumer_offsets-7 NOT_LEADER_OR_FOLLOWER", "1 gone-0 UNKNOWN_TOPIC_OR_PARTITION", "-1 orders-0 INVALID_RECORD"}
+		"2 __consumer_offsets-7 NONE", "3 __consumer_offsets-7 NOT_LEADER_OR_FOLLOWER", "1 gone-0 UNKNOWN_TOPIC_OR_PARTITION", "-1 orders-0 INVALID_RECORD",
+		"9 orders-0 INVALID_PRODUCER_EPOCH", "9 __consumer_offsets-7 INVALID_PRODUCER_EPOCH"}
 	if !slices.Equal(got, want) {
 		t.Fatalf("got  %q\nwant %q", got, want)
 	}

@@ -206,7 +206,7 @@ func (d *dirge) keep(b batch.Batch) error {
 	if b.IsControl() || base.Offset(b.LastOffset()) < d.next || base.Offset(b.BaseOffset()) > d.last {
 		return nil
 	}
-	for r, err := range b.Records(batch.Limits{}) {
+	for r, err := range b.Records(batch.Shared) {
 		if err != nil {
 			return err
 		}

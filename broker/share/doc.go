@@ -45,6 +45,8 @@
 //     dies before the first acknowledgement.
 //   - When a member's session ends, with its connection or by its own request, what it holds comes back at once. That delivery counts, as in Kafka 4.3: a
 //     member that dies of a record over and over is to be rid of it.
+//   - What was delivered often is handed out in ever smaller parts of what it was first handed out with, and alone the last time: one bad record would
+//     have all that it is read with given up (haul).
 //   - When the last session of a group on a node ends the node forgets the group's share partitions: offsets of a group without members can
 //     be altered, and are to be read anew then.
 //   - The topic is not compacted, for updates of one key add up. The coordinator deletes what lies below the oldest snapshot that counts, and

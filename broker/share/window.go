@@ -36,6 +36,7 @@ type span struct {
 	first, last base.Offset
 	state       DeliveryState
 	count       int16 // deliveries that have begun
+	lot         lot   // with which it was handed out first
 
 	member string    // whose it is, while acquired
 	until  time.Time // end of the lock, while acquired
@@ -105,7 +106,7 @@ func newWindow(l limits, s State, start base.Offset) *window {
 	w := &window{limits: l, start: start, end: start, dirty: s.Start != start}
 	for _, b := range merge(nil, s.Batches, start) {
 		w.extend(b.First - 1)
-		w.spans = append(w.spans, span{first: b.First, last: b.Last, state: b.State, count: b.DeliveryCount})
+		w.spans = append(w.spans, span{first: b.First, last: b.Last, state: b.State, count: b.DeliveryCount, lot: lot{b.First, b.Last}})
 		w.end = b.Last + 1
 	}
 	w.advance()
@@ -182,79 +183,6 @@ func (w *window) next() (base.Offset, bool) {
 		}
 	}
 	return w.end, int(w.end-w.start) < w.records
-}
-
-// acquire locks records for a member: those of the batches read, in their order, that may be handed out. It stops when maxRecords are reached;
-// unless strict, a batch that was begun is taken whole. A run longer than size is cut where batches end.
-func (w *window) acquire(now time.Time, member string, batches []base.OffsetRange, maxRecords, size int, strict bool) (got []acquired) {
-	total := 0
-	for _, b := range batches {
-		if total >= maxRecords {
-			break
-		}
-		first, last := max(b.Start, w.start), b.End-1
-		if first > w.end || int(w.end-w.start) >= w.records {
-			last = min(last, w.end-1)
-		}
-		w.extend(last)
-		if first > last {
-			continue
-		}
-		for i := w.split(first); i < len(w.spans) && w.spans[i].first <= last && (total < maxRecords || !strict); i++ {
-			if !w.spans[i].free() {
-				continue
-			}
-			end := min(w.spans[i].last, last)
-			if strict {
-				end = min(end, w.spans[i].first+base.Offset(maxRecords-total)-1)
-			}
-			w.split(end + 1)
-			if s := &w.spans[i]; s.count >= w.deliveryCount { // the limit was lowered
-				w.giveUp(s, tooOften, true)
-			} else {
-				s.state, s.member, s.until = Acquired, member, now.Add(w.lock)
-				s.count++
-				total += s.len()
-				got = appendAcquired(got, acquired{s.first, s.last, s.count}, b.Start, size)
-			}
-		}
-	}
-	w.join()
-	return got
-}
-
-// takeIn locks records of what was read, as acquire does, and gives up what lies between them and nobody is to see.
-func (w *window) takeIn(now time.Time, member string, in contents, maxRecords, size int, strict bool) (got []acquired) {
-	hidden, total := in.hidden, 0
-	for _, b := range in.visible {
-		for len(hidden) > 0 && hidden[0].Start < b.Start {
-			w.skip(hidden[0])
-			hidden = hidden[1:]
-		}
-		if total >= maxRecords {
-			return got
-		}
-		for _, a := range w.acquire(now, member, []base.OffsetRange{b}, maxRecords-total, size, strict) {
-			total += int(a.last - a.first + 1)
-			got = appendAcquired(got, a, b.Start, size)
-		}
-	}
-	for _, r := range hidden {
-		w.skip(r)
-	}
-	return got
-}
-
-// appendAcquired adds a run to the last one, if it goes on with it and the two together are not longer than size, or are of one batch.
-func appendAcquired(got []acquired, a acquired, batch base.Offset, size int) []acquired {
-	if n := len(got); n > 0 {
-		p := &got[n-1]
-		if p.last+1 == a.first && p.count == a.count && (a.first > batch || int(a.last-p.first+1) <= size) {
-			p.last = a.last
-			return got
-		}
-	}
-	return append(got, a)
 }
 
 // skip gives up records that are not there, or that nobody is to see. The range may begin in the window or at its end.
@@ -456,6 +384,9 @@ func (w *window) wrote(ok bool) {
 		case s.phase != written:
 		case ok:
 			s.state, s.count = s.to, s.toCount
+			if s.state.final() {
+				s.lot = lot{}
+			}
 			s.settled()
 			s.member, s.until = "", time.Time{}
 		case s.forced:

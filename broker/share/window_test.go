@@ -107,7 +107,7 @@ func TestWindowLimits(t *testing.T) {
 	}
 	w.release("m")
 	write1(t, w, true)
-	check(t, w, "[0,30) 0-29 available 1")
+	check(t, w, "[0,30) 0-9 available 1 · 10-29 available 1") // two lots: the first batch was cut
 }
 
 func TestWindowForgetsWhatIsDeleted(t *testing.T) {
@@ -272,6 +272,9 @@ func (r *rig) fetch(end base.Offset) {
 		for at := a.first; at <= a.last; at++ {
 			if total++; r.done[at] {
 				r.t.Fatalf("%d was acknowledged and is delivered again", at)
+			}
+			if r.limit > 2 && a.count == r.limit && (total > 1 || a.last > a.first) {
+				r.t.Fatalf("%d is delivered for the last time, and not alone", at)
 			}
 			if r.counts[at]++; r.counts[at] > int(r.limit) || a.count > r.limit {
 				r.t.Fatalf("%d is delivered %d times, count %d", at, r.counts[at], a.count)

@@ -16,7 +16,7 @@ func TestDefaults(t *testing.T) {
 	if c.MaxMessageBytes != 1048588 || c.RetentionMS != 604800000 || c.RetentionBytes != -1 || !c.Delete || c.Compact || c.LogAppendTime || c.CompressionType != "producer" || c.TimestampAfterMaxMS != 3600000 {
 		t.Fatalf("%+v", c)
 	}
-	if len(Topic()) != 35 || LookupTopic("retention.ms").Doc == "" || LookupBroker("node.id").HasDefault {
+	if len(Topic()) != 36 || LookupTopic("retention.ms").Doc == "" || LookupBroker("node.id").HasDefault {
 		t.Fatal(len(Topic()))
 	}
 	for _, d := range Topic() {
@@ -71,6 +71,26 @@ func TestFallsBackToBroker(t *testing.T) {
 	v := LookupTopic("retention.ms").Resolve(nil, broker)
 	if v.Source != FromDynamicBroker || v.Via != "log.retention.minutes" {
 		t.Fatal(v)
+	}
+}
+
+// TestInternalSegment: what Kafka keeps for tests goes before segment.bytes and below its bound.
+func TestInternalSegment(t *testing.T) {
+	for _, tc := range []struct {
+		set  map[string]string
+		want int32
+	}{
+		{map[string]string{"segment.bytes": "1048576"}, 1 << 20},
+		{map[string]string{"segment.bytes": "1048576", "internal.segment.bytes": "1000"}, 1000},
+		{map[string]string{"internal.segment.bytes": "0"}, 0},
+		{map[string]string{"internal.segment.bytes": ""}, 0},
+	} {
+		if c, err := Parse(tc.set, nil); (err == nil) != (tc.want > 0) || err == nil && c.SegmentBytes != tc.want {
+			t.Errorf("%v: %d, %v", tc.set, c.SegmentBytes, err)
+		}
+	}
+	if d := LookupTopic("internal.segment.bytes"); !d.Hidden() || LookupTopic("segment.bytes").Hidden() {
+		t.Error("what is for tests is to be hidden, and nothing else")
 	}
 }
 

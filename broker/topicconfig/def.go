@@ -59,8 +59,18 @@ func (d *Def) Refused() string {
 	return ""
 }
 
-// Hidden reports whether a broker setting is shown only where it is set: it is no setting of a configuration file.
-func (d *Def) Hidden() bool { return idleBrokerSettings[d.Name] == noCopies }
+// internalSegment goes before segment.bytes.
+const internalSegment = "internal.segment.bytes"
+
+// Hidden reports whether a setting is shown only where it is set: one of a broker that is none of a configuration file, one of topics that is for tests.
+func (d *Def) Hidden() bool {
+	return idleBrokerSettings[d.Name] == noCopies || d.Name == internalSegment
+}
+
+// Own reports whether Kafka 4.3 has no such setting of topics.
+func (d *Def) Own() bool {
+	return strings.HasPrefix(d.Name, "sluice.") || d.Name == "errors.deadletterqueue.group.enable"
+}
 
 // Sensitive reports whether the value must never be shown.
 func (d *Def) Sensitive() bool { return d.Type == Password }
@@ -125,8 +135,22 @@ func Broker() []*Def { return brokers.defs }
 // LookupTopic finds a topic setting, or returns nil.
 func LookupTopic(name string) *Def { return topics.byName[name] }
 
-// LookupBroker finds a broker setting, or returns nil.
-func LookupBroker(name string) *Def { return brokers.byName[name] }
+// LookupBroker finds a broker setting, or returns nil. What is said of one listener has the definition of the setting for all.
+func LookupBroker(name string) *Def {
+	if _, of, ok := OfListener(name); ok {
+		name = of
+	}
+	return brokers.byName[name]
+}
+
+// OfListener splits listener.name.LISTENER.SETTING; ok is false for other names.
+func OfListener(name string) (listener, setting string, ok bool) {
+	rest, ok := strings.CutPrefix(name, "listener.name.")
+	if ok {
+		listener, setting, ok = strings.Cut(rest, ".")
+	}
+	return listener, setting, ok
+}
 
 // Group lists every setting of a group by name. The result is not to be changed.
 func Group() []*Def { return groups.defs }

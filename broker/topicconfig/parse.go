@@ -65,9 +65,9 @@ func Validate(overrides map[string]string) error {
 // ValidateBroker reports the first wrong name or value of a broker's settings. The error has kind base.Invalid and names the key.
 func ValidateBroker(settings map[string]string) error {
 	for _, k := range sortedKeys(settings) {
-		d := brokers.byName[k]
+		d := LookupBroker(k)
 		if d == nil {
-			return base.Errorf(base.Invalid, "Unknown broker config name: %s", k)
+			continue // kept, as in Kafka, which may have a plug-in that reads it
 		}
 		if err := d.Check(settings[k]); err != nil {
 			return err
@@ -116,6 +116,9 @@ func Parse(overrides, broker map[string]string) (Config, error) {
 		MaxCompactionLagMS:     v.int("max.compaction.lag.ms"),
 		MinCleanableDirtyRatio: v.float("min.cleanable.dirty.ratio"),
 	}
+	if n := int32(v.int(internalSegment)); n > 0 {
+		c.SegmentBytes = n
+	}
 	for _, d := range topics.defs {
 		v.text(d.Name) // those without effect are checked all the same
 	}
@@ -133,7 +136,11 @@ type values struct {
 
 func (v *values) text(name string) string {
 	d := topics.byName[name]
-	val := strings.TrimSpace(d.Resolve(v.overrides, v.broker).Value)
+	value := d.Resolve(v.overrides, v.broker)
+	val := strings.TrimSpace(value.Value)
+	if value.Source == FromDefault && !d.HasDefault {
+		return val
+	}
 	if err := d.Check(val); err != nil && v.err == nil {
 		v.err = err
 	}
