@@ -12,7 +12,7 @@ import (
 
 type inspectCmd struct {
 	placeFlags
-	What string `arg:"" name:"what" help:"What to show: object:ID, topic:NAME/PARTITION[@OFFSET], wal:NODE/EPOCH, slot[:EPOCH/SLOT], snapshot[:EPOCH/SLOT], latest, a local file, or a key of the bucket."`
+	What string `arg:"" name:"what" help:"What to show: object:ID, topic:NAME/PARTITION[@OFFSET], wal:NODE/EPOCH, slot[:EPOCH/SLOT], snapshot[:EPOCH/SLOT], latest, a local file or directory of a WAL, or a key of the bucket."`
 	Deep bool   `help:"Also read the blocks of an object, check them, and list the record batches in them."`
 	All  bool   `help:"Whole tables instead of their first 50 rows."`
 	JSON bool   `name:"json" help:"Print the answer as JSON."`
@@ -28,7 +28,8 @@ Examples:
   sluice inspect object:00000000000001a4 --deep
   sluice inspect wal:2/17                    the log of node 2 under epoch 17
   sluice inspect slot                        the newest slot of the metadata log, record by record
-  sluice inspect data/wal/1-4/00000000.seg   a segment of a log in files
+  sluice inspect data/wal/1-4                the files of a log, and
+  sluice inspect data/wal/1-4/00000000.seg   what is in one of them
   sluice inspect --json snapshot --bucket s3://events
 
 Exit codes: 0 shown, 1 shown with damage, or it could not be read, 2 wrong use.`

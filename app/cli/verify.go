@@ -108,6 +108,9 @@ func (c *verifyCmd) state() (*audit.State, error) {
 	if c.Resume == "" {
 		return nil, nil
 	}
+	if err := writable(c.Resume + ".new"); err != nil { // now, and not after an hour
+		return nil, base.Errorf(base.Invalid, "--resume: %w", err)
+	}
 	b, err := os.ReadFile(c.Resume)
 	if errors.Is(err, fs.ErrNotExist) {
 		return new(audit.State), nil
@@ -120,6 +123,15 @@ func (c *verifyCmd) state() (*audit.State, error) {
 		return nil, fmt.Errorf("--resume %s: %w", c.Resume, err)
 	}
 	return s, nil
+}
+
+// writable reports why a file cannot be written; one that is there is replaced.
+func writable(path string) error {
+	err := os.WriteFile(path, nil, 0o644)
+	if err == nil {
+		err = os.Remove(path)
+	}
+	return err
 }
 
 // save writes the state beside the file and renames it, so that a crash leaves the old one or the new one.

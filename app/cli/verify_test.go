@@ -39,6 +39,7 @@ func TestVerifyAndInspect(t *testing.T) {
 	}
 	os.WriteFile(state, []byte("nonsense"), 0o644)
 	says(t, "verify --data "+data+" --resume "+state, exitWrongInput, "--resume "+state)
+	says(t, "verify --data "+data+" --resume "+state+"/file", exitWrongInput, "--resume: ")
 	var r audit.Report
 	code, stdout, _ := run("", "verify", "--deep", "--json", "--data", data)
 	if err := json.Unmarshal([]byte(stdout), &r); err != nil || code != exitFailed || r.Errors != 1 || len(r.Findings) != 1 || r.Findings[0].Kind != audit.CRCError {

@@ -36,7 +36,11 @@ func (c *walListCmd) Run(ctx context.Context, p *Process) error {
 			if w.Capacity > 0 {
 				capacity = size(float64(w.Capacity))
 			}
-			row(w.Volume, w.Class, w.State, w.Open, capacity, size(float64(w.Used)), size(float64(w.Unuploaded)), (time.Duration(w.LagMS) * time.Millisecond).Round(time.Millisecond), w.URL)
+			state := w.State
+			if w.Failed != "" {
+				state = "failed"
+			}
+			row(w.Volume, w.Class, state, w.Open, capacity, size(float64(w.Used)), size(float64(w.Unuploaded)), (time.Duration(w.LagMS) * time.Millisecond).Round(time.Millisecond), w.URL)
 		}
 	})
 }

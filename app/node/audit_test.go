@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"slices"
@@ -15,10 +16,13 @@ import (
 	"sluice/base"
 	"sluice/broker/partition"
 	"sluice/cluster/audit"
+	"sluice/cluster/control"
 	"sluice/cluster/meta"
+	"sluice/storage/compact"
 	"sluice/storage/object"
 	"sluice/storage/objstore"
 	"sluice/storage/objstore/fault"
+	"sluice/storage/stream"
 	"sluice/storage/wal/s3"
 )
 
@@ -27,13 +31,14 @@ type clock struct{ ahead atomic.Int64 }
 
 func (k *clock) now() time.Time { return time.Now().Add(time.Duration(k.ahead.Load())) }
 
-// TestBucketEqualsReferences: brokers under load, with retention, deleted topics, moves, crashes and a store that loses answers and does puts
-// late. When it is over and everything has had its grace, the bucket holds exactly what the metadata needs.
+// TestBucketEqualsReferences: brokers under load, with retention, deleted topics, compaction of objects and of keys, moves, crashes and a store that loses
+// answers and does puts late. When it is over and everything has had its grace, the bucket holds exactly what the metadata needs.
 func TestBucketEqualsReferences(t *testing.T) {
 	for _, brokers := range []int{1, 3} {
 		t.Run(fmt.Sprintf("brokers=%d", brokers), func(t *testing.T) {
 			k := new(clock)
-			c := newCluster(t, append(clusterSettings(t, "s3"), "sweep-interval=200ms", "log.retention.check.interval.ms=200", "upload-interval=50ms", "num.partitions=4")...)
+			c := newCluster(t, append(clusterSettings(t, "s3"), "sweep-interval=200ms", "log.retention.check.interval.ms=200", "upload-interval=50ms", "num.partitions=4",
+				"compaction-interval=1h", "log.cleaner.backoff.ms=50")...)
 			inner := c.store
 			store := fault.New(inner, 1)
 			c.store, c.now = store, k.now
@@ -56,16 +61,9 @@ func TestBucketEqualsReferences(t *testing.T) {
 			if store.Fired("lost") == 0 || store.Fired("late") == 0 || store.Fired("refused") == 0 {
 				t.Fatal("the store behaved")
 			}
-			// A slot that came back below the trim of a log that is still written stays until that node epoch is over, so all end theirs.
-			for _, n := range nodes {
-				crash(n)
-			}
-			c.node = nil
-			nodes = []*Node{c.start()}
-			for len(nodes) < min(brokers, 2) {
-				nodes = append(nodes, c.another())
-			}
+			compactAll(t, c, nodes)
 			rest(t, c, inner, nodes[0], k)
+			newest(t, c.readCompacted("table", 4))
 		})
 	}
 }
@@ -74,7 +72,22 @@ func TestBucketEqualsReferences(t *testing.T) {
 func strain(t *testing.T, c *cluster, nodes []*Node) []*Node {
 	admin := kadm.NewClient(c.at(nodes[0]))
 	producer := c.at(nodes[0], kgo.ProducerBatchMaxBytes(20_000))
+	compacted := map[string]string{"cleanup.policy": "compact", "min.cleanable.dirty.ratio": "0.01", "segment.ms": "1", "delete.retention.ms": "1"}
+	c.createAt(producer, "table", 4, compacted)
+	c.createAt(producer, "large", 1, nil)
 	for round := range 4 {
+		dying := fmt.Sprintf("table-gone-%d", round)
+		c.createAt(producer, dying, 4, compacted)
+		for _, topic := range []string{"table", dying} {
+			c.update(producer, topic, round)
+		}
+		c.enlarge(producer, "large")
+		for _, n := range nodes { // what fails here is done again
+			compactForced(c.ctx(), n)
+		}
+		if _, err := admin.DeleteTopic(c.ctx(), dying); err != nil {
+			t.Fatal(err)
+		}
 		for _, topic := range []string{"kept", fmt.Sprintf("gone-%d", round)} {
 			if round == 0 || topic != "kept" {
 				c.createAt(producer, topic, 4, map[string]string{"retention.bytes": "20000"})
@@ -101,6 +114,101 @@ func strain(t *testing.T, c *cluster, nodes []*Node) []*Node {
 		c.produce(producer, "kept", 1000*round+500, 500)
 	}
 	return nodes
+}
+
+// tableKeys is how many keys compacted topics have; of every third one the last record is a tombstone.
+const tableKeys = 30
+
+// update writes every key of a compacted topic some times. The values name the round.
+func (c *cluster) update(cl *kgo.Client, topic string, round int) {
+	c.t.Helper()
+	for i := range 10 * tableKeys {
+		r := &kgo.Record{Topic: topic, Key: fmt.Appendf(nil, "key-%02d", i%tableKeys), Value: fmt.Appendf(nil, "value-%d-%d", round, i/tableKeys)}
+		if i >= 9*tableKeys && i%3 == 0 {
+			r.Value = nil
+		}
+		cl.Produce(c.ctx(), r, func(_ *kgo.Record, err error) {
+			if err != nil {
+				c.t.Error(err)
+			}
+		})
+	}
+	if err := cl.Flush(c.ctx()); err != nil {
+		c.t.Fatal(err)
+	}
+}
+
+// enlarge writes 400 KiB to a topic, piece by piece.
+func (c *cluster) enlarge(cl *kgo.Client, topic string) {
+	c.t.Helper()
+	value := make([]byte, 10<<10)
+	for range 40 {
+		rand.Read(value)
+		if err := cl.ProduceSync(c.ctx(), &kgo.Record{Topic: topic, Value: value}).FirstErr(); err != nil {
+			c.t.Fatal(err)
+		}
+	}
+}
+
+// newest checks what is left of a compacted topic: the last value of every key.
+func newest(t *testing.T, got map[string][]*kgo.Record) {
+	for i := range tableKeys {
+		key := fmt.Sprintf("key-%02d", i)
+		switch records := got[key]; {
+		case i%3 == 0 && len(records) <= 1 && (len(records) == 0 || records[0].Value == nil):
+		case i%3 != 0 && len(records) == 1 && string(records[0].Value) == "value-3-9":
+		default:
+			t.Errorf("%s has %d records", key, len(records))
+		}
+	}
+}
+
+// compactForced runs a round for which everything is old, and little is much: parts of streams leave the objects they share with others, and small objects
+// become larger ones.
+func compactForced(ctx context.Context, n *Node) (compact.Report, error) {
+	self := stream.NodeRef(n.self)
+	w := compact.Start(compact.Options{
+		Cluster: n.member.Image().ClusterID(), Node: self, Store: n.store, Catalog: control.NewCompactCatalog(n.member, self), Pool: &n.pool,
+		Interval: -1, SplitAge: time.Nanosecond, SplitBytes: 16 << 10, SOBytes: 16 << 10, ObjectBytes: 1 << 20, MemoryBytes: 8 << 20,
+	})
+	defer w.Close()
+	return w.Round(ctx)
+}
+
+// compactAll has everything compacted that is to be, on all brokers: keys, and then objects until no round finds anything to do.
+func compactAll(t *testing.T, c *cluster, nodes []*Node) {
+	topic, _ := nodes[0].member.Image().TopicByName("table")
+	until(t, nodes[0], "the table is compacted", func(img *meta.Image) bool {
+		for p := range img.PartitionsOf(topic.ID) {
+			if s, ok := img.Stream(p.Data); !ok || s.CommittedEnd == 0 || s.CleanedTo != s.CommittedEnd {
+				return false
+			}
+		}
+		return true
+	})
+	for again := true; again; {
+		again = false
+		for _, n := range nodes {
+			rep, err := compactForced(c.ctx(), n)
+			if err != nil {
+				t.Fatal(err)
+			}
+			again = again || rep.Replaced+rep.Failed+rep.Left > 0
+		}
+	}
+	img := nodes[0].member.Image()
+	large, _ := img.TopicByName("large")
+	p, _ := img.Partition(large.ID, 0)
+	s, _ := img.Stream(p.Data)
+	split := 0 // bytes in objects of their own
+	for r := range s.EachRange() {
+		if o, ok := img.Object(r.Object); ok && o.Kind == meta.SO {
+			split += int(r.Bytes)
+		}
+	}
+	if s.Ranges() > 8 || split < 512<<10 {
+		t.Fatalf("%d bytes written piece by piece lie in %d ranges; %d of them in objects of their own", s.Bytes, s.Ranges(), split)
+	}
 }
 
 func (c *cluster) createAt(cl *kgo.Client, name string, partitions int32, configs map[string]string) {

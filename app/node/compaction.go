@@ -19,7 +19,7 @@ func (n *Node) startCompaction() {
 	n.compact.Store(compact.Start(compact.Options{
 		Cluster: n.member.Image().ClusterID(), Node: self, Store: n.store, Catalog: control.NewCompactCatalog(n.member, self), Pool: &n.pool,
 		Interval: c.CompactInterval, SplitAge: c.CompactSplitAge, ObjectBytes: int64(c.CompactObject),
-		MemoryBytes: int64(mem.Compact), Bandwidth: n.compactionRate(),
+		MemoryBytes: int64(mem.Compact), ReaderBytes: int64(mem.Blocks), Bandwidth: n.compactionRate(),
 		Logger: n.log, Registerer: n.opt.Registry,
 	}))
 }

@@ -22,7 +22,8 @@
 //  2. The new epoch's WAL exists before the first stream is opened under it; so a fenced epoch without a WAL has nothing to rescue
 //     if no stream is open under it, and must not be given up if one is.
 //  3. A block that was durable and cannot be read stops the start; nothing is skipped.
-//  4. What fails for good (fenced, a failed sync) ends the process: [Node.Failed] is closed, nothing is retried under the old epoch.
+//  4. What fails for good (fenced, a failed sync) ends the process: [Node.Failed] is closed, nothing is retried under the old epoch. Of several
+//     WALs one that fails is given up for good, and the node goes on with the others (failure.go).
 //
 // Goroutines: one for each listener, one for each failure report; all end with Shutdown.
 package node

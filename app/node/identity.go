@@ -9,6 +9,7 @@ import (
 	"slices"
 
 	"sluice/base"
+	"sluice/cluster/meta"
 	"sluice/storage/wal"
 	"sluice/storage/wal/disk"
 )
@@ -44,6 +45,8 @@ func readIdentity(ctx context.Context, files disk.FS, data string, wals []string
 			return nobody, err
 		case !id.Cluster.IsZero() && header.Cluster != id.Cluster:
 			return nobody, base.Errorf(base.Invalid, "the WAL directory %s belongs to cluster %s, but another one of this node to cluster %s", url, header.Cluster, id.Cluster)
+		case ownWAL(url) && header.Node == base.NoNode:
+			return nobody, base.Errorf(base.Invalid, "the WAL directory %s is shared by the nodes of its cluster: add shared=true to its URL, as in %s?shared=true", url, meta.WALPlace(url))
 		case ownWAL(url) && id.Node != base.NoNode && header.Node != id.Node:
 			return nobody, base.Errorf(base.Invalid, "the WAL directory %s belongs to node %v, but another one of this node to node %v", url, header.Node, id.Node)
 		}

@@ -83,6 +83,7 @@ type Node struct {
 
 	incarnation    base.UUID
 	volumes        volumes
+	failedVolumes  prometheus.Counter
 	unwatchVolumes func() // ends the loop that removes what is drained
 
 	walStores struct {
@@ -281,7 +282,7 @@ func (n *Node) files() disk.FS {
 }
 
 func (n *Node) walOptions() wal.Options {
-	return wal.Options{FS: n.files(), Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, OpenStore: n.walStore, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), Logger: n.log}
+	return wal.Options{FS: n.files(), Cluster: n.member.Image().ClusterID(), Pool: &n.pool, Store: n.store, OpenStore: n.walStore, PutsPerSecond: float64(n.opt.Config.WALPutsPerSecond), StallTimeout: n.opt.Config.WALStallTimeout, Logger: n.log}
 }
 
 // serve opens the partitions and then accepts connections.
@@ -320,7 +321,7 @@ func (n *Node) serve(ctx context.Context) error {
 	})
 	n.server = kafka.New(kafka.Options{
 		Listeners: n.security.listeners, Handler: h, Pool: &n.pool, MaxFrame: int(c.MaxRequest), MaxConnections: c.MaxConnections, MaxInFlight: c.MaxInFlight,
-		RequestMemory: int64(n.opt.Memory.Requests), IdleTimeout: c.IdleTimeout, Gate: n.limits, APIName: handle.APIName, Logger: n.log, Registerer: reg,
+		RequestMemory: int64(n.opt.Memory.Requests), IdleTimeout: idleTimeout(c), Gate: n.limits, APIName: handle.APIName, Logger: n.log, Registerer: reg,
 	})
 	wait, cancel := context.WithTimeout(ctx, servingTimeout)
 	defer cancel()
@@ -435,4 +436,12 @@ func (n *Node) Info() Info {
 		i.Admin = n.adminLn.Addr().String()
 	}
 	return i
+}
+
+// idleTimeout is how long a connection may be idle: as good as for ever if the setting is not above 0.
+func idleTimeout(c *config.Config) time.Duration {
+	if c.IdleTimeout <= 0 {
+		return 100 * 365 * 24 * time.Hour
+	}
+	return c.IdleTimeout
 }

@@ -19,6 +19,7 @@ import (
 	"sluice/base"
 	"sluice/base/config"
 	"sluice/storage/objstore"
+	"sluice/storage/wal/disk"
 )
 
 func TestMain(m *testing.M) {
@@ -33,6 +34,7 @@ type cluster struct {
 	set   []config.Value
 	now   func() time.Time // of the brokers to start; nil: as it is
 	log   io.Writer        // of the brokers to start; nil: the test's
+	files disk.FS          // of the brokers to start; nil: the operating system's
 	node  *Node
 }
 
@@ -71,7 +73,7 @@ func (c *cluster) open() (*Node, error) {
 		to = c.log
 	}
 	log := slog.New(slog.NewTextHandler(to, &slog.HandlerOptions{Level: slog.LevelWarn}))
-	return Start(c.t.Context(), Options{Config: cfg, Store: c.store, Hostname: "localhost", Now: c.now, Logger: log})
+	return Start(c.t.Context(), Options{Config: cfg, Store: c.store, Files: c.files, Hostname: "localhost", Now: c.now, Logger: log})
 }
 
 func (c *cluster) start() *Node {

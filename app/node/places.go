@@ -7,6 +7,7 @@ import (
 
 	"sluice/base"
 	"sluice/base/config"
+	"sluice/cluster/meta"
 	"sluice/storage/wal"
 )
 
@@ -43,8 +44,8 @@ func findPlaces(c *config.Config) (p places, err error) {
 			p.wals[i] = "s3" // the same, in fewer words and whatever the others call the bucket
 		}
 		for _, other := range p.wals[:i] {
-			if place(other) == place(p.wals[i]) {
-				return p, base.Errorf(base.Invalid, "setting wal = %q names %s twice", c.WAL, place(other))
+			if place := meta.WALPlace(other); place == meta.WALPlace(p.wals[i]) {
+				return p, base.Errorf(base.Invalid, "setting wal = %q names %s twice", c.WAL, place)
 			}
 		}
 	}
@@ -67,12 +68,6 @@ func (p places) wayOut() string {
 	default:
 		return "use a store that has it, or keep only the data there: name another place for the WAL with --wal"
 	}
-}
-
-// place is a URL without its options.
-func place(url string) string {
-	at, _, _ := strings.Cut(url, "?")
-	return at
 }
 
 // walStores returns the URLs of the stores that WALs have to themselves; those in the bucket or a directory have none.

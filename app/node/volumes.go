@@ -29,15 +29,18 @@ type volume struct {
 	log    wal.Log
 	engine *stream.Engine
 	gauges []prometheus.Collector
-	gone   atomic.Bool // it is being given up: a failure of it is none of the node's
+	gone   atomic.Bool           // it is being given up: a failure of it is none of the node's
+	fault  atomic.Pointer[error] // why its WAL takes nothing any more; see failure.go
 }
 
 // volumes are those that this process has open.
 type volumes struct {
-	set  *stream.Set
-	mu   sync.Mutex // held while volumes come and go
-	open []*volume
-	last int // number of the next one
+	set    *stream.Set
+	news   chan struct{} // something about them may have changed
+	coming sync.Mutex    // held while a volume is added, however long its disk takes; taken before mu
+	mu     sync.Mutex    // protects open
+	open   []*volume
+	last   int // number of the next one; protected by coming
 }
 
 func (v *volumes) all() []*volume {
@@ -57,10 +60,16 @@ func (v *volumes) String() string {
 
 // openWALs makes the WALs of the new epoch and the engines on them: the one that the node registered with, then the others.
 func (n *Node) openWALs(ctx context.Context) error {
-	n.volumes.mu.Lock()
-	defer n.volumes.mu.Unlock()
-	n.volumes.set = stream.NewSet()
-	if err := n.openVolumeLocked(ctx, n.self, n.places.wals[0]); err != nil {
+	n.volumes.coming.Lock()
+	defer n.volumes.coming.Unlock()
+	n.volumes.set, n.volumes.news = stream.NewSet(), make(chan struct{}, 1)
+	n.failedVolumes = prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_wal_volumes_failed_total", Help: "WALs that this broker has taken out of service because they failed, and goes on without."})
+	n.opt.Registry.MustRegister(n.failedVolumes)
+	_, err := n.openVolumeLocked(ctx, n.self, n.places.wals[0])
+	if base.IsKind(err, base.Exists) { // epochs are given once: somebody has rescued this one
+		return base.Errorf(base.Fenced, "node epoch %v was given up before its WAL began: %w", n.self, err)
+	}
+	if err != nil {
 		return err
 	}
 	for _, url := range n.places.wals[1:] {
@@ -73,6 +82,12 @@ func (n *Node) openWALs(ctx context.Context) error {
 
 // addVolumeLocked gives this node another WAL: it gets an epoch, is made, and is used from then on.
 func (n *Node) addVolumeLocked(ctx context.Context, url string) (*volume, error) {
+	// The metadata refuses this too: here, before anything looks at the directory.
+	for _, v := range n.volumes.all() {
+		if v.url != url && meta.WALPlace(v.url) == meta.WALPlace(url) {
+			return nil, base.Errorf(base.Exists, "volume %d is there, with other options, at %s: drain that one first", v.ref.Epoch, v.url)
+		}
+	}
 	if err := n.claimWAL(ctx, url); err != nil {
 		return nil, fmt.Errorf("prepare the WAL %s for node %v: %w", url, n.self.ID, err)
 	}
@@ -81,16 +96,16 @@ func (n *Node) addVolumeLocked(ctx context.Context, url string) (*volume, error)
 		return nil, fmt.Errorf("add the WAL %s: %w", url, err)
 	}
 	ref := meta.NodeRef{ID: n.self.ID, Epoch: added.Epoch}
-	for _, v := range n.volumes.open {
+	for _, v := range n.volumes.all() {
 		if v.ref == ref {
 			return v, nil // it is there
 		}
 	}
-	if err := n.openVolumeLocked(ctx, ref, url); err != nil {
+	v, err := n.openVolumeLocked(ctx, ref, url)
+	if err != nil {
 		n.dropVolume(ref)
 		return nil, err
 	}
-	v := n.volumes.open[len(n.volumes.open)-1]
 	if _, err := n.member.Submit(ctx, &meta.SetVolume{Node: n.self, Volume: ref.Epoch, State: meta.VolumeActive, Made: true}); err != nil {
 		return nil, fmt.Errorf("use the WAL %s: %w", url, err)
 	}
@@ -100,6 +115,7 @@ func (n *Node) addVolumeLocked(ctx context.Context, url string) (*volume, error)
 
 // claimWAL makes a directory ready for use by this node, unless it is that of another node of the cluster.
 func (n *Node) claimWAL(ctx context.Context, url string) error {
+	defer n.slowDisk(url)()
 	img := n.member.Image()
 	was, err := wal.Identify(ctx, url, wal.Options{FS: n.files()})
 	if _, known := img.Node(was.Node); err == nil && ownWAL(url) && was.Node != n.self.ID && known {
@@ -118,39 +134,49 @@ func (n *Node) dropVolume(ref meta.NodeRef) {
 }
 
 // openVolumeLocked makes a WAL and the engine on it.
-func (n *Node) openVolumeLocked(ctx context.Context, ref meta.NodeRef, url string) error {
+func (n *Node) openVolumeLocked(ctx context.Context, ref meta.NodeRef, url string) (*volume, error) {
+	defer n.slowDisk(url)()
 	if err := wal.Probe(ctx, url, n.walOptions()); err != nil {
-		return fmt.Errorf("WAL %s: %w", url, err)
+		return nil, fmt.Errorf("WAL %s: %w", url, err)
 	}
 	v := &volume{ref: ref, url: url, number: n.volumes.last, engine: n.newEngine(stream.NodeRef(ref))}
 	n.volumes.last++
-	failed := func(err error) {
-		if !v.gone.Load() {
-			n.fail(err)
-		}
-	}
 	opt := n.walOptions()
 	opt.Node, opt.Epoch = ref.ID, ref.Epoch
-	opt.OnBlock, opt.OnRoom, opt.OnFull, opt.OnFailed = v.engine.OnBlock, v.engine.OnRoom, v.engine.OnFull, failed
+	opt.OnBlock, opt.OnRoom, opt.OnFull = v.engine.OnBlock, v.engine.OnRoom, v.engine.OnFull
+	opt.OnFailed = func(err error) { n.walFailed(v, err) }
 	opt.Registerer, opt.Volume = n.opt.Registry, v.number
 	log, err := wal.Create(ctx, url, opt)
 	if err != nil {
 		v.engine.Abandon()
-		return fmt.Errorf("WAL %s: %w", url, err)
+		return nil, fmt.Errorf("WAL %s: %w", url, err)
 	}
 	v.log = log
 	v.engine.Start(log)
 	n.registerVolume(v)
+	n.volumes.mu.Lock()
 	n.volumes.open = append(n.volumes.open, v)
+	n.volumes.mu.Unlock()
 	n.volumes.set.Add(v.engine)
-	return nil
+	return v, nil
+}
+
+// slowDisk warns, unless what it returns is called before, that the disk of a WAL that is to be opened does not answer. There is nobody yet who would be helped by
+// giving it up, so who starts a broker, or adds a WAL, waits.
+func (n *Node) slowDisk(url string) (over func()) {
+	timeout := n.opt.Config.WALStallTimeout
+	if timeout == 0 || wal.InStore(url) {
+		return func() {}
+	}
+	t := time.AfterFunc(timeout/5, func() { n.log.Warn("the disk of a WAL does not answer; still waiting to open it", "wal", url) })
+	return func() { t.Stop() }
 }
 
 // newEngine returns the engine of a volume; they share memory.
 func (n *Node) newEngine(ref stream.NodeRef) *stream.Engine {
 	catalog := control.NewCatalog(n.member, ref)
-	if len(n.volumes.open) > 0 {
-		return n.volumes.open[0].engine.Beside(ref, catalog)
+	if open := n.volumes.all(); len(open) > 0 {
+		return open[0].engine.Beside(ref, catalog)
 	}
 	c, mem := n.opt.Config, n.opt.Memory
 	return stream.New(stream.Options{
@@ -207,34 +233,40 @@ func (n *Node) removeVolume(ctx context.Context, v *volume) error {
 		v.gone.Store(false)
 		return fmt.Errorf("remove the WAL %s: %w", v.log, err)
 	}
-	n.volumes.mu.Lock()
-	defer n.volumes.mu.Unlock()
 	n.volumes.set.Remove(v.ref.Epoch)
+	n.volumes.mu.Lock()
 	for i, o := range n.volumes.open {
 		if o == v {
 			n.volumes.open = append(n.volumes.open[:i:i], n.volumes.open[i+1:]...)
 			break
 		}
 	}
+	n.volumes.mu.Unlock()
 	n.closeVolume(ctx, v)
 	n.log.Info("WAL removed", "volume", v.ref.Epoch, "wal", v.log)
 	return nil
 }
 
-// watchVolumes gives up volumes that drain as soon as nothing is open on them.
+// changed has the loop look at the volumes again.
+func (v *volumes) changed() {
+	select {
+	case v.news <- struct{}{}:
+	default:
+	}
+}
+
+// watchVolumes drains volumes whose WALs have failed, and gives up volumes that drain as soon as nothing is open on them.
 func (n *Node) watchVolumes() {
-	news := make(chan struct{}, 1)
-	unsubscribe := n.member.Subscribe(func(_, _ *meta.Image) {
-		select {
-		case news <- struct{}{}:
-		default:
-		}
-	})
+	unsubscribe := n.member.Subscribe(func(_, _ *meta.Image) { n.volumes.changed() })
 	ctx, cancel := context.WithCancel(context.Background())
 	var loop sync.WaitGroup
 	loop.Go(func() {
 		for ctx.Err() == nil {
 			var retry <-chan time.Time
+			if err := n.drainFailed(ctx); err != nil && ctx.Err() == nil {
+				n.log.Warn("a WAL that has failed cannot be drained; will be tried again", "error", err)
+				retry = time.After(time.Second)
+			}
 			for _, v := range n.drainedVolumes() {
 				if err := n.removeVolume(ctx, v); err != nil && ctx.Err() == nil {
 					n.log.Warn("a WAL that is drained cannot be removed; will be tried again", "volume", v.ref.Epoch, "error", err)
@@ -242,7 +274,7 @@ func (n *Node) watchVolumes() {
 				}
 			}
 			select {
-			case <-news:
+			case <-n.volumes.news:
 			case <-retry:
 			case <-ctx.Done():
 			}
@@ -273,8 +305,8 @@ func (n *Node) AddWAL(ctx context.Context, url string) (volume base.NodeEpoch, e
 	if url, err = absolute(url); err != nil {
 		return 0, err
 	}
-	n.volumes.mu.Lock()
-	defer n.volumes.mu.Unlock()
+	n.volumes.coming.Lock()
+	defer n.volumes.coming.Unlock()
 	if n.volumes.set == nil {
 		return 0, base.Errorf(base.Unavailable, "the broker is starting")
 	}
@@ -295,6 +327,9 @@ func (n *Node) WALStatus() []admin.WALStatus {
 		s := admin.WALStatus{Of: v.ref.Epoch, Used: v.log.Used(), LagMS: v.lag().Milliseconds()}
 		if c := v.log.Capacity(); c < math.MaxInt64 {
 			s.Capacity = max(0, c)
+		}
+		if fault := v.fault.Load(); fault != nil {
+			s.Failed = (*fault).Error()
 		}
 		s.Unuploaded, _ = v.engine.Lag()
 		out = append(out, s)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"path/filepath"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -12,8 +13,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
+	"sluice/base"
 	"sluice/base/config"
 	"sluice/cluster/meta"
+	"sluice/storage/wal"
 )
 
 // volumesOf returns the class of WAL that each partition of a topic is on.
@@ -228,6 +231,55 @@ func TestAddAndDrainUnderLoad(t *testing.T) {
 		t.Fatalf("node %v came back as %v", first.ID, again.self.ID)
 	}
 	load.end()
+}
+
+// A directory is one volume, whatever options it is named with, and one that is refused is left as it was.
+func TestOneDirectoryIsOneVolume(t *testing.T) {
+	dir := "file://" + t.TempDir()
+	c := newCluster(t, "wal="+dir+"/a?shared=true", "data="+t.TempDir())
+	n := c.start()
+	for _, url := range []string{dir + "/a", dir + "/a/?segment=1MiB", dir + "/b/../a?shared=true&capacity=16MiB"} {
+		if v, err := n.AddWAL(c.ctx(), url); !base.IsKind(err, base.Exists) {
+			t.Errorf("%s was added to %s as volume %v: %v", url, n.volumes.String(), v, err)
+		}
+	}
+	if is, err := wal.Identify(c.ctx(), dir+"/a?shared=true", wal.Options{FS: n.files()}); err != nil || is.Node != base.NoNode {
+		t.Errorf("the shared directory says that it belongs to node %v, %v", is.Node, err)
+	}
+}
+
+// A broker that was not told that a directory is shared does not take it from the others, neither at its start nor as another WAL.
+func TestSharedDirectoryIsNotTaken(t *testing.T) {
+	dir := "file://" + t.TempDir()
+	c := newCluster(t, "wal="+dir+"/a?shared=true", "data="+t.TempDir())
+	n := c.start()
+	c.createTopic("t", 1)
+	c.produce(c.client(), "t", 0, 100)
+	told := c.set
+	with := func(wal string) {
+		c.set = append(told[:len(told):len(told)], config.Value{Name: "wal", Text: wal, From: "test"})
+	}
+	with(dir + "/b")
+	other := c.another()
+	if v, err := other.AddWAL(c.ctx(), dir+"/a"); !base.IsKind(err, base.Invalid) {
+		t.Errorf("the directory of others was added as volume %v: %v", v, err)
+	}
+	nodes := slices.Collect(n.member.Image().Nodes())
+	with(dir + "/a")
+	c.set = append(c.set, config.Value{Name: "data", Text: t.TempDir(), From: "test"})
+	if third, err := c.open(); !base.IsKind(err, base.Invalid) {
+		t.Errorf("a broker has started in the directory of others: %v", err)
+		if err == nil {
+			crash(third)
+		}
+	}
+	if now := slices.Collect(n.member.Image().Nodes()); len(now) != len(nodes) {
+		t.Errorf("%+v have become %+v", nodes, now)
+	}
+	c.set = told
+	c.crash()
+	c.start()
+	c.wantEach(c.consume(c.client(reader("t")...), 100), 0, 100)
 }
 
 // What a broker that is gone had on a WAL in the bucket is served by another one at once; what it had in a directory of its own waits for it, and

@@ -100,9 +100,11 @@ type Config struct {
 	CompactSplitAge   time.Duration
 	CompactObject     Bytes
 	WALPutsPerSecond  int
+	WALStallTimeout   time.Duration // 0: never
 
 	// Kafka behaviour.
 	AutoCreateTopics     bool
+	DeleteTopics         bool
 	NumPartitions        int
 	RetentionCheck       time.Duration
 	CleanerEnable        bool
@@ -248,10 +250,10 @@ var settings = slices.Concat([]Setting{
 	{Name: "max.connections", Group: network, Kind: Int, Default: "20000", Min: "1",
 		Doc:   "Connections that are open at one time; more are closed at once.",
 		field: func(c *Config) any { return &c.MaxConnections }},
-	{Name: "connections.max.idle.ms", Group: network, Kind: Millis, Default: "600000", Min: "1000",
-		Doc:   "A connection without a request for so long is closed.",
+	{Name: "connections.max.idle.ms", Group: network, Kind: Millis, Default: "600000", Min: "-1",
+		Doc:   "A connection without a request for so long is closed; with 0 or -1 none is.",
 		field: func(c *Config) any { return &c.IdleTimeout }},
-	{Name: "socket.request.max.bytes", Group: network, Kind: Size, Default: "100MiB", Min: "1MiB", Max: "1GiB",
+	{Name: "socket.request.max.bytes", Group: network, Kind: Size, Default: "100MiB", Min: "1", Max: "1GiB",
 		Doc:   "The largest request; a larger one closes its connection before memory is spent on it. Requests that are no Produce may have 8 MiB, or a quarter of request-memory if that is more.",
 		field: func(c *Config) any { return &c.MaxRequest }},
 	{Name: "max-in-flight", Group: network, Kind: Int, Default: "256", Min: "1", Max: "65536",
@@ -283,6 +285,9 @@ var settings = slices.Concat([]Setting{
 	{Name: "wal-s3-puts-per-second", Group: upload, Kind: Int, Default: "4", Min: "1", Max: "10000",
 		Doc:   "Request budget of an s3 WAL: puts per second while they are small; full objects of 8 MiB go out beyond it. More puts cost more money and give lower latency.",
 		field: func(c *Config) any { return &c.WALPutsPerSecond }},
+	{Name: "wal-stall-timeout", Group: upload, Kind: Duration, Default: "30s", Min: "0",
+		Doc:   "A file WAL counts as failed when an operation of its disk has been under way for so long, as when the disk had reported an error; after a fifth of that there is a warning. 0 is never.",
+		field: func(c *Config) any { return &c.WALStallTimeout }},
 
 	{Name: "compaction", Group: objects, Kind: Bool, Default: "true",
 		Doc:   "Objects in the bucket are merged and split in the background, which bounds their number, the metadata, and what old data costs to read.",
@@ -306,6 +311,9 @@ var settings = slices.Concat([]Setting{
 	{Name: "auto.create.topics.enable", Group: kafka, Kind: Bool, Default: "true",
 		Doc:   "A topic is created when a client asks for its metadata and allows it.",
 		field: func(c *Config) any { return &c.AutoCreateTopics }},
+	{Name: "delete.topic.enable", Group: kafka, Kind: Bool, Default: "true",
+		Doc:   "Topics can be deleted; without it a request to delete one is refused.",
+		field: func(c *Config) any { return &c.DeleteTopics }},
 	{Name: "num.partitions", Group: kafka, Kind: Int, Default: "1", Min: "1", Max: "100000",
 		Doc:   "Partitions of a topic that is created without saying how many.",
 		field: func(c *Config) any { return &c.NumPartitions }},

@@ -24,7 +24,8 @@ type WALStatus struct {
 	Capacity   int64          `json:"capacity_bytes"` // 0: without bound
 	Used       int64          `json:"used_bytes"`     // not trimmed
 	Unuploaded int64          `json:"unuploaded_bytes"`
-	LagMS      int64          `json:"lag_ms"` // age of the oldest block that is not in the bucket; 0 if there is none
+	LagMS      int64          `json:"lag_ms"`           // age of the oldest block that is not in the bucket; 0 if there is none
+	Failed     string         `json:"failed,omitempty"` // why it takes nothing any more: what is on it moves to the others, then it goes
 }
 
 // WALsAnswer is what GET /v1/wal answers: the volumes of the broker that was asked.

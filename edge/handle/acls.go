@@ -215,7 +215,7 @@ func (h *Handler) changeStored(ctx context.Context, kind meta.ConfigKind, names 
 			if err == nil {
 				failed[name] = refusal(res.Errs[i])
 			}
-			if meta.CodeOf(failed[name]) == meta.Conflict && attempt < alterRetries {
+			if h.again(ctx, failed[name], img, attempt) {
 				again = append(again, name)
 			}
 		}

@@ -89,7 +89,8 @@ func entityOf(asked *quotaEntry) (quota.Entity, error) {
 func (h *Handler) alterQuota(ctx context.Context, e quota.Entity, asked *quotaEntry, validateOnly bool) error {
 	for attempt := 0; ; attempt++ {
 		change := meta.ConfigChange{Name: e.String()}
-		old := present(h.opt.Control.Image(), meta.QuotaConfig, &change)
+		img := h.opt.Control.Image()
+		old := present(img, meta.QuotaConfig, &change)
 		change.Configs = maps.Clone(old)
 		if change.Configs == nil {
 			change.Configs = map[string]string{}
@@ -119,7 +120,7 @@ func (h *Handler) alterQuota(ctx context.Context, e quota.Entity, asked *quotaEn
 		if err == nil && !validateOnly {
 			h.inForce(ctx)
 		}
-		if meta.CodeOf(err) != meta.Conflict || attempt == alterRetries {
+		if !h.again(ctx, err, img, attempt) {
 			return err
 		}
 	}

@@ -110,7 +110,8 @@ func (h *Handler) alterOne(ctx context.Context, w alteration, validateOnly bool)
 		return h.alterLoggers(w, validateOnly)
 	}
 	for attempt := 0; ; attempt++ {
-		change, err := h.change(h.opt.Control.Image(), w)
+		img := h.opt.Control.Image()
+		change, err := h.change(img, w)
 		if err != nil {
 			return err
 		}
@@ -118,10 +119,21 @@ func (h *Handler) alterOne(ctx context.Context, w alteration, validateOnly bool)
 		if err == nil {
 			err = refusal(res.Errs[0])
 		}
-		if meta.CodeOf(err) != meta.Conflict || attempt == alterRetries {
+		if !h.again(ctx, err, img, attempt) {
 			return err
 		}
 	}
+}
+
+// again reports whether a change that was worked out from an image came to nothing because others had changed the same, and can be worked out from a newer one,
+// which it waits for.
+func (h *Handler) again(ctx context.Context, err error, img *meta.Image, attempt int) bool {
+	if meta.CodeOf(err) != meta.Conflict || attempt == alterRetries {
+		return false
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleMax)
+	defer cancel()
+	return h.opt.Control.WaitFor(ctx, img.Pos()+1) == nil
 }
 
 // change works out all settings that the resource is to have.
@@ -167,7 +179,7 @@ func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigCh
 			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "There is no broker %q.", w.name)
 		}
 		for _, op := range w.ops {
-			if err := alterableBroker(op); err != nil {
+			if err := h.alterableBroker(op, w.name == ""); err != nil {
 				return nil, nil, err
 			}
 		}
@@ -192,17 +204,29 @@ func present(img *meta.Image, kind meta.ConfigKind, change *meta.ConfigChange) m
 	return img.Configs(kind, change.Name)
 }
 
-// alterableBroker says why a setting of brokers cannot be altered.
-func alterableBroker(op alterOp) error {
+// alterableBroker says why a setting of a broker, or of all, cannot be altered. What nobody knows is kept, as in Kafka, and so is what is said of a listener
+// that is not there.
+func (h *Handler) alterableBroker(op alterOp, ofAll bool) error {
 	def := topicconfig.LookupBroker(op.name)
+	listener, _, ofListener := topicconfig.OfListener(op.name)
 	switch {
 	case def == nil || op.op == opDelete:
 	case !def.Dynamic:
 		return kerr.Errorf(kerr.InvalidRequest, "Cannot update these configs dynamically: [%s]", op.name)
-	case def.Refused() != "":
+	case ofListener && ofAll:
+		return kerr.Errorf(kerr.InvalidRequest, "Cannot update these configs at default cluster level: [%s]", op.name)
+	case ofListener && h.hasListener(listener):
+		return kerr.Errorf(kerr.InvalidRequest, "Cannot set %s: listeners and how they are secured are settings of the start", op.name)
+	case !ofListener && def.Refused() != "":
 		return kerr.Errorf(kerr.InvalidRequest, "Cannot set %s: %s", op.name, def.Refused())
 	}
 	return nil
+}
+
+// hasListener reports whether this broker has a listener of that name, in either case: Kafka writes it in small letters here.
+func (h *Handler) hasListener(name string) bool {
+	self, _ := h.opt.Control.Image().Node(h.opt.Node.ID)
+	return slices.ContainsFunc(self.Endpoints, func(e meta.Endpoint) bool { return strings.EqualFold(e.Name, name) })
 }
 
 func knownNode(img *meta.Image, id base.NodeID) bool {

@@ -3,7 +3,7 @@ package handle
 // CreateTopics (key 19), versions 2-7.
 //
 // Any replication factor from 1 is accepted and reported as 1: the bucket keeps the data, and clients' defaults say 3. Of a manual
-// assignment the first replica of each partition becomes its leader. Names that differ only in dot and underscore are allowed,
+// assignment the first replica of each partition becomes its leader; the others are checked and then have no effect. Names that differ only in dot and underscore are allowed,
 // which Kafka refuses for the sake of its metrics.
 
 import (
@@ -137,13 +137,11 @@ func (h *Handler) newTopic(asked *askedTopic, duplicate, taken bool) (meta.NewTo
 	if len(configs) > 0 {
 		t.Configs = configs
 	}
+	if len(asked.Assignments) > 0 {
+		return t, h.assign(&t, asked)
+	}
 	if asked.ReplicationFactor == 0 || asked.ReplicationFactor < -1 {
 		return t, kerr.Errorf(kerr.InvalidReplicationFactor, "Replication factor must be larger than 0, or -1 to use the default value.")
-	}
-	if len(asked.Assignments) > 0 {
-		if err := assign(&t, asked); err != nil {
-			return t, err
-		}
 	}
 	switch {
 	case t.Partitions == -1:
@@ -179,32 +177,66 @@ func (h *Handler) taken(ctx context.Context, asked []askedTopic) (map[string]boo
 }
 
 // assign takes the leaders of a manual assignment.
-func assign(t *meta.NewTopic, asked *askedTopic) error {
-	if asked.NumPartitions != -1 || asked.ReplicationFactor != -1 {
-		return kerr.Errorf(kerr.InvalidRequest, "A manual partition assignment was specified, but numPartitions or replicationFactor was not set to -1.")
+func (h *Handler) assign(t *meta.NewTopic, asked *askedTopic) error {
+	switch {
+	case asked.ReplicationFactor != -1:
+		return kerr.Errorf(kerr.InvalidRequest, "A manual partition assignment was specified, but replication factor was not set to -1.")
+	case asked.NumPartitions != -1:
+		return kerr.Errorf(kerr.InvalidRequest, "A manual partition assignment was specified, but numPartitions was not set to -1.")
 	}
 	t.Partitions = int32(len(asked.Assignments))
-	t.Leaders = slices.Repeat([]base.NodeID{base.NoNode}, len(asked.Assignments))
+	leaders := map[int32]base.NodeID{}
+	replicas := len(asked.Assignments[0].BrokerIds)
 	for _, a := range asked.Assignments {
-		switch {
-		case a.PartitionIndex < 0 || int(a.PartitionIndex) >= len(t.Leaders) || t.Leaders[a.PartitionIndex] != base.NoNode:
-			return kerr.Errorf(kerr.InvalidReplicaAssignment, "Partitions should be a consecutive 0-based integer sequence.")
-		case len(a.BrokerIds) == 0:
-			return kerr.Errorf(kerr.InvalidReplicaAssignment, "Partition %d has no replicas.", a.PartitionIndex)
-		case a.BrokerIds[0] < 0:
-			return kerr.Errorf(kerr.InvalidReplicaAssignment, "Broker id %d is invalid.", a.BrokerIds[0])
+		if _, again := leaders[a.PartitionIndex]; again {
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "Found multiple manual partition assignments for partition %d", a.PartitionIndex)
 		}
-		t.Leaders[a.PartitionIndex] = base.NodeID(a.BrokerIds[0])
+		if err := h.checkReplicas(a.BrokerIds); err != nil {
+			return err
+		}
+		if n := len(a.BrokerIds); n != replicas {
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "The manual partition assignment includes a partition with %d replica(s), "+
+				"but this is not consistent with previous partitions, which have %d replica(s).", n, replicas)
+		}
+		leaders[a.PartitionIndex] = base.NodeID(a.BrokerIds[0])
+	}
+	for i := range t.Partitions {
+		leader, ok := leaders[i]
+		if !ok {
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "partitions should be a consecutive 0-based integer sequence")
+		}
+		t.Leaders = append(t.Leaders, leader)
 	}
 	return nil
 }
 
-// createdConfigs returns all settings of a topic with these overrides.
+// checkReplicas checks a partition's replicas. Whether the first is a broker that lives is for the controller to say; the others have no effect.
+func (h *Handler) checkReplicas(ids []int32) error {
+	if len(ids) == 0 {
+		return kerr.Errorf(kerr.InvalidReplicaAssignment, "The manual partition assignment includes an empty replica list.")
+	}
+	sorted := slices.Sorted(slices.Values(ids))
+	for i, id := range sorted {
+		_, known := h.opt.Control.Image().Node(base.NodeID(id))
+		switch {
+		case !known && (id < 0 || id != ids[0]):
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "The manual partition assignment includes broker %d, but no such broker is registered.", id)
+		case i > 0 && id == sorted[i-1]:
+			return kerr.Errorf(kerr.InvalidReplicaAssignment, "The manual partition assignment includes the broker %d more than once.", id)
+		}
+	}
+	return nil
+}
+
+// createdConfigs returns all settings of a topic with these overrides; those that Kafka does not have, or does not show, only if they are set.
 func (h *Handler) createdConfigs(overrides map[string]string) []msg.CreateTopicsResponseCreatableTopicConfigs {
 	broker := lead.BrokerConfigs(h.opt.Control.Image(), h.opt.Node.ID)
 	out := make([]msg.CreateTopicsResponseCreatableTopicConfigs, 0, len(topicconfig.Topic()))
 	for _, def := range topicconfig.Topic() {
 		v := def.Resolve(overrides, broker)
+		if _, set := overrides[def.Name]; !set && (def.Hidden() || def.Own()) {
+			continue
+		}
 		e := add(&out)
 		e.Name, e.Value, e.ConfigSource, e.IsSensitive = def.Name, &v.Value, int8(v.Source), def.Sensitive()
 	}

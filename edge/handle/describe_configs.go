@@ -5,8 +5,8 @@ package handle
 // A broker has one logger, called root.
 
 import (
+	"maps"
 	"slices"
-	"sort"
 	"strconv"
 	"strings"
 
@@ -103,6 +103,9 @@ func (h *Handler) topicConfigs(img *meta.Image, topic meta.Topic) []describedCon
 	out := make([]describedConfig, 0, len(topicconfig.Topic()))
 	for _, def := range topicconfig.Topic() {
 		v := def.Resolve(topic.Configs, broker)
+		if _, set := topic.Configs[def.Name]; def.Hidden() && !set {
+			continue
+		}
 		c := add(&out)
 		fill(c, def)
 		c.Value, c.ConfigSource = shown(def, v.Value), int8(v.Source)
@@ -163,7 +166,27 @@ func (h *Handler) brokerConfigs(img *meta.Image, name string) ([]describedConfig
 			c.Value, c.ConfigSource = c.Synonyms[0].Value, c.Synonyms[0].Source
 		}
 	}
-	return out, nil
+	return append(out, foreignConfigs(own, all)...), nil
+}
+
+// foreignConfigs describes what was set of a broker, or of all, that is no setting by its name: it is said of one listener, or nobody knows it.
+func foreignConfigs(own, all map[string]string) []describedConfig {
+	known := func(name, _ string) bool {
+		def := topicconfig.LookupBroker(name)
+		return def != nil && def.Name == name
+	}
+	own, all = maps.Clone(own), maps.Clone(all)
+	maps.DeleteFunc(own, known)
+	maps.DeleteFunc(all, known)
+	out := plainConfigs(own, sourceBroker)
+	for _, c := range plainConfigs(all, sourceDefaultBroker) {
+		if at := slices.IndexFunc(out, func(o describedConfig) bool { return o.Name == c.Name }); at >= 0 {
+			out[at].Synonyms = append(out[at].Synonyms, c.Synonyms...)
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
 }
 
 func (h *Handler) checkBrokerName(name string) error {
@@ -237,20 +260,23 @@ func addSynonym(c *describedConfig, def *topicconfig.Def, name, value string, so
 	s.Name, s.Value, s.Source = name, shown(def, value), source
 }
 
-// plainConfigs describes settings that are kept as they were given, without definitions.
+// plainConfigs describes settings of brokers as they were set. What nobody knows may be a secret, and is not shown.
 func plainConfigs(configs map[string]string, source int8) []describedConfig {
 	out := make([]describedConfig, 0, len(configs))
-	for k, v := range configs {
+	for _, name := range slices.Sorted(maps.Keys(configs)) {
 		c := add(&out)
-		c.Name, c.Value, c.ConfigSource, c.Documentation = k, &v, source, nil
-		c.ConfigType = int8(topicconfig.String)
-		if def := topicconfig.LookupBroker(k); def != nil && source == sourceDefaultBroker {
+		if def := topicconfig.LookupBroker(name); def != nil {
 			fill(c, def)
-			c.Value = shown(def, v)
+			c.Value = shown(def, configs[name])
+		} else {
+			c.Value, c.IsSensitive, c.ReadOnly, c.ConfigType, c.Documentation = nil, true, true, unknownType, nil
 		}
+		c.Name, c.ConfigSource = name, source
 		s := add(&c.Synonyms)
-		s.Name, s.Value, s.Source = k, c.Value, source
+		s.Name, s.Value, s.Source = name, c.Value, source
 	}
-	sort.Slice(out, func(i, j int) bool { return out[i].Name < out[j].Name })
 	return out
 }
+
+// unknownType is Kafka's type of a setting that it does not know.
+const unknownType int8 = 0

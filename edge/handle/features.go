@@ -54,7 +54,7 @@ func (h *Handler) setFeatures(ctx context.Context, updates []featureUpdate, vali
 		if err == nil {
 			err = refusal(res.Errs[0])
 		}
-		if meta.CodeOf(err) != meta.Conflict || attempt == alterRetries {
+		if !h.again(ctx, err, img, attempt) {
 			return err
 		}
 	}

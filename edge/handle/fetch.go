@@ -52,8 +52,9 @@ func (h *Handler) readable(c *call) func(name string, id base.UUID) bool {
 		return nil
 	}
 	g := &gate{h, c, a}
+	byName := c.Key == msg.KeyFetch && c.Version < 13
 	return func(name string, id base.UUID) bool {
-		if name == "" && !id.IsZero() {
+		if name == "" && (!byName || !id.IsZero()) { // no id is one that does not exist
 			return g.topicID(auth.Read, id)
 		}
 		return g.topic(auth.Read, name)

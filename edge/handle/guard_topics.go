@@ -5,6 +5,7 @@ import (
 
 	"sluice/base"
 	"sluice/broker/auth"
+	"sluice/cluster/meta"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
@@ -220,6 +221,10 @@ func guardDeleteTopics(g *gate, req *msg.DeleteTopicsRequest) msg.Message {
 			out := add(&resp.Responses)
 			text := refusalText(kerr.TopicAuthorizationFailed)
 			out.Name, out.TopicId, out.ErrorCode, out.ErrorMessage = t.Name, t.TopicId, topicRefused, &text
+			if t.Name != nil && g.knowsMissing(img, *t.Name) {
+				missing := "This server does not host this topic-partition."
+				out.ErrorCode, out.ErrorMessage = int16(kerr.UnknownTopicOrPartition), &missing
+			}
 			if t.Name == nil {
 				out.Name = shown[t.TopicId]
 			}
@@ -278,4 +283,10 @@ func guardOffsetForLeaderEpoch(g *gate, req *msg.OffsetForLeaderEpochRequest) ms
 		})
 	}
 	return nil
+}
+
+// knowsMissing reports that there is no such topic, and that the client may know it.
+func (g *gate) knowsMissing(img *meta.Image, name string) bool {
+	_, exists := img.TopicByName(name)
+	return !exists && g.may(auth.Describe, auth.Topic, name)
 }

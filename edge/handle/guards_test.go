@@ -4,6 +4,7 @@ import (
 	"reflect"
 	"testing"
 
+	"sluice/base"
 	"sluice/broker/auth"
 	"sluice/edge/kafka"
 	"sluice/wire/kerr"
@@ -86,6 +87,59 @@ func TestGuardsOfTheCluster(t *testing.T) {
 				continue
 			}
 			answer.Append(nil, v)
+		}
+	}
+}
+
+// TestReadableByID: an id that no topic has, none included, is not a topic that the client may not read; an empty name is.
+func TestReadableByID(t *testing.T) {
+	b := newBroker(t, 1)
+	theirs := b.topic("theirs", 1)
+	for _, tc := range []struct {
+		key, version int16
+		name         string
+		id           base.UUID
+		want         bool
+	}{
+		{msg.KeyFetch, 12, "", base.UUID{}, false},
+		{msg.KeyFetch, 12, "mine", base.UUID{}, true},
+		{msg.KeyFetch, 13, "", base.UUID{}, true},
+		{msg.KeyFetch, 13, "", base.NewUUID(), true},
+		{msg.KeyFetch, 13, "", theirs, false},
+		{msg.KeyShareFetch, 1, "", base.UUID{}, true},
+		{msg.KeyShareFetch, 1, "", theirs, false},
+	} {
+		g := gateOf(tc.key, tc.version)
+		h := New(Options{Control: b.ctl, Security: &Security{Authorizer: func() *auth.Authorizer { return g.a }}})
+		if got := h.readable(g.c)(tc.name, tc.id); got != tc.want {
+			t.Errorf("key %d version %d, %q, %v: %v", tc.key, tc.version, tc.name, tc.id, got)
+		}
+	}
+}
+
+// TestDeletionOfWhatIsMissing: who may describe a topic is told that it is missing, and who may not is told nothing; to delete it is another right.
+func TestDeletionOfWhatIsMissing(t *testing.T) {
+	b := newBroker(t, 1)
+	b.topic("mine", 1)
+	other := newBroker(t, 1)
+	for _, tc := range []struct {
+		name string
+		on   *broker
+		want kerr.Code
+	}{
+		{"mine", b, kerr.TopicAuthorizationFailed},
+		{"mine", other, kerr.UnknownTopicOrPartition},
+		{"theirs", other, kerr.TopicAuthorizationFailed},
+	} {
+		g := gateOf(msg.KeyDeleteTopics, 5)
+		g.h = New(Options{Control: tc.on.ctl})
+		guardDeleteTopics(g, &msg.DeleteTopicsRequest{TopicNames: []string{tc.name}})
+		resp := new(msg.DeleteTopicsResponse)
+		for _, fn := range g.c.after {
+			fn(resp)
+		}
+		if len(resp.Responses) != 1 || kerr.Code(resp.Responses[0].ErrorCode) != tc.want {
+			t.Errorf("%s: %+v, want %v", tc.name, resp.Responses, tc.want)
 		}
 	}
 }

@@ -99,6 +99,9 @@ func (h *Handler) shareFetch(c *call, req *msg.ShareFetchRequest) {
 				size += len(p.Records)
 				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode, p.AcknowledgeErrorCode)
 				if !ok {
+					if p.ErrorCode != 0 || notLeader(p.AcknowledgeErrorCode) {
+						p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = unknownLeader, unknownLeader
+					}
 					continue
 				}
 				p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
@@ -125,8 +128,11 @@ func (h *Handler) shareAcknowledge(c *call, req *msg.ShareAcknowledgeRequest) {
 			t := &resp.Responses[i]
 			for j := range t.Partitions {
 				p := &t.Partitions[j]
-				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode, 0)
+				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode)
 				if !ok {
+					if notLeader(p.ErrorCode) {
+						p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = unknownLeader, unknownLeader
+					}
 					continue
 				}
 				p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
@@ -141,10 +147,17 @@ func (h *Handler) shareAcknowledge(c *call, req *msg.ShareAcknowledgeRequest) {
 	})
 }
 
+// unknownLeader says that the leader is not known. It has to be said: the default of the fields is 0, and clients take that for a node, to which they turn for ever.
+const unknownLeader = -1
+
+func notLeader(code int16) bool {
+	return code == int16(kerr.NotLeaderOrFollower) || code == int16(kerr.FencedLeaderEpoch)
+}
+
 // shareHint finds the leader of a partition that is answered with NOT_LEADER, unless it is this node.
 func (h *Handler) shareHint(c *call, topic base.UUID, index int32, codes ...int16) (leaderHint, bool) {
 	for _, code := range codes {
-		if code == int16(kerr.NotLeaderOrFollower) || code == int16(kerr.FencedLeaderEpoch) {
+		if notLeader(code) {
 			hint, ok := h.hint(h.opt.Control.Image(), topic, index, c.Listener())
 			return hint, ok && hint.leader != h.opt.Node.ID
 		}

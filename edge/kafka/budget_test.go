@@ -88,6 +88,9 @@ func TestWhoIsSlowWhileOthersWaitIsCutOff(t *testing.T) {
 	f := start(t, Options{Handler: answerAll, RequestMemory: 1 << 20})
 	slow := f.dial()
 	send(t, slow, begun(ProduceKey, 4<<20, 2*readBufferBytes))
+	for memory := f.srv.memory.produce.free; memory.TryAcquire(1); time.Sleep(time.Millisecond) { // until it holds the memory: the other one must not come first
+		memory.Release(1)
+	}
 	other := f.dial()
 	send(t, other, frame(ProduceKey, 2, make([]byte, 2<<20)))
 	receive(t, other)

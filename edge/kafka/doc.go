@@ -21,7 +21,9 @@
 //     frames and large ones; and clients that have not logged in.
 //  5. Nobody holds others up by announcing much and sending little: a frame is charged when it, or as much of it as the read buffer holds, is here;
 //     frames of one address have half of a part while they are being received; and who sends slowly while others wait is cut off.
-//  6. A malformed frame closes its connection and no other.
+//  6. Answers in memory of their own that clients have not read take at most half of RequestMemory, and those of one address half of that, plus one for each
+//     processor: requests whose answers are usually large wait before they are processed, and who does not read while others wait is cut off. [TestUnreadAnswers]
+//  7. A malformed frame closes its connection and no other.
 //
 // Non-obvious:
 //

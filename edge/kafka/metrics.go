@@ -44,6 +44,14 @@ func newMetrics(reg prometheus.Registerer, name func(int16) string) *metrics {
 	return m
 }
 
+// answers registers the gauge of the memory of answers.
+func (m *metrics) answers(reg prometheus.Registerer, a *answers) {
+	if reg != nil {
+		reg.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: "sluice_kafka_answer_memory_bytes", Help: "Memory of answers that clients have not read, without what lies in caches."},
+			func() float64 { return float64(a.held()) }))
+	}
+}
+
 // observe records the duration of a request. The number of keys is bounded: the handler refuses unknown ones by aborting them,
 // and aborted requests are not observed.
 func (m *metrics) observe(key int16, seconds float64) {

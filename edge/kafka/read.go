@@ -102,12 +102,18 @@ func (c *conn) receive(r *Request, size, skip int) (reason string, err error) {
 	if !c.admit(r) {
 		return reasonClient, net.ErrClosed
 	}
+	from := addressOf(c.nc)
+	leave, err := c.srv.answers.enter(c.ctx, from, r.Key)
+	if err != nil {
+		return reasonClient, err
+	}
+	defer leave()
 	c.extendDeadline() // it may have had to wait
 	if _, err := c.in.Peek(min(4+size, readBufferBytes)); err != nil {
 		return c.readError(err, false)
 	}
 	arrived := size <= smallFrame
-	memory, err := c.srv.memory.of(r.Key, size, !c.login.IsZero()).take(c.ctx, addressOf(c.nc), size, arrived)
+	memory, err := c.srv.memory.of(r.Key, size, !c.login.IsZero()).take(c.ctx, from, size, arrived)
 	if err != nil {
 		return reasonClient, err
 	}

@@ -33,6 +33,7 @@ type Request struct {
 	reply   Reply
 	done    bool
 	replied bool
+	unread  int64   // bytes of the answer that answers counts
 	prefix  [8]byte // size and correlation id of the response; of a token's, the size in the second half
 }
 
@@ -88,7 +89,11 @@ func (r *Request) Reply(reply Reply) {
 		return
 	}
 	r.replied = true
-	binary.BigEndian.PutUint32(r.prefix[:], uint32(4+reply.size()))
+	size := reply.size()
+	if reply.Release == nil {
+		r.conn.srv.answers.add(r, int64(size))
+	}
+	binary.BigEndian.PutUint32(r.prefix[:], uint32(4+size))
 	binary.BigEndian.PutUint32(r.prefix[4:], uint32(r.CorrelationID))
 	r.conn.finish(r, reply)
 }

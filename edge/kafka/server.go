@@ -17,6 +17,7 @@ type Server struct {
 	opt     Options
 	metrics *metrics
 	memory  budgets
+	answers *answers
 
 	mu struct {
 		sync.Mutex
@@ -36,6 +37,8 @@ func New(opt Options) *Server {
 	opt = opt.withDefaults()
 	s := &Server{opt: opt, metrics: newMetrics(opt.Registerer, opt.APIName), quiesced: make(chan struct{})}
 	s.memory = newBudgets(opt.RequestMemory)
+	s.answers = newAnswers(opt.RequestMemory / 2)
+	s.metrics.answers(opt.Registerer, s.answers)
 	s.mu.listeners = map[net.Listener]struct{}{}
 	s.mu.conns = map[*conn]struct{}{}
 	s.mu.ofAddress = map[netip.Addr]int{}

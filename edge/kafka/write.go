@@ -7,6 +7,8 @@ import (
 	"runtime"
 	"sync"
 	"time"
+
+	"sluice/base/bulk"
 )
 
 const (
@@ -105,7 +107,7 @@ func (c *conn) write(b *batch) error {
 		var part net.Buffers
 		part, all = slice(all)
 		c.nc.SetWriteDeadline(time.Now().Add(c.srv.opt.StallTimeout * time.Duration(1+len(part[0])/batchBytes)))
-		if _, err := part.WriteTo(c.nc); err != nil {
+		if err := c.writePart(part); err != nil {
 			return err
 		}
 		if len(all) > 0 {
@@ -114,6 +116,19 @@ func (c *conn) write(b *batch) error {
 	}
 	c.srv.metrics.bytesOut.Add(float64(b.bytes))
 	return nil
+}
+
+// writePart writes what slice has taken. Much of it to a plain socket takes a turn among all bulk work.
+func (c *conn) writePart(part net.Buffers) error {
+	bytes := 0
+	for _, p := range part {
+		bytes += len(p)
+	}
+	if bytes >= bulk.Bytes && c.poller != nil {
+		return writeBulk(c.nc, c.poller, part)
+	}
+	_, err := part.WriteTo(c.nc)
+	return err
 }
 
 // slice takes pieces of about sliceBytes off all; a large piece is divided. It changes all.
@@ -136,6 +151,7 @@ func (c *conn) written(b *batch) {
 	for _, r := range b.requests {
 		r.reply.release()
 		r.reply = Reply{}
+		c.srv.answers.remove(r)
 		if r.hasReply() && r.Key != TokenKey {
 			c.srv.metrics.observe(r.Key, now.Sub(r.Received).Seconds())
 		}
