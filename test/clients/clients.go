@@ -36,6 +36,7 @@ type Set struct {
 	Committed  bool                                                              // readers want what is committed only
 	Marks      bool                                                              // readers of everything, and who watches, record the watermarks that they are told
 	Padding    int                                                               // values are padded with up to so many bytes; 0: 1500
+	Patient    time.Duration                                                     // brokers are asked to wait at least so long for records; answers come sooner if there are any
 	Slow       int                                                               // all but producers take so many times as long between what they do; 0: 1
 
 	processes atomic.Int32
@@ -48,7 +49,7 @@ func (c *Set) slowly(d time.Duration) time.Duration { return d * time.Duration(m
 const waitMax = 5 * time.Second
 
 // wait is how long brokers are asked to wait for records.
-func (c *Set) wait(d time.Duration) time.Duration { return min(c.slowly(d), waitMax) }
+func (c *Set) wait(d time.Duration) time.Duration { return min(max(c.slowly(d), c.Patient), waitMax) }
 
 // membership is how long a member may be silent, and how often it is heard.
 func (c *Set) membership(session, heartbeat time.Duration) []kgo.Opt {
@@ -172,7 +173,7 @@ func (p *Producer) send(partition int32, padding int, done func()) history.Value
 			return
 		}
 		p.c.Rec.Unclear(v)
-		if !errors.Is(err, kgo.ErrClientClosed) {
+		if !errors.Is(err, kgo.ErrClientClosed) && !errors.Is(err, context.Canceled) { // a client that is closed while it connects says only the latter
 			p.c.Complain("producer %d: value %d: %v", p.process, v, err)
 		}
 	})
@@ -355,7 +356,7 @@ func (c *Set) Member(group string) (*Reader, error) {
 	}
 	client, err := kgo.NewClient(c.Options(append(c.membership(10*time.Second, time.Second),
 		kgo.ConsumeTopics(c.Topic), kgo.ConsumerGroup(group), isolation(c.Committed), kgo.BlockRebalanceOnPoll(), kgo.FetchMaxWait(c.wait(200*time.Millisecond)),
-		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(c.wait(200*time.Millisecond)),
+		kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()), kgo.AutoCommitInterval(min(c.slowly(200*time.Millisecond), waitMax)),
 		kgo.OnPartitionsAssigned(assigned), kgo.OnPartitionsRevoked(jump), kgo.OnPartitionsLost(jump),
 	)...)...)
 	if err != nil {
@@ -401,7 +402,7 @@ func (c *Set) Commit(group string) (*Reader, error) {
 			c.Rec.EndCommit(op, outcome)
 			c.readBack(ctx, adm, process, group, &mu, &acked, &tried)
 			select {
-			case <-time.After(c.slowly(10 * time.Millisecond)):
+			case <-time.After(max(c.slowly(10*time.Millisecond), c.Patient/20)):
 			case <-ctx.Done():
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
@@ -134,8 +136,9 @@ func (c *copies) read(r *kgo.Record) {
 	}
 }
 
-// CheckAtRest waits until no transaction is open, and then checks that nothing holds back who reads what is committed of a topic.
-func CheckAtRest(ctx context.Context, reach []kgo.Opt, topic string) error {
+// CheckAtRest waits until no transaction is open, of these ids or of any if there are none, and then checks that nothing holds back who reads what is
+// committed of a topic. Ids matter where others go on: one of theirs may be open at every look.
+func CheckAtRest(ctx context.Context, reach []kgo.Opt, topic string, ids ...string) error {
 	cl, err := kgo.NewClient(append(reach[:len(reach):len(reach)], kgo.MetadataMinAge(20*time.Millisecond))...)
 	if err != nil {
 		return err
@@ -144,6 +147,7 @@ func CheckAtRest(ctx context.Context, reach []kgo.Opt, topic string) error {
 	adm := kadm.NewClient(cl)
 	for ; ; time.Sleep(100 * time.Millisecond) {
 		open, err := adm.ListTransactions(ctx, nil, []string{"Ongoing", "PrepareCommit", "PrepareAbort"})
+		maps.DeleteFunc(open, func(id string, _ kadm.ListedTransaction) bool { return len(ids) > 0 && !slices.Contains(ids, id) })
 		if err == nil && len(open) == 0 {
 			break
 		}

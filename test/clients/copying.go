@@ -20,6 +20,7 @@ type Copying struct {
 	c        *Set
 	producer *Reader
 	copiers  []*Reader
+	ids      []string        // transactional, of the copiers
 	values   map[string]bool // what was produced; read when the producer has ended
 	// Copied is told each time more copies have been read by Finish, if it is not nil.
 	Copied func(n int)
@@ -39,6 +40,7 @@ func (c *Set) StartCopying(ctx context.Context, copiers int, every, life time.Du
 	all.producer = Go(func(ctx context.Context) { all.produce(ctx, client, every) })
 	for i := range copiers {
 		id := fmt.Sprint("copier-", i)
+		all.ids = append(all.ids, id)
 		all.copiers = append(all.copiers, Go(func(ctx context.Context) {
 			Copy(ctx, append(c.Reach(), kgo.FetchMaxWait(c.wait(50*time.Millisecond))), "copy", id, CopiedTopic, CopiesTopic, life, func(n int, err error) { ended(id, n, err) })
 		}))
@@ -80,7 +82,7 @@ func (a *Copying) Halt() {
 	}
 }
 
-// Finish produces no more, waits for the copies of all and for the ends of all transactions, and ends the clients. Then each copy must be there once. It returns how
+// Finish produces no more, waits for the copies of all and for the ends of the copiers' transactions, and ends the clients. Then each copy must be there once. It returns how
 // many records were copied.
 func (a *Copying) Finish(ctx context.Context) (int, error) {
 	a.producer.Halt()
@@ -88,7 +90,7 @@ func (a *Copying) Finish(ctx context.Context) (int, error) {
 	err := checkCopies(ctx, reach, CopiesTopic, a.values, a.Copied)
 	a.Halt()
 	if err == nil {
-		err = CheckAtRest(ctx, reach, CopiesTopic)
+		err = CheckAtRest(ctx, reach, CopiesTopic, a.ids...)
 	}
 	if err == nil {
 		err = checkCopies(ctx, reach, CopiesTopic, a.values, a.Copied)

@@ -151,7 +151,7 @@ func (g *Group) come(ctx context.Context, i int, rnd *rand.Rand) {
 			for one.Err() == nil && (g.calm.Load() || time.Now().Before(until)) {
 				select {
 				case <-one.Done():
-				case <-time.After(g.c.wait(time.Second)):
+				case <-time.After(min(g.c.slowly(time.Second), waitMax)):
 				}
 			}
 			cancel()

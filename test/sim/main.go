@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
+	"syscall"
 	"time"
 
 	"sluice/test/sim/world"
@@ -33,6 +34,7 @@ type options struct {
 	report   string
 	tags     string
 	bugs     string
+	sum      bool
 }
 
 func main() {
@@ -47,7 +49,8 @@ func main() {
 	flag.StringVar(&o.trace, "trace", "", "run one world only, and write every event of it to a `file`")
 	flag.BoolVar(&o.print, "print", false, "print the scenario of the first seed, and run nothing")
 	flag.StringVar(&o.shrink, "shrink", "", "make one world that fails as small as it goes, and write that scenario to a `file`")
-	flag.StringVar(&o.report, "report", "", "append what came of all seeds to a `file`, a line of JSON each run")
+	flag.StringVar(&o.report, "report", "", "append what came of each seed to a `file`, a line of JSON each")
+	flag.BoolVar(&o.sum, "sum", false, "add up the report files that follow, and run nothing")
 	flag.StringVar(&o.tags, "tags", "", "build tags of the guest")
 	flag.StringVar(&o.bugs, "bugs", "", "look for seeded bugs, separated by commas: seeds until one finds the bug; with -tags seededbugs")
 	flag.Parse()
@@ -58,6 +61,9 @@ func main() {
 }
 
 func (o options) do(ctx context.Context, out io.Writer) error {
+	if o.sum {
+		return sum(flag.Args(), out)
+	}
 	one, err := o.world(o.first)
 	if err != nil {
 		return err
@@ -138,14 +144,36 @@ func (o options) runAll(ctx context.Context, s *simulator, out io.Writer) error 
 	return all.end()
 }
 
-func (o options) runSeed(ctx context.Context, s *simulator, seed uint64) (world.Scenario, world.Result, error) {
-	sc, err := o.world(seed)
-	if err != nil {
-		return sc, world.Result{}, err
+// ended is a world and what came of it.
+type ended struct {
+	sc    world.Scenario
+	r     world.Result
+	err   error
+	twice bool          // it was run twice
+	took  time.Duration // of a processor, all runs
+}
+
+// ofThread is the time that this thread has had a processor.
+func ofThread() time.Duration {
+	const thread = 1 // RUSAGE_THREAD
+	var r syscall.Rusage
+	if err := syscall.Getrusage(thread, &r); err != nil {
+		return 0
 	}
-	r, err := s.run(ctx, sc, nil)
-	if err == nil && o.twice > 0 && seed%uint64(o.twice) == 0 {
-		err = s.again(ctx, sc, r)
+	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+}
+
+func (o options) runSeed(ctx context.Context, s *simulator, seed uint64) (e ended) {
+	runtime.LockOSThread() // so that the thread's time is the run's
+	defer runtime.UnlockOSThread()
+	began := ofThread()
+	defer func() { e.took = ofThread() - began }()
+	if e.sc, e.err = o.world(seed); e.err != nil {
+		return e
 	}
-	return sc, r, err
+	e.r, e.err = s.run(ctx, e.sc, nil)
+	if e.twice = e.err == nil && o.twice > 0 && seed%uint64(o.twice) == 0; e.twice {
+		e.err = s.again(ctx, e.sc, e.r)
+	}
+	return e
 }

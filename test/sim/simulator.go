@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math/rand"
 	"os"
 	"os/exec"
@@ -40,6 +41,7 @@ func newSimulator(ctx context.Context, dir, tags string, workers int) (*simulato
 	if err != nil {
 		return nil, err
 	}
+	dir = filepath.Join(dir, "compiled"+tags)
 	compiled := filepath.Join(dir, fmt.Sprintf("%x", sha256.Sum256(code))[:16])
 	if err := forgetOthers(dir, compiled); err != nil {
 		return nil, err
@@ -67,7 +69,7 @@ func buildGuest(ctx context.Context, dir, tags string) ([]byte, error) {
 	}
 	f.Close()
 	defer os.Remove(f.Name())
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags=-s -w", "-tags", tags, "-o", f.Name(), "sluice/test/sim/guest")
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-ldflags=-s -w", "-tags", tags, "-o", f.Name(), "sluice/test/sim/guest")
 	build.Env = append(os.Environ(), "GOOS=wasip1", "GOARCH=wasm", "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return nil, fmt.Errorf("build the guest: %w\n%s", err, out)
@@ -78,6 +80,9 @@ func buildGuest(ctx context.Context, dir, tags string) ([]byte, error) {
 // forgetOthers removes what was compiled of other guests.
 func forgetOthers(dir, keep string) error {
 	entries, err := os.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}

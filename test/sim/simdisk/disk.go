@@ -25,6 +25,7 @@ const (
 	LoseAnswer               // it happens, and an error is told
 	Tear                     // any sectors of a write are written, and Err is told; other operations are refused
 	Late                     // Err is told, and it happens up to LateMax later
+	Stuck                    // nothing is told, and it happens when other rules are set; never, if the process has ended by then
 )
 
 // LateMax is the longest time that a late operation is late.
@@ -61,12 +62,14 @@ type Disk struct {
 		rules  []*rule
 		fired  map[string]int
 		shut   chan struct{} // nil: it answers; else closed when it does again
+		others chan struct{} // closed, and made anew, by SetRules
 	}
 }
 
 // New returns an empty file system with the directories of these names in its root.
 func New(seed uint64, d Delays, shared bool, trace func(format string, args ...any), dirs ...string) *Disk {
 	k := &Disk{trace: trace, shared: shared}
+	k.mu.others = make(chan struct{})
 	k.mu.mem, k.mu.rng, k.mu.delays, k.mu.fired = memdisk.New(), rand.New(rand.NewPCG(seed, 0xd15c)), d, map[string]int{}
 	for _, dir := range dirs {
 		if err := k.mu.mem.Mkdir(dir); err != nil {
@@ -84,6 +87,8 @@ func (k *Disk) SetRules(rules ...Rule) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.mu.rules = nil
+	close(k.mu.others)
+	k.mu.others = make(chan struct{})
 	for _, r := range rules {
 		k.mu.rules = append(k.mu.rules, &rule{Rule: r})
 	}
@@ -125,6 +130,13 @@ func (k *Disk) LosePower() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.mu.mem = k.mu.mem.Crash(k.mu.rng)
+}
+
+// changed is closed when other rules are set.
+func (k *Disk) changed() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.mu.others
 }
 
 // mem is the file system that holds the content now.

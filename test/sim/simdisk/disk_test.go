@@ -120,6 +120,30 @@ func TestPowerFailure(t *testing.T) {
 	})
 }
 
+// TestShut: what has to wait because the disk, or the mount, is shut is counted: whoever ends because of that ends because of its disk.
+func TestShut(t *testing.T) {
+	world(t, func(t *testing.T, local, shared *Disk) {
+		m := NewMount("a", local, shared, nil)
+		f := content(t, m, "/disk/f", 1)
+		for n, shut := range []func(bool){m.SetShut, local.SetShut} {
+			shut(true)
+			done := make(chan error, 1)
+			go func() { done <- f.WriteDurable(make([]byte, page), 0) }()
+			synctest.Wait()
+			time.Sleep(time.Minute)
+			select {
+			case err := <-done:
+				t.Fatalf("written: %v", err)
+			default:
+			}
+			shut(false)
+			if must(t, <-done); m.Hit() != n+1 {
+				t.Fatalf("%d had to wait, %d counted", n+1, m.Hit())
+			}
+		}
+	})
+}
+
 // TestRules: each effect does what it says, and is counted.
 func TestRules(t *testing.T) {
 	world(t, func(t *testing.T, local, shared *Disk) {
@@ -155,6 +179,33 @@ func TestRules(t *testing.T) {
 			t.Fatalf("counted %d, %d late, %d of the mount", shared.Fired(""), shared.Fired("late"), m.Hit())
 		}
 	})
+}
+
+// TestStuck: a write that is stuck happens when the disk is well again, and never if its process has ended. Reads go on.
+func TestStuck(t *testing.T) {
+	for _, dies := range []bool{true, false} {
+		world(t, func(t *testing.T, local, shared *Disk) {
+			m := NewMount("a", local, shared, nil)
+			f := content(t, m, "/disk/f", 1)
+			local.SetRules(Rule{Name: "stuck", Ops: []string{"WriteDurable"}, Effect: Stuck})
+			done := make(chan error, 1)
+			go func() { done <- f.WriteDurable(bytes.Repeat([]byte{2}, page), 0) }()
+			time.Sleep(time.Minute)
+			if len(done) != 0 || read(t, m, "/disk/f")[0] != 1 || local.Fired("stuck") != 1 {
+				t.Fatal("the write was not stuck")
+			}
+			if dies {
+				m.Down()
+			}
+			local.SetRules()
+			if err := <-done; (err != nil) != dies {
+				t.Fatalf("dies=%t: the write ends with %v", dies, err)
+			}
+			if b := read(t, NewMount("b", local, shared, nil), "/disk/f"); (b[0] == 2) == dies {
+				t.Fatalf("dies=%t, and the file has %d", dies, b[0])
+			}
+		})
+	}
 }
 
 // TestPoint: who dies before an operation has not done it, and who dies after it has.

@@ -52,7 +52,7 @@ type action struct {
 	do       func() error                          // all of it
 }
 
-// Hit returns how many operations of this mount the rules have hit.
+// Hit returns how many operations of this mount the rules have hit, and how many had to wait because the mount or its disk was shut.
 func (m *Mount) Hit() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -104,10 +104,15 @@ func (m *Mount) pass(k *Disk) error {
 	case <-m.dead:
 		return syscall.EIO
 	}
-	for {
+	for waits := false; ; waits = true {
 		opens := m.whenOpen(k)
 		if opens == nil {
 			return nil
+		}
+		if !waits {
+			m.mu.Lock()
+			m.mu.hit++
+			m.mu.Unlock()
 		}
 		select {
 		case <-opens:
@@ -202,6 +207,13 @@ func (m *Mount) happen(a *action, k *Disk, r *rule) error {
 	case Tear:
 		if a.write != nil {
 			k.tear(a.data, a.write)
+		}
+	case Stuck:
+		select {
+		case <-k.changed():
+			return a.do()
+		case <-m.dead:
+			return syscall.EIO
 		}
 	case Late:
 		if k.shared && a.changes {

@@ -63,27 +63,38 @@ const within = 15 * time.Second
 // withinMax is how long that is in a long world, where little happens.
 const withinMax = 10 * time.Minute
 
-// atBoundary has something happen to a broker at a boundary, and reports whether it was reached.
-func (w *world) atBoundary(kind string, b *broker, do func()) bool {
+// atBoundary has something happen to a broker at a boundary, and returns the broker, nil if none has got to one: whoever is cut off has nothing to write, and who leads
+// nothing may have nothing either. Then all is made whole, and the others are awaited.
+func (w *world) atBoundary(kind string, do func(b *broker)) *broker {
 	w.ask(kind)
-	which := boundaries[w.rnd.IntN(len(boundaries))]
-	for _, at := range []boundary{which, boundaries[0]} {
-		a := &ambush{boundary: at, before: w.rnd.IntN(2) == 0, skip: w.rnd.IntN(6), do: do, done: make(chan struct{})}
-		w.trace.Mark("%s is awaited at %q, before=%t, after %d others", b.name, at.name, a.before, a.skip)
-		b.life.wait(a)
-		select {
-		case <-a.done:
-			w.happens(kind)
-			return true
-		case <-time.After(min(w.slowly(within), withinMax)):
-		}
-		if !b.life.giveUp(a) {
-			<-a.done
-			w.happens(kind)
-			return true
+	first := w.in(up)[0]
+	if w.awaitAt(kind, first, boundaries[w.rnd.IntN(len(boundaries))], do) || w.awaitAt(kind, first, boundaries[0], do) {
+		return first
+	}
+	w.heal()
+	for _, b := range w.in(up) {
+		if w.awaitAt(kind, b, boundaries[0], do) {
+			return b
 		}
 	}
-	return false
+	return nil
+}
+
+// awaitAt waits until a broker gets to a boundary.
+func (w *world) awaitAt(kind string, b *broker, at boundary, do func(b *broker)) bool {
+	a := &ambush{boundary: at, before: w.rnd.IntN(2) == 0, skip: w.rnd.IntN(6), do: func() { do(b) }, done: make(chan struct{})}
+	w.trace.Mark("%s is awaited at %q, before=%t, after %d others", b.name, at.name, a.before, a.skip)
+	b.life.wait(a)
+	select {
+	case <-a.done:
+	case <-time.After(min(w.slowly(within), withinMax)):
+		if b.life.giveUp(a) {
+			return false
+		}
+		<-a.done
+	}
+	w.happens(kind)
+	return true
 }
 
 func (l *life) wait(a *ambush) {

@@ -51,6 +51,8 @@ type life struct {
 	err  error              // of a start or shutdown that should have succeeded; read after done
 	at   func(op, key string, before bool)
 
+	givenUp error // of a shutdown that others had no patience with; read after done
+
 	mu     sync.Mutex
 	dead   bool
 	files  *simdisk.Mount // of the process that runs now
@@ -125,7 +127,7 @@ func (b *broker) serve(ctx context.Context, l *life, n *node.Node) (ended bool, 
 		defer stop()
 		err := n.Shutdown(over)
 		if base.IsKind(err, base.Fenced) || kerr.CodeOf(err) == kerr.NotLeaderOrFollower { // one that was given up meanwhile has nothing more to do
-			err = nil
+			l.givenUp, err = err, nil
 		}
 		if over.Err() != nil && base.IsKind(err, base.Unavailable) { // its time was over, which is no harm: the rest is rescued
 			err = nil
@@ -177,6 +179,9 @@ func (w *world) config(b *broker) *config.Config {
 	set := append([]string{
 		"bucket=mem://sim", "listen=" + b.addr(), "admin=off", "name=" + b.name, "zone=" + string(rune('a'+b.id%3)),
 	}, w.Settings...)
+	if w.ending {
+		set = append(set, "sweep-interval=1s")
+	}
 	var values []config.Value
 	for _, kv := range set {
 		k, v, _ := strings.Cut(kv, "=")

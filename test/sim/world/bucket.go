@@ -4,6 +4,7 @@ import (
 	"context"
 	"iter"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"time"
 
@@ -24,6 +25,7 @@ type door struct {
 	dead    chan struct{} // closed
 	shut    chan struct{} // nil: open; else closed when it opens
 	deaf    chan struct{} // the same for answers alone
+	meta    time.Time     // when a slot of the metadata log was put last
 }
 
 var _ driver.Store = (*door)(nil)
@@ -125,6 +127,9 @@ func (d *door) through(ctx context.Context, op, key string, lost base.Kind, do f
 	}
 	err := do()
 	d.trace.Event("%s %s %s: %v", d.name, op, key, kindOf(err))
+	if err == nil && op == "put" && strings.HasPrefix(key, "meta/") {
+		d.wroteMeta()
+	}
 	if durable && !d.isDead() {
 		d.point(op, key, false)
 	}
@@ -132,6 +137,19 @@ func (d *door) through(ctx context.Context, op, key string, lost base.Kind, do f
 		return gone
 	}
 	return err
+}
+
+func (d *door) wroteMeta() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.meta = time.Now()
+}
+
+// lastWroteMeta is when this life put a slot of the metadata log last, which is what the controller does.
+func (d *door) lastWroteMeta() time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.meta
 }
 
 func kindOf(err error) string {

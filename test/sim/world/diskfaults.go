@@ -64,6 +64,7 @@ var storageFaults = []trouble{
 		}
 		w.random(0, 3*time.Second)
 	}},
+	{name: "power failure while writes hang", brokers: 1, needs: Scenario.onFiles, do: (*world).losesWhatHangs},
 	{name: "new machine", brokers: 2, needs: func(s Scenario) bool { return !s.onPrivate() }, do: func(w *world) {
 		b := w.in(up)[0]
 		b.kill(true)
@@ -74,31 +75,64 @@ var storageFaults = []trouble{
 	{name: "crash at a boundary", brokers: 1, do: func(w *world) { w.crashAtBoundary(false) }},
 	{name: "power failure at a boundary", brokers: 1, needs: Scenario.onFiles, do: func(w *world) { w.crashAtBoundary(true) }},
 	{name: "pause at a boundary", brokers: 1, do: func(w *world) {
-		b := w.in(up)[0]
-		if w.atBoundary("pause at a boundary", b, func() { b.setPaused(true) }) {
+		if b := w.atBoundary("pause at a boundary", func(b *broker) { b.setPaused(true) }); b != nil {
 			w.random(w.session/2, 4*w.session)
 			b.setPaused(false)
 		}
 	}},
-	{name: "clocks jump", brokers: 1, do: func(w *world) {
+	{name: clocksJump, brokers: 1, do: func(w *world) {
 		before := w.skewed.Load()
 		for _, b := range w.brokers {
 			jump := pickOf(w.rnd, time.Second, time.Minute, time.Hour, 40*time.Hour)
 			b.skew.Store(int64(pickOf(w.rnd, -1, 1)) * int64(jump))
 			w.trace.Mark("the clock of %s is off by %v", b.name, time.Duration(b.skew.Load()))
 		}
-		w.await("clocks jump", func() int { return int(w.skewed.Load() - before) }, 10*time.Second)
+		w.await(clocksJump, func() int { return int(w.skewed.Load() - before) }, 10*time.Second)
 	}},
 }
 
+// losesWhatHangs has writes to a WAL take for ever, and then the power goes: what was acknowledged meanwhile is not on the disk.
+func (w *world) losesWhatHangs() {
+	d, kind := w.victimDisk(), "power failure while writes hang"
+	victims := w.brokers
+	if d == w.shared {
+		w.heal() // all have to lose their power with it
+	} else {
+		victims = []*broker{w.owner(d)}
+	}
+	before := d.Fired(kind)
+	d.SetRules(simdisk.Rule{Name: kind, Ops: []string{"WriteDurable"}, Effect: simdisk.Stuck})
+	w.trace.Mark("writes to a disk hang")
+	for wait := 0; wait < 50 && d.Fired(kind) == before; wait++ { // who has a WAL elsewhere, too, may have nothing to write here
+		time.Sleep(100 * time.Millisecond)
+	}
+	w.random(0, w.session/2)
+	for _, b := range victims {
+		if b.state == up {
+			b.kill(true)
+		}
+		b.disk.LosePower()
+	}
+	if d == w.shared {
+		w.shared.LosePower()
+	}
+	d.SetRules()
+	w.random(0, 3*time.Second)
+	for _, b := range victims {
+		if b.state == down {
+			b.launch()
+		}
+	}
+}
+
 func (w *world) crashAtBoundary(power bool) {
-	b := w.in(up)[0]
 	silent := w.rnd.IntN(3) == 0
 	kind := "crash at a boundary"
 	if power {
 		kind = "power failure at a boundary"
 	}
-	if !w.atBoundary(kind, b, func() { b.life.down(silent) }) {
+	b := w.atBoundary(kind, func(b *broker) { b.life.down(silent) })
+	if b == nil {
 		return
 	}
 	b.state = down

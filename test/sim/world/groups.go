@@ -26,14 +26,11 @@ func (g GroupOf) check() error {
 	return nil
 }
 
-// drawn are the kinds that a seed chooses from. A share group is for scenarios that are written by hand: its client turns in a loop in the guest, which has one thread.
-var drawn = slices.DeleteFunc(slices.Clone(clients.GroupKinds), func(kind string) bool { return kind == "share" })
-
 // groups draws none, one or two groups of different kinds.
 func groups(rnd *rand.Rand) (all []GroupOf) {
-	kinds := rnd.Perm(len(drawn))
+	kinds := rnd.Perm(len(clients.GroupKinds))
 	for _, i := range kinds[:max(0, rnd.IntN(4)-1)] {
-		all = append(all, GroupOf{Kind: drawn[i], Members: 1 + rnd.IntN(3), Life: between(rnd, 3*time.Second, 30*time.Second)})
+		all = append(all, GroupOf{Kind: clients.GroupKinds[i], Members: 1 + rnd.IntN(3), Life: between(rnd, 3*time.Second, 30*time.Second)})
 	}
 	return all
 }

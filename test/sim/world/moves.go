@@ -34,7 +34,7 @@ func (w *world) movePartitions(ctx context.Context) {
 func (w *world) moveOne(ctx context.Context, adm *kadm.Client, rnd *rand.Rand) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
-	topic := pickOf(rnd, w.set.Topic, w.set.Topic, "__consumer_offsets", "__transaction_state", clients.CopiesTopic, clients.AccountsTopic)
+	topic := pickOf(rnd, w.set.Topic, w.set.Topic, "__consumer_offsets", "__transaction_state", clients.CopiesTopic, clients.AccountsTopic, clients.NewestTopic, clients.YoungTopic)
 	m, err := adm.Metadata(ctx, topic)
 	if err != nil || len(m.Topics[topic].Partitions) == 0 || len(m.Brokers) == 0 {
 		return

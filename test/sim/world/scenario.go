@@ -26,12 +26,15 @@ type Scenario struct {
 	Copiers    int // in transactions
 	Tellers    int // of a bank, who move money between accounts in transactions
 	CopierLife Span
+	Keeping    bool // somebody writes to a topic that is compacted
+	Retention  Span // and to one whose records are due after that; 0: there is none
 	Moves      bool // somebody moves partitions
 	Burst      int  // the most records that are sent at once
 	Pause      Span // the longest pause between two bursts
 	Slow       int  // clients but producers take so many times as long between what they do; 0: 1
 	Session    Span // of brokers
 	Quiet      Span // in which nothing goes wrong, after the last step
+	Rest       bool // in the end a broker whose clock is ahead tidies up, and nothing is left over
 	Settings   []string
 	Latency    Latency
 	Delays     Delays
@@ -117,6 +120,14 @@ func (s Scenario) JSON() []byte {
 	return append(b, '\n')
 }
 
+// Kind is the kind of world: dense or long.
+func (s Scenario) Kind() string {
+	if s.Slow > 1 {
+		return "long"
+	}
+	return "dense"
+}
+
 func (s Scenario) String() string {
 	var names, groups []string
 	for _, st := range s.Steps {
@@ -125,7 +136,7 @@ func (s Scenario) String() string {
 	for _, g := range s.Groups {
 		groups = append(groups, g.String())
 	}
-	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d groups=[%s] tail=%v watcher=%v committer=%v copiers=%d tellers=%d moves=%v burst=%d pause=%v slow=%d bucket=%v..%v net=%v..%v quiet=%v steps=[%s] %s",
-		s.Brokers, s.Partitions, s.Producers, s.Members, strings.Join(groups, ", "), s.Tail, s.Watcher, s.Committer, s.Copiers, s.Tellers, s.Moves, s.Burst, s.Pause, s.Slow,
+	return fmt.Sprintf("brokers=%d partitions=%d producers=%d members=%d groups=[%s] tail=%v watcher=%v committer=%v copiers=%d tellers=%d keeping=%v retention=%v moves=%v burst=%d pause=%v slow=%d bucket=%v..%v net=%v..%v quiet=%v steps=[%s] %s",
+		s.Brokers, s.Partitions, s.Producers, s.Members, strings.Join(groups, ", "), s.Tail, s.Watcher, s.Committer, s.Copiers, s.Tellers, s.Keeping, s.Retention, s.Moves, s.Burst, s.Pause, s.Slow,
 		s.Latency.Min, s.Latency.Max, s.Delays.Min, s.Delays.Max, s.Quiet, strings.Join(names, ", "), strings.Join(s.Settings, " "))
 }

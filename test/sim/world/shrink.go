@@ -23,6 +23,7 @@ func Smaller(s Scenario) (all []Candidate) {
 			all = append(all, Candidate{what, less})
 		}
 	}
+	try("no rest", func(s *Scenario) { s.Rest = false })
 	try("no quiet", func(s *Scenario) { s.Quiet = 0 })
 	if half := len(s.Steps) / 2; half > 1 {
 		try("without the second half of the steps", func(s *Scenario) { s.Steps = s.Steps[:half] })
@@ -57,6 +58,7 @@ func Smaller(s Scenario) (all []Candidate) {
 func smallerClients(s Scenario, try func(what string, change func(s *Scenario))) {
 	try("no copiers", func(s *Scenario) { s.Copiers = 0 })
 	try("no bank", func(s *Scenario) { s.Tellers = 0 })
+	try("nothing that is cleaned", func(s *Scenario) { s.Keeping, s.Retention = false, 0 })
 	for i, g := range s.Groups {
 		try(fmt.Sprintf("without group %v", g), func(s *Scenario) { s.Groups = slices.Delete(s.Groups, i, i+1) })
 		if g.Members > 1 {

@@ -3,6 +3,7 @@ package world
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 )
 
@@ -21,7 +22,7 @@ func NewScenario(seed uint64) Scenario {
 	s := Scenario{
 		Seed: seed, Brokers: 1 + rnd.IntN(4), Partitions: int32(1 + rnd.IntN(6)), Producers: 1 + rnd.IntN(3), Members: max(0, rnd.IntN(4)-1),
 		Tail: rnd.IntN(4) > 0, Committer: rnd.IntN(2) == 0, Copiers: max(0, rnd.IntN(4)-1), CopierLife: pickOf(rnd, 10_000*ms, 40_000*ms), Moves: rnd.IntN(2) == 0,
-		Burst: pickOf(rnd, 1, 4, 20), Pause: pickOf(rnd, 50*ms, 300*ms, 1000*ms),
+		Burst: pickOf(rnd, 1, 4, 20), Pause: pickOf(rnd, 100*ms, 300*ms, 1000*ms),
 		Session: pickOf(rnd, 2000*ms, 4000*ms),
 		Latency: pickOf(rnd,
 			Latency{Min: ms, Max: 5 * ms, Slow: 50 * ms, Slowly: 0.01},
@@ -34,13 +35,35 @@ func NewScenario(seed uint64) Scenario {
 	}
 	s.Groups, s.Watcher = groups(rnd), rnd.IntN(2) == 0
 	s.Tellers = max(0, rnd.IntN(5)-2)
-	if rnd.IntN(3) == 0 {
+	s.Rest = rnd.IntN(3) == 0
+	if rnd.IntN(longOne) == 0 {
 		s.lengthen(rnd)
 	}
 	s.Settings = settings(rnd, s.Session, s.Slow)
 	s.Steps = steps(rnd, s)
+	s.keep(rnd)
 	return s
 }
+
+// clocksJump is the fault after which nobody knows what is due: brokers go by their clocks.
+const clocksJump = "clocks jump"
+
+// keep draws topics that are cleaned, and how often brokers look what is due.
+func (s *Scenario) keep(rnd *rand.Rand) {
+	s.Keeping = rnd.IntN(2) == 0
+	retention, look := between(rnd, time.Second, 8*time.Second), pickOf(rnd, 500, 2000)
+	if s.Slow > 1 {
+		retention, look = 60*retention, 60*look
+	}
+	if s.Keeping && !slices.ContainsFunc(s.Steps, func(st Step) bool { return st.Fault == clocksJump }) {
+		s.Retention = retention
+	}
+	s.Settings = append(s.Settings, fmt.Sprintf("log.cleaner.backoff.ms=%d", look), fmt.Sprintf("log.retention.check.interval.ms=%d", look),
+		"log.cleaner.dedupe.buffer.size="+pickOf(rnd, "64KiB", "1MiB"))
+}
+
+// longOne of so many worlds is long. It costs as much as many short ones.
+const longOne = 12
 
 // slowly is by how much clients of a long world are slower.
 const slowly = 300
@@ -95,9 +118,9 @@ func steps(rnd *rand.Rand, s Scenario) (all []Step) {
 		some = faults[:1]
 	}
 	for range 2 + rnd.IntN(4) {
-		st := Step{Fault: pickOf(rnd, some...).name, Seed: rnd.Uint64(), Before: between(rnd, 200*time.Millisecond, 3*time.Second),
-			After: between(rnd, 0, 2*time.Second), Heal: rnd.IntN(3) > 0}
-		if rnd.IntN(3) == 0 {
+		st := Step{Fault: pickOf(rnd, some...).name, Seed: rnd.Uint64(), Before: between(rnd, 100*time.Millisecond, 1500*time.Millisecond),
+			After: between(rnd, 0, time.Second), Heal: rnd.IntN(3) > 0}
+		if rnd.IntN(6) == 0 {
 			st.After += between(rnd, 0, 5*time.Second)
 		}
 		if s.Slow > 1 {

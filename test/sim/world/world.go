@@ -31,8 +31,11 @@ const (
 	copiedWithin = 10 * time.Minute // transactions of some seconds each, one after the other
 )
 
+// patient is how long brokers are asked to wait for records: a question that is answered by nothing tells little, and costs as much as one that is.
+const patient = 2 * time.Second
+
 // watchEvery is the longest pause between two questions of a watcher.
-const watchEvery = 400 * time.Millisecond
+const watchEvery = time.Second
 
 // clientHost is where all clients are.
 const clientHost = "clients"
@@ -73,11 +76,13 @@ type world struct {
 	groups    []*clients.Group
 	copying   *clients.Copying // nil: none
 	bank      *clients.Bank    // nil: none
+	keeping   *clients.Keeping // nil: none
 
 	shared              *simdisk.Disk
 	local, sharedDelays simdisk.Delays // of disks
 	skewed              atomic.Int64   // readings of clocks that are off
 
+	ending   bool            // the last broker is all that comes
 	happened map[string]int  // faults
 	asked    map[string]bool // faults that have to happen, or the run is unknown
 
@@ -133,7 +138,7 @@ func (w *world) run() *history.Report {
 		b.launch()
 	}
 	w.set = clients.Set{
-		Topic: "sim", Partitions: w.Partitions, Rec: w.rec, Complain: w.complainf, Burst: w.Burst, Pause: time.Duration(w.Pause), Slow: w.Slow,
+		Topic: "sim", Partitions: w.Partitions, Rec: w.rec, Complain: w.complainf, Burst: w.Burst, Pause: time.Duration(w.Pause), Slow: w.Slow, Patient: patient,
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return w.clients.Dial(ctx, addr) },
 	}
 	for _, b := range w.brokers {
@@ -159,6 +164,7 @@ func (w *world) run() *history.Report {
 		want.Faults = append(slices.Sorted(maps.Keys(w.asked)), "fault")
 	}
 	w.settle()
+	w.audit()
 	return history.Check(w.rec, want)
 }
 
@@ -265,6 +271,7 @@ func (w *world) load() {
 		w.copying = c
 	}
 	w.openBank()
+	w.startKeeping()
 	if w.Moves && len(w.brokers) > 1 {
 		w.readers = append(w.readers, clients.Go(w.movePartitions))
 	}
@@ -315,6 +322,7 @@ func (w *world) settle() {
 		r.Halt()
 	}
 	w.finishGroups()
+	w.finishKeeping()
 	if w.copying != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), copiedWithin)
 		defer cancel()
@@ -334,6 +342,9 @@ func (w *world) settle() {
 		b.stop()
 		if err := b.life.err; err != nil {
 			w.complainf("%s: %v", b.name, err)
+		}
+		if err := b.life.givenUp; err != nil {
+			w.trace.Mark("%s is fenced while it stops, and all is well: %v", b.name, err)
 		}
 	}
 }
