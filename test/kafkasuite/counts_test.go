@@ -91,6 +91,8 @@ func tables(seen []result, expected list) string {
 			g = "Kafka Streams (kafka-streams-integration-tests)"
 		} else if strings.HasPrefix(r.class, "org.apache.kafka.connect.") {
 			g = "Kafka Connect and MirrorMaker (connect-runtime, connect-mirror)"
+		} else if strings.HasPrefix(r.class, "kafka.") {
+			g = "Kafka's core (kafka_2.13), one class"
 		}
 		groups[g] = append(groups[g], r)
 	}

@@ -3,6 +3,7 @@ package kafkasuite
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -62,5 +63,26 @@ func TestReadReport(t *testing.T) {
 		if got[i] != want[i] {
 			t.Errorf("%v, want %v", got[i], want[i])
 		}
+	}
+}
+
+// A part of a class takes the place of what the report of the class has of the same methods, and of nothing else.
+func TestMerged(t *testing.T) {
+	class := []byte(`<testsuite><testcase name="a()[1]" classname="c"/><testcase name="a()[2]" classname="c"/><testcase name="ab()" classname="c">` +
+		`<failure message="m">` + "e: m\n\tat y" + `</failure></testcase></testsuite>`)
+	part := []byte(`<testsuite><testcase name="a()[1]" classname="c"><failure message="n">e: n</failure></testcase></testsuite>`)
+	want := []result{{"c", "a[1]", fails, "e: n"}, {"c", "ab", fails, "e: m"}}
+	text, err := merged(class, part)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readReport(text); err != nil || !slices.Equal(got, want) {
+		t.Errorf("%v, %v, want %v", got, err, want)
+	}
+	if text, err = merged(nil, part); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := readReport(text); err != nil || !slices.Equal(got, want[:1]) {
+		t.Errorf("without a report of the class: %v, %v", got, err)
 	}
 }

@@ -20,7 +20,8 @@ type result struct {
 
 // report is JUnit's XML report, what is needed of it.
 type report struct {
-	Cases []struct {
+	XMLName xml.Name `xml:"testsuite"`
+	Cases   []struct {
 		Name    string   `xml:"name,attr"`
 		Class   string   `xml:"classname,attr"`
 		Skipped *trouble `xml:"skipped"`
@@ -39,6 +40,35 @@ const aborted = "org.opentest4j.TestAbortedException: "
 
 // disabled is in the text of a test that is marked so in its source.
 const disabled = " is @Disabled"
+
+// merged puts the tests of a part of a class into the report of the class, in the place of those that this has of the same methods.
+func merged(class, part []byte) ([]byte, error) {
+	var whole, some report
+	if len(class) > 0 {
+		if err := xml.Unmarshal(class, &whole); err != nil {
+			return nil, fmt.Errorf("read JUnit's report of a class: %w", err)
+		}
+	}
+	if err := xml.Unmarshal(part, &some); err != nil {
+		return nil, fmt.Errorf("read JUnit's report of a part of a class: %w", err)
+	}
+	again := map[string]bool{}
+	for _, c := range some.Cases {
+		again[bareName(c.Name)] = true
+	}
+	for _, c := range whole.Cases {
+		if !again[bareName(c.Name)] {
+			some.Cases = append(some.Cases, c)
+		}
+	}
+	return xml.Marshal(some)
+}
+
+// bareName is the name of the method.
+func bareName(name string) string {
+	bare, _, _ := strings.Cut(name, "(")
+	return bare
+}
 
 // readReport returns what the report of one class holds.
 func readReport(text []byte) ([]result, error) {
@@ -89,6 +119,9 @@ var jars = []string{"kafka-clients-integration-tests", "kafka-tools", "kafka-str
 const integration = "/integration/"
 
 var mixed = []string{"connect-runtime", "connect-mirror"}
+
+// core are classes of Kafka's core (kafka_2.13) that are run. It has hundreds more, most of which talk to no broker or look inside one.
+var core = []string{"kafka.api.AuthorizerIntegrationTest"}
 
 // classesOf returns the names of the classes of tests in a jar below dir, sorted.
 func classesOf(dir, jar string) ([]string, error) {

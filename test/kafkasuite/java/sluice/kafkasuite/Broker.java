@@ -12,18 +12,24 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.concurrent.ThreadLocalRandom;
 import java.util.concurrent.TimeUnit;
-import org.apache.kafka.common.test.JaasUtils;
+import java.util.stream.Collectors;
 
 /** One broker as a process, over any number of starts; its ports stay the same. */
 class Broker {
     final int port = freePort();
+    /** Where the suite itself connects, if the settings want a listener for that. */
+    final int ownPort;
     private final int admin = freePort();
     private final int peer = freePort();
     private final Path log;
     private final List<String> command = new ArrayList<>();
+    private final Map<String, Integer> ports = new HashMap<>();
+    private final List<Doorman> doormen = new ArrayList<>();
     private Process process;
 
     /** The first broker of a cluster makes it and has id 0, as those of Kafka's test kit. Its brokers share a bucket and a directory for their WALs below dir. */
@@ -33,20 +39,52 @@ class Broker {
                 "--bucket", "file://" + dir.resolve("bucket"), "--wal", "file://" + dir.resolve("wal") + (alone ? "" : "?shared=true"),
                 "--data", dir.resolve("data-" + id).toString(), "--admin", "127.0.0.1:" + admin,
                 "--peer", "127.0.0.1:" + peer));
-        if (settings.login) {
-            command.addAll(List.of("--listeners", "SASL_PLAINTEXT://localhost:" + port, "--sasl-users", users(dir).toString()));
+        ownPort = settings.ownListener || settings.listeners != null ? freePort() : port;
+        if (settings.listeners != null) {
+            listen(settings.listeners, dir);
+        } else if (settings.ownListener) {
+            command.addAll(List.of("--listeners", "PLAINTEXT://localhost:" + port + ",SASL_PLAINTEXT://localhost:" + ownPort, "--sasl-users", users(dir, settings.users).toString()));
+        } else if (settings.login) {
+            command.addAll(List.of("--listeners", "SASL_PLAINTEXT://localhost:" + port, "--sasl-users", users(dir, settings.users).toString()));
+        } else if (settings.start.containsKey("ssl.keystore.location")) {
+            command.addAll(List.of("--listeners", "SSL://localhost:" + port));
         } else {
             command.addAll(List.of("--listen", "localhost:" + port));
         }
         settings.start.forEach((name, value) -> command.addAll(List.of("--set", name + "=" + value)));
     }
 
-    /** The users whom Kafka's extension has brokers know. */
-    private static Path users(Path dir) {
+    /** Adds listeners to the command, and what stands before them. */
+    private void listen(Listeners listeners, Path dir) {
+        List<String> bound = new ArrayList<>();
+        List<String> advertised = new ArrayList<>();
+        List<String> protocols = new ArrayList<>();
+        for (Listeners.Place place : listeners.places) {
+            int front = place.name().equals(Listeners.OWN) ? ownPort : freePort();
+            int back = front;
+            if (place.user() != null) {
+                back = freePort();
+                doormen.add(new Doorman(front, back, place.user()));
+            }
+            ports.put(place.name(), front);
+            bound.add(place.name() + "://localhost:" + back);
+            advertised.add(place.name() + "://localhost:" + front);
+            protocols.add(place.name() + ":" + place.behind().name);
+        }
+        command.addAll(List.of("--listeners", String.join(",", bound), "--advertised.listeners", String.join(",", advertised),
+                "--listener.security.protocol.map", String.join(",", protocols), "--sasl-users", users(dir, listeners.users).toString()));
+    }
+
+    /** The port of a listener, for clients. */
+    int port(String listener) {
+        return ports.getOrDefault(listener, port);
+    }
+
+    /** The users whom brokers know. */
+    private static Path users(Path dir, Map<String, String> passwords) {
         Path file = dir.resolve("users");
         try {
-            return Files.writeString(file, JaasUtils.KAFKA_PLAIN_ADMIN + " = " + JaasUtils.KAFKA_PLAIN_ADMIN_PASSWORD + "\n"
-                    + JaasUtils.KAFKA_PLAIN_USER1 + " = " + JaasUtils.KAFKA_PLAIN_USER1_PASSWORD + "\n");
+            return Files.writeString(file, passwords.entrySet().stream().map(e -> e.getKey() + " = " + e.getValue() + "\n").collect(Collectors.joining()));
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }
@@ -87,6 +125,7 @@ class Broker {
     }
 
     void kill() {
+        doormen.forEach(Doorman::close);
         end(true);
     }
 

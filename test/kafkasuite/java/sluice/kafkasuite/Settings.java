@@ -14,6 +14,9 @@ import org.apache.kafka.server.config.AbstractKafkaConfig;
  * default. Everything else is tried as a dynamic configuration of the cluster, and if that is refused the test is left out.
  */
 public class Settings {
+    /** Names the class that says who a client is. The suite asks it, see Principals. */
+    static final String BUILDER = "principal.builder.class";
+
     private static final Set<String> OWN = Set.of(System.getProperty("sluice.settings", "").split(","));
 
     /** Of no meaning: the store keeps the copies, there are no local logs, no controller processes, no JVM, brokers know each other without logins. A dead broker is noticed in Sluice's own time. */
@@ -23,7 +26,7 @@ public class Settings {
             "min.insync.replicas", "controlled.shutdown.enable", "auto.leader.rebalance.enable", "unclean.leader.election.enable",
             "log.initial.task.delay.ms", "log.segment.delete.delay.ms", "replica.fetch.max.bytes", "replica.fetch.response.max.bytes",
             "replica.lag.time.max.ms", "group.coordinator.threads", "share.coordinator.threads", "num.network.threads", "num.io.threads", "background.threads",
-            "unstable.api.versions.enable", "unstable.feature.versions.enable", "log.index.size.max.bytes", "offsets.commit.timeout.ms",
+            "queued.max.request.bytes", "unstable.api.versions.enable", "unstable.feature.versions.enable", "log.index.size.max.bytes", "offsets.commit.timeout.ms",
             "transaction.abort.timed.out.transaction.cleanup.interval.ms",
             "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "unclean.leader.election.interval.ms", "replica.fetch.backoff.ms", "transaction.state.log.segment.bytes",
             "log.flush.interval.messages", "log.dirs", "log.dir",
@@ -38,24 +41,58 @@ public class Settings {
     /** For IncrementalAlterConfigs once the cluster runs. */
     public final Map<String, String> dynamic = new TreeMap<>();
 
-    /** Whether clients log in, as the users that Kafka's extension gives its clients. */
+    /** Whether clients log in, as users whom the brokers know. */
     final boolean login;
+    /** Names and passwords of these: those that Kafka's extension gives its clients, or what a test says. */
+    final Map<String, String> users;
+    /** Whether there is a listener besides, where the suite itself logs in as a user who may do everything: what clients of the other one may do is up to ACLs. */
+    final boolean ownListener;
+
+    /** The listeners, if they are not just one. */
+    Listeners listeners;
+
+    /** What is said of listeners, controllers and files, which the suite says itself. */
+    private static final Set<String> SAID = Set.of("listeners", "advertised.listeners", "listener.security.protocol.map", "inter.broker.listener.name", "node.id", "broker.id",
+            "process.roles", "metadata.log.dir");
 
     public Settings(Map<String, String> kafka) {
         this(kafka, false);
     }
 
+    /** Of a broker with the listeners that its configuration names; who has the name of an admin of Kafka's tests may do everything. */
+    static Settings withListeners(Map<String, String> kafka, Map<String, String> users) {
+        Map<String, String> rest = new TreeMap<>(kafka);
+        rest.keySet().removeIf(name -> SAID.contains(name) || name.startsWith("controller.") || name.startsWith("listener.name.") || name.equals(BUILDER) || name.equals("sasl.enabled.mechanisms"));
+        if (kafka.containsKey("authorizer.class.name")) {
+            rest.merge("super.users", "User:" + JaasUtils.KAFKA_PLAIN_ADMIN, (theirs, own) -> theirs + ";" + own);
+        }
+        Settings s = new Settings(rest);
+        s.listeners = new Listeners(kafka, users);
+        s.start.put("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512");
+        return s;
+    }
+
     public Settings(Map<String, String> kafka, boolean login) {
+        this(kafka, login, Map.of(JaasUtils.KAFKA_PLAIN_ADMIN, JaasUtils.KAFKA_PLAIN_ADMIN_PASSWORD,
+                JaasUtils.KAFKA_PLAIN_USER1, JaasUtils.KAFKA_PLAIN_USER1_PASSWORD));
+    }
+
+    public Settings(Map<String, String> kafka, boolean login, Map<String, String> users) {
         this.login = login;
-        if (login) { // as Kafka's extension: who has logged in as plain-admin may do everything, others what ACLs say
+        this.users = users;
+        this.ownListener = kafka.containsKey(BUILDER);
+        if (login || ownListener) { // as Kafka's extension: who has logged in as plain-admin may do everything, others what ACLs say
             start.put("sasl.enabled.mechanisms", "PLAIN");
             start.put("authorizer.class.name", "org.apache.kafka.metadata.authorizer.StandardAuthorizer");
             start.put("super.users", "User:" + JaasUtils.KAFKA_PLAIN_ADMIN);
         }
         kafka.forEach((name, value) -> {
             String own = RENAMED.getOrDefault(name, name);
-            if (MEANINGLESS.contains(name)) {
+            if (MEANINGLESS.contains(name) || name.equals(BUILDER)) {
                 return;
+            }
+            if (name.equals("super.users") && ownListener) {
+                value += ";" + start.get(name);
             }
             if (OWN.contains(own)) {
                 start.put(own, value);

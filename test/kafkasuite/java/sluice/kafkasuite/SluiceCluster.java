@@ -26,8 +26,10 @@ import org.apache.kafka.common.acl.AclBindingFilter;
 import org.apache.kafka.common.config.ConfigResource;
 import org.apache.kafka.common.errors.UnknownTopicOrPartitionException;
 import org.apache.kafka.common.network.ListenerName;
+import org.apache.kafka.common.security.auth.KafkaPrincipal;
 import org.apache.kafka.common.security.auth.SecurityProtocol;
 import org.apache.kafka.common.test.ClusterInstance;
+import org.apache.kafka.common.test.JaasUtils;
 import org.apache.kafka.common.test.api.ClusterConfig;
 import org.apache.kafka.common.test.api.Type;
 import org.apache.kafka.server.authorizer.Authorizer;
@@ -40,6 +42,9 @@ import org.apache.kafka.server.fault.FaultHandlerException;
  * reports it as skipped.
  */
 public class SluiceCluster implements ClusterInstance {
+    /** The id of the first controller of Kafka's test kit. */
+    private static final int CONTROLLER = 3000;
+
     private final ClusterConfig config;
     private final Processes processes = new Processes();
     private boolean started;
@@ -80,8 +85,9 @@ public class SluiceCluster implements ClusterInstance {
 
     private Map<Integer, KafkaBroker> standins(Set<Integer> ids) {
         Map<Integer, KafkaBroker> all = new TreeMap<>();
+        Acls acls = config.serverProperties().containsKey("authorizer.class.name") ? acls() : null;
         for (int id : ids) {
-            all.put(id, Standin.broker(id, () -> List.copyOf(ask(admin -> admin.describeCluster().nodes().get())), this::inside));
+            all.put(id, new Standin(id, processes, this::own, acls, this::inside).broker());
         }
         return all;
     }
@@ -96,9 +102,14 @@ public class SluiceCluster implements ClusterInstance {
                 throw refuse("configures a controller apart from the brokers");
             }
         }
+        config.serverProperties().forEach((name, value) -> {
+            if (name.endsWith(".assignors") && value.contains(".")) {
+                throw refuse("asks for a Java class in the broker: " + name);
+            }
+        });
         for (String name : config.serverProperties().keySet()) {
-            if (name.equals("authorizer.class.name")) {
-                continue; // the broker knows Kafka's own by its name, and refuses others
+            if (name.equals("authorizer.class.name") || name.equals(Settings.BUILDER)) {
+                continue; // the broker knows Kafka's own authorizer by its name, and refuses others; the suite asks the builder
             }
             if (name.endsWith(".class.name") || name.endsWith(".reporters") || name.endsWith(".class")) {
                 throw refuse("asks for a Java class in the broker: " + name);
@@ -135,7 +146,7 @@ public class SluiceCluster implements ClusterInstance {
         if (settings.dynamic.isEmpty() && config.features().isEmpty() && config.metadataVersion() == MetadataVersion.latestTesting()) {
             return;
         }
-        try (Admin admin = admin()) {
+        try (Admin admin = own()) {
             for (Map.Entry<String, String> e : settings.dynamic.entrySet()) {
                 ConfigResource all = new ConfigResource(ConfigResource.Type.BROKER, "");
                 AlterConfigOp op = new AlterConfigOp(new ConfigEntry(e.getKey(), e.getValue()), AlterConfigOp.OpType.SET);
@@ -229,9 +240,36 @@ public class SluiceCluster implements ClusterInstance {
         return processes.ids().stream().map(id -> processes.broker(id).port).collect(Collectors.toList());
     }
 
+    /** One, that is asked for its authorizer; without that nothing can be asked of it. */
     @Override
     public Map<Integer, ControllerServer> controllers() {
-        throw inside();
+        if (!config.serverProperties().containsKey("authorizer.class.name")) {
+            throw inside();
+        }
+        return Map.of(CONTROLLER, Standin.controller(acls(), this::own, this::inside));
+    }
+
+    private Acls acls() {
+        String builder = config.serverProperties().get(Settings.BUILDER);
+        String anonymous = KafkaPrincipal.ANONYMOUS.toString();
+        String client = builder == null ? anonymous : Principals.of(builder, clientListener().value());
+        return new Acls(this::own, client, anonymous, this::inside);
+    }
+
+    /** A client for the suite itself. */
+    private Admin own() {
+        return own(processes.ownServers());
+    }
+
+    private Admin own(String servers) {
+        Map<String, Object> configs = new HashMap<>(Map.of("bootstrap.servers", servers));
+        if (!config.serverProperties().containsKey(Settings.BUILDER)) {
+            return admin(configs);
+        }
+        configs.putAll(Map.of("security.protocol", "SASL_PLAINTEXT", "sasl.mechanism", "PLAIN", "sasl.jaas.config",
+                String.format("org.apache.kafka.common.security.plain.PlainLoginModule required username=\"%s\" password=\"%s\";",
+                        JaasUtils.KAFKA_PLAIN_ADMIN, JaasUtils.KAFKA_PLAIN_ADMIN_PASSWORD)));
+        return Admin.create(configs);
     }
 
     @Override
@@ -284,14 +322,14 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public List<Authorizer> authorizers() {
-        throw inside();
+        return List.of(acls());
     }
 
     @Override
     public void waitAcls(AclBindingFilter filter, Collection<AccessControlEntry> entries) throws InterruptedException {
         Set<AccessControlEntry> wanted = Set.copyOf(entries);
-        onEach("ACLs " + wanted, admin -> wanted.equals(
-                admin.describeAcls(filter).values().get().stream().map(AclBinding::entry).collect(Collectors.toSet())));
+        Acls acls = acls();
+        onEach("ACLs " + wanted, admin -> wanted.equals(acls.by(admin, filter).stream().map(AclBinding::entry).collect(Collectors.toSet())));
     }
 
     /** Every broker knows every living one. */
@@ -336,7 +374,7 @@ public class SluiceCluster implements ClusterInstance {
     }
 
     private <T> T ask(Question<T> q) {
-        try (Admin admin = admin()) {
+        try (Admin admin = own()) {
             return q.ask(admin);
         } catch (RuntimeException e) {
             throw e;
@@ -348,8 +386,8 @@ public class SluiceCluster implements ClusterInstance {
     /** Waits until the answer of each broker that runs is yes. */
     private void onEach(String what, Question<Boolean> q) throws InterruptedException {
         for (int id : processes.alive()) {
-            int port = processes.broker(id).port;
-            try (Admin admin = admin(Map.of("bootstrap.servers", "localhost:" + port))) {
+            int port = processes.broker(id).ownPort;
+            try (Admin admin = own("localhost:" + port)) {
                 await(what + " on port " + port, () -> q.ask(admin));
             }
         }

@@ -4,8 +4,11 @@ import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import java.util.Set;
 import java.util.TreeMap;
 import java.util.concurrent.ExecutionException;
+import java.util.regex.Matcher;
+import java.util.regex.Pattern;
 import kafka.server.BrokerServer;
 import org.apache.kafka.clients.admin.Admin;
 import org.apache.kafka.clients.admin.AlterConfigOp;
@@ -23,7 +26,16 @@ import sluice.kafkasuite.Settings;
  * processes of Sluice. What it has no setting for, at the start or in a cluster that runs, is left away: those tests use a cluster, they do not test it.
  */
 public class KafkaClusterTestKit implements AutoCloseable {
+    /** Who may log in at the only listener there is for clients; its protocol is SASL_PLAINTEXT then, and its mechanism PLAIN. */
+    private static final String LOGINS = "listener.name.external.plain.sasl.jaas.config";
+    private static final Pattern USER = Pattern.compile("user_(\\w+)=\"(\\w+)\"");
+    /** What follows from that, or is about controllers. */
+    private static final Set<String> ABOUT_LISTENERS = Set.of("listener.name.controller.plain.sasl.jaas.config", "listener.security.protocol.map",
+            "sasl.mechanism.inter.broker.protocol", "sasl.mechanism.controller.protocol");
+
+    private final Map<String, Object> client = new HashMap<>();
     private final Map<String, String> properties;
+    private final Map<String, Object> ssl;
     private final TestKitNodes nodes;
     private final MockFaultHandler faults = new MockFaultHandler("nonFatalFaultHandler");
     private final Processes processes = new Processes();
@@ -31,6 +43,7 @@ public class KafkaClusterTestKit implements AutoCloseable {
     /** Kafka's builder, as far as it is used. */
     public static class Builder {
         private final Map<String, String> properties = new HashMap<>();
+        private final Map<String, Object> ssl = new HashMap<>();
         private final TestKitNodes nodes;
 
         public Builder(TestKitNodes nodes) {
@@ -38,17 +51,22 @@ public class KafkaClusterTestKit implements AutoCloseable {
         }
 
         public Builder setConfigProp(String key, Object value) {
-            properties.put(key, String.valueOf(value));
+            if (key.startsWith("ssl.")) {
+                ssl.put(key, value);
+            } else {
+                properties.put(key, String.valueOf(value));
+            }
             return this;
         }
 
         public KafkaClusterTestKit build() {
-            return new KafkaClusterTestKit(properties, nodes);
+            return new KafkaClusterTestKit(properties, ssl, nodes);
         }
     }
 
-    private KafkaClusterTestKit(Map<String, String> properties, TestKitNodes nodes) {
+    private KafkaClusterTestKit(Map<String, String> properties, Map<String, Object> ssl, TestKitNodes nodes) {
         this.properties = properties;
+        this.ssl = ssl;
         this.nodes = nodes;
     }
 
@@ -56,16 +74,32 @@ public class KafkaClusterTestKit implements AutoCloseable {
     }
 
     public void startup() {
+        String protocols = properties.get("listener.security.protocol.map");
+        boolean tls = protocols != null && protocols.contains("EXTERNAL:SSL");
+        String logins = properties.remove(LOGINS);
+        properties.keySet().removeAll(ABOUT_LISTENERS);
+        Map<String, String> users = new HashMap<>();
+        for (Matcher m = USER.matcher(logins == null ? "" : logins); m.find();) {
+            users.put(m.group(1), m.group(2));
+        }
         for (String name : properties.keySet()) {
-            if (name.contains("ssl.") || name.contains("sasl.") || name.startsWith("authorizer.") || name.startsWith("listener.")) {
-                throw new TestAbortedException("asks for " + name + ": this suite sets up no security yet");
+            if (name.contains("ssl.") || name.startsWith("listener.") || logins == null && (name.contains("sasl.") || name.startsWith("authorizer."))) {
+                throw new TestAbortedException("asks for " + name + ", which this suite does not set up for the tests of Kafka Streams and Kafka Connect");
             }
+        }
+        if (logins != null) { // the one who runs the broker may do everything
+            client.putAll(Map.of("security.protocol", "SASL_PLAINTEXT", "sasl.mechanism", "PLAIN", "sasl.jaas.config", logins));
+        }
+        if (tls) {
+            client.putAll(ssl);
+            client.put("security.protocol", "SSL");
+            processes.tls(ssl);
         }
         List<Settings> settings = new ArrayList<>();
         nodes.brokerNodes().forEach((id, node) -> {
             Map<String, String> all = new HashMap<>(properties);
             all.putAll(node.propertyOverrides());
-            settings.add(new Settings(all));
+            settings.add(logins == null ? new Settings(all) : new Settings(all, true, users));
         });
         processes.start(settings);
         if (!settings.get(0).dynamic.isEmpty()) {
@@ -75,7 +109,8 @@ public class KafkaClusterTestKit implements AutoCloseable {
 
     /** Sets configurations of the cluster, one by one, since each may be refused. */
     private void configure(Map<String, String> dynamic) {
-        try (Admin admin = Admin.create(Map.of("bootstrap.servers", bootstrapServers()))) {
+        client.put("bootstrap.servers", bootstrapServers());
+        try (Admin admin = Admin.create(client)) {
             ConfigResource all = new ConfigResource(ConfigResource.Type.BROKER, "");
             for (Map.Entry<String, String> e : dynamic.entrySet()) {
                 AlterConfigOp op = new AlterConfigOp(new ConfigEntry(e.getKey(), e.getValue()), AlterConfigOp.OpType.SET);

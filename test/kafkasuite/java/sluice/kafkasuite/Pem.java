@@ -1,0 +1,65 @@
+package sluice.kafkasuite;
+
+import java.io.ByteArrayOutputStream;
+import java.io.IOException;
+import java.io.InputStream;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.security.GeneralSecurityException;
+import java.security.Key;
+import java.security.KeyStore;
+import java.security.cert.Certificate;
+import java.util.ArrayList;
+import java.util.Base64;
+import java.util.Collections;
+import java.util.List;
+import java.util.Map;
+import org.apache.kafka.common.config.types.Password;
+
+/** Writes the stores of keys and certificates that a test gives a broker as PEM, which is what Sluice reads. */
+final class Pem {
+    private Pem() {
+    }
+
+    /** What to tell a broker in the place of the test's settings of TLS. */
+    static Map<String, String> settings(Map<String, Object> ssl, Path dir) {
+        try {
+            Files.createDirectories(dir);
+            KeyStore keys = load(ssl, "ssl.keystore.");
+            String alias = Collections.list(keys.aliases()).get(0);
+            Key key = keys.getKey(alias, password(ssl, "ssl.key.password"));
+            Path keyFile = write(dir.resolve("key.pem"), "PRIVATE KEY", List.of(key.getEncoded()));
+            List<byte[]> chain = new ArrayList<>();
+            for (Certificate c : keys.getCertificateChain(alias)) {
+                chain.add(c.getEncoded());
+            }
+            Path chainFile = write(dir.resolve("chain.pem"), "CERTIFICATE", chain);
+            return Map.of("ssl.keystore.location", keyFile + "," + chainFile);
+        } catch (IOException | GeneralSecurityException e) {
+            throw new IllegalStateException(e);
+        }
+    }
+
+    private static char[] password(Map<String, Object> ssl, String name) {
+        Object p = ssl.get(name);
+        return p instanceof Password ? ((Password) p).value().toCharArray() : p == null ? null : p.toString().toCharArray();
+    }
+
+    private static KeyStore load(Map<String, Object> ssl, String prefix) throws IOException, GeneralSecurityException {
+        KeyStore store = KeyStore.getInstance(String.valueOf(ssl.getOrDefault(prefix + "type", "JKS")));
+        try (InputStream in = Files.newInputStream(Path.of(String.valueOf(ssl.get(prefix + "location"))))) {
+            store.load(in, password(ssl, prefix + "password"));
+        }
+        return store;
+    }
+
+    private static Path write(Path file, String what, List<byte[]> parts) throws IOException {
+        ByteArrayOutputStream out = new ByteArrayOutputStream();
+        for (byte[] part : parts) {
+            String body = Base64.getMimeEncoder(64, new byte[] {'\n'}).encodeToString(part);
+            out.writeBytes(("-----BEGIN " + what + "-----\n" + body + "\n-----END " + what + "-----\n").getBytes(StandardCharsets.US_ASCII));
+        }
+        return Files.write(file, out.toByteArray());
+    }
+}
