@@ -2,7 +2,10 @@
 // (librdkafka), kafkajs, sarama, franz-go with the broker tests of its own suite, and Apache Kafka's command line tools. Every
 // program also passes against Apache Kafka itself: name a broker in SLUICE_COMPAT_BOOTSTRAP to run them against that.
 //
-// Four of the stacks also run through moves, restarts and the loss of a broker of a cluster: see TestFailover.
+// Four of the stacks also run through moves, restarts and the loss of a broker of a cluster: see TestFailover. One works on while Kafka's tool
+// changes the WAL class of its topic: see TestClassChangesWithTool.
+//
+// Two of them, beside franz-go, read a topic that key compaction has been through: see TestCompacted.
 //
 // `make deps` installs what the programs need.
 package compat

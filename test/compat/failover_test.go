@@ -201,7 +201,7 @@ func within(d time.Duration, ok func() bool) bool {
 	return true
 }
 
-// trio is a cluster of three brokers with one bucket and one WAL directory.
+// trio is a cluster of three brokers with one bucket and one WAL directory (in TestClassChangesWithTool, a single broker).
 type trio struct {
 	t       *testing.T
 	brokers []*broker.Process

@@ -154,7 +154,7 @@ func (d *drawer) textOf(name string, sofar object, odd bool) tree {
 	case "ClientSoftwareName", "ClientSoftwareVersion":
 		return one[tree](d, "diff", "1.0", "", "-bad", "not good!", object{"long": 300})
 	case "Feature":
-		return one[tree](d, "no.such.feature", "group.version", "metadata.version", "")
+		return one[tree](d, "no.such.feature", "Group.version", "metadata.version", "") // group.version is for all sequences
 	case "Path":
 		return one[tree](d, "/no/such/dir", "", "relative")
 	case "Host", "HostFilter":

@@ -1,6 +1,7 @@
 package differential
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"regexp"
@@ -83,6 +84,10 @@ func (r *runner) take(st step) (lines, error) {
 		gatherTopics(m)
 	case *msg.AlterClientQuotasResponse:
 		sortEntities(m)
+	case *msg.WriteTxnMarkersResponse: // Kafka has them in no order
+		slices.SortStableFunc(m.Markers, func(a, b msg.WriteTxnMarkersResponseWritableTxnMarkerResult) int {
+			return cmp.Compare(a.ProducerId, b.ProducerId)
+		})
 	case *msg.ListGroupsResponse: // of other sequences
 		m.Groups = slices.DeleteFunc(m.Groups, func(g msg.ListGroupsResponseListedGroup) bool { return !strings.HasPrefix(g.GroupId, r.prefix) })
 	case *msg.DescribeClientQuotasResponse:

@@ -7,5 +7,5 @@
 //  2. A test says what data must be there at the end, record by record, and reads it itself, with another client than the program used.
 //  3. Processes are ended by their id, and when the test is over.
 //
-// `make ecosystem` runs them, ONLY=Streams,Connect some of them. Without SLUICE_ECOSYSTEM the package has nothing to do.
+// `make ecosystem` runs them, ONLY=Streams,Connect some of them, BROKERS=3 against a cluster of three with its WAL in the bucket. Without SLUICE_ECOSYSTEM the package has nothing to do.
 package ecosystem

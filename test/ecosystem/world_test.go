@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -150,10 +151,31 @@ func java(t *testing.T, classpath string, flags []string, class string, args ...
 	return start(t, "java", append(all, args...)...)
 }
 
-// sluice starts a broker as it comes, but for a wait before a group's first rebalance, which costs each test seconds.
+// sluice starts a broker as it comes, but for a wait before a group's first rebalance, which costs each test seconds. With SLUICE_ECOSYSTEM_BROKERS it is the
+// first of so many, in a zone each, with the WAL in the bucket.
 func sluice(t *testing.T) *broker.Process {
 	t.Helper()
-	return broker.Start(t, broker.Options{Args: []string{"--group-initial-rebalance-delay-ms", "0"}})
+	args := []string{"--group-initial-rebalance-delay-ms", "0"}
+	number := os.Getenv("SLUICE_ECOSYSTEM_BROKERS")
+	if number == "" {
+		return broker.Start(t, broker.Options{Args: args})
+	}
+	n, err := strconv.Atoi(number)
+	if err != nil || n < 1 {
+		t.Fatalf("SLUICE_ECOSYSTEM_BROKERS=%s: want a number of brokers", number)
+	}
+	dir := t.TempDir()
+	var first *broker.Process
+	for i := range n {
+		name := strconv.Itoa(i)
+		b := broker.Start(t, broker.Options{
+			Dir: filepath.Join(dir, name), Bucket: "file://" + filepath.Join(dir, "bucket"), WAL: "s3", Args: append([]string{"--zone", "zone-" + name}, args...),
+		})
+		if first == nil {
+			first = b
+		}
+	}
+	return first
 }
 
 // apacheKafka starts a broker of Apache Kafka and returns its address.

@@ -36,7 +36,6 @@ var deviations = []deviation{
 	{where: `^Metadata 1[23] by no id `, why: "Kafka answers UNKNOWN_SERVER_ERROR where neither name nor id is given; that id is unknown"},
 	{where: `^Produce \d+ without a producer id `, why: "a transactional batch without a producer id has no meaning; Kafka keeps it as if it were not transactional"},
 	{where: `^WriteTxnMarkers \d a negative epoch `, kafka: "UNKNOWN_SERVER_ERROR", sluice: "INVALID_PRODUCER_EPOCH", why: "Kafka's batch builder throws; no such epoch can ever be"},
-	{where: `^IncrementalAlterConfigs 1 broker no.such.broker.config=1 `, why: "Kafka keeps settings of brokers that nobody knows, for classes that are loaded and may know them; there are none here"},
 	{where: `^DescribeConfigs 4 of a topic.*\.Configs(\[sluice\.wal\.class\]|\[errors\.deadletterqueue\.group\.enable\])?$`, sluice: `35 elements|there`, why: "where a topic's partitions are written first is Sluice's to offer, and topics for dead letters (KIP-1191) are in Kafka 4.4"},
 	{where: `^DescribeConfigs 4 of a topic.*\.Configs\[min\.insync\.replicas\]\..*`, kafka: `[23] elements|there|3`, why: "a new cluster of Kafka's has it set for all brokers"},
 	{where: `^DescribeLogDirs .*\.(TotalBytes|UsableBytes)$`, kafka: "positive", sluice: "negative", why: "nobody knows how much a bucket holds at most"},

@@ -101,7 +101,7 @@ func runBoth(t *testing.T, c Client) (map[string]verdict, map[string]string) {
 			t.Fatalf("install: %v\n%s", err, out.stderr.String()+out.stdout.String())
 		}
 	}
-	w := startWorld(t)
+	w := startWorld(t, c.Broker)
 	var got [2]map[string]outcome
 	var wg sync.WaitGroup
 	for i, name := range []string{"sluice", "kafka"} {

@@ -18,12 +18,14 @@ import (
 //	install: COMMAND          run by sh in the folder of client.txt, before the program, every time; it should notice when nothing is to be done
 //	command: COMMAND          the same for the program, BOOTSTRAP and PREFIX are added
 //	timeout: DURATION         for one run of the program; two minutes if there is none
+//	broker: NAME=VALUE        a setting of both brokers; there may be several lines
 //
 // Both commands find a folder of their own for what they install or build in $CACHE, and the top of the source tree in $ROOT.
 type Client struct {
 	Name, About, Install, Command string
 	Timeout                       time.Duration
 	Dir                           string // of client.txt
+	Broker                        []string
 }
 
 const defaultTimeout = 2 * time.Minute
@@ -105,6 +107,8 @@ func (c *Client) set(key, value string) (err error) {
 		c.Command = value
 	case "timeout":
 		c.Timeout, err = time.ParseDuration(value)
+	case "broker":
+		c.Broker = append(c.Broker, value)
 	default:
 		err = fmt.Errorf("%s: no such key", key)
 	}

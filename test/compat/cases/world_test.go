@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -32,8 +33,8 @@ type world struct {
 	env  []string
 }
 
-// startWorld starts Sluice and Apache Kafka with a plain listener, one for certificates, and two for logins.
-func startWorld(t *testing.T) [2]world {
+// startWorld starts Sluice and Apache Kafka with a plain listener, one for certificates, and two for logins, and with more settings.
+func startWorld(t *testing.T, more []string) [2]world {
 	t.Helper()
 	a, strange := authority.New(t), authority.New(t)
 	files := []string{
@@ -42,18 +43,18 @@ func startWorld(t *testing.T) [2]world {
 		"COMPAT_TOKEN=" + token(t, a, time.Hour), "COMPAT_OLD_TOKEN=" + token(t, a, -2*time.Minute), "COMPAT_OTHER_TOKEN=" + token(t, strange, time.Hour),
 	}
 	keys := a.JWKS()
-	common := []string{
+	common := append([]string{
 		"ssl.keystore.location=" + a.Issue("broker.pem", "broker"), "ssl.truststore.location=" + filepath.Join(a.Dir, "ca.pem"), "ssl.client.auth=required",
 		"sasl.enabled.mechanisms=PLAIN,SCRAM-SHA-256,SCRAM-SHA-512,OAUTHBEARER",
 		"sasl.oauthbearer.jwks.endpoint.url=" + keys, "sasl.oauthbearer.expected.audience=sluice", "sasl.oauthbearer.expected.issuer=test",
-	}
+	}, more...)
 	// Kafka reads no keys but those that its process is allowed to.
 	t.Setenv("JAVA_TOOL_OPTIONS", "-Dorg.apache.kafka.sasl.oauthbearer.allowed.urls="+keys+" -Dorg.apache.kafka.sasl.oauthbearer.allowed.files="+keys)
 	var w [2]world
 	for i, start := range []func(*testing.T, listeners, []string){startSluice, startKafka} {
 		l := newListeners(t)
 		w[i] = world{l.plain, append([]string{"COMPAT_SSL=" + l.ssl, "COMPAT_SASL_SSL=" + l.saslSSL, "COMPAT_SASL_PLAINTEXT=" + l.saslPlain}, files...)}
-		settings := common
+		settings := slices.Clone(common)
 		if i == 0 {
 			settings = append(settings, "sasl-users="+a.WriteText("users", []byte(plainUser+" = "+plainPassword+"\n")))
 		}

@@ -1,11 +1,11 @@
 // Cases about admin calls, and about the errors they get.
 import kafkajs from 'kafkajs'
-import { Member, admin, deleteRecords, filled, producer, send, topic } from './kafkajs.mjs'
+import { Member, admin, deleteRecords, filled, known, producer, send, topic, watcher } from './kafkajs.mjs'
 import { add, bootstrap, check, lacks, name, numbers, refused, until } from './runner.mjs'
 
 const { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ConfigResourceTypes, ResourcePatternTypes } = kafkajs
 const create = (t, more = {}, options = {}) => admin.createTopics({ waitForLeaders: false, ...options, topics: [{ topic: t, numPartitions: 1, replicationFactor: 1, ...more }] })
-const partitions = async t => (await admin.fetchTopicMetadata({ topics: [t] })).topics[0].partitions
+const partitions = async t => (await watcher.fetchTopicMetadata({ topics: [t] })).topics[0].partitions
 
 add('admin-topics/create-and-describe', async () => {
   const t = await topic('created', 3), found = await partitions(t)
@@ -23,7 +23,8 @@ add('admin-topics/create-validate-only', async () => {
   check((await admin.listTopics()).includes(name('validated')), false, 'the topic was made, it')
 })
 add('admin-topics/default-partitions-and-replicas', async () => {
-  await create(name('defaults'), { numPartitions: -1, replicationFactor: -1 }, { waitForLeaders: true })
+  await create(name('defaults'), { numPartitions: -1, replicationFactor: -1 })
+  await known(name('defaults'), 1)
   check((await partitions(name('defaults'))).length, 1, 'partitions')
 })
 add('admin-topics/create-partitions', async () => {
@@ -152,5 +153,5 @@ add('metadata/brokers', async () => {
 add('metadata/topic', async () => check((await partitions(await topic('known', 3))).length, 3, 'partitions'))
 add('metadata/all-topics', async () => {
   const t = await topic('all', 2)
-  await until(async () => (await admin.fetchTopicMetadata()).topics.some(x => x.name === t && x.partitions.length === 2), 'the topic in the metadata')
+  await until(async () => (await watcher.fetchTopicMetadata()).topics.some(x => x.name === t && x.partitions.length === 2), 'the topic in the metadata')
 })

@@ -1,7 +1,7 @@
 // What the cases of kafkajs have in common: clients, topics, records.
 import kafkajs from 'kafkajs'
 import snappy from 'kafkajs-snappy'
-import { bootstrap, name, numbers } from './runner.mjs'
+import { bootstrap, name, numbers, until } from './runner.mjs'
 
 const { CompressionCodecs, CompressionTypes, Kafka, logLevel } = kafkajs
 CompressionCodecs[CompressionTypes.Snappy] = snappy
@@ -13,10 +13,27 @@ await admin.connect()
 // topic makes a topic and returns its name.
 export async function topic(what, numPartitions = 1, config = {}) {
   const t = name(what)
-  await admin.createTopics({ waitForLeaders: true, topics: [{ topic: t, numPartitions, replicationFactor: 1,
+  await admin.createTopics({ waitForLeaders: false, topics: [{ topic: t, numPartitions, replicationFactor: 1,
     configEntries: Object.entries(config).map(([name, value]) => ({ name, value: `${value}` })) }] })
+  await known(t, numPartitions)
   return t
 }
+
+// watcher looks at topics. Asking for one makes a client forget all others, and what it is doing with them fails.
+export const watcher = kafka.admin()
+await watcher.connect()
+
+// known waits until the broker says who leads the partitions of a topic that the controller has made. The client's own waitForLeaders gives up when the
+// broker has not heard of the topic yet.
+export const known = (t, partitions) => until(async () => {
+  try {
+    const found = (await watcher.fetchTopicMetadata({ topics: [t] })).topics[0].partitions
+    return found.length === partitions && found.every(p => p.leader >= 0)
+  } catch (e) {
+    if (['UNKNOWN_TOPIC_OR_PARTITION', 'LEADER_NOT_AVAILABLE'].includes(e.type)) return false
+    throw e
+  }
+}, `topic ${t}`)
 
 export async function producer(options = {}) {
   const p = kafka.producer({ createPartitioner: kafkajs.Partitioners.DefaultPartitioner, ...options })
@@ -34,9 +51,11 @@ export async function send(t, messages, { acks = -1, compression, ...options } =
   }
 }
 
+// filled has ten records in each partition. Apache Kafka names the leader of a new partition a moment before it takes records for it; this client then sends
+// those of all partitions again, so that only an idempotent producer writes each of them once.
 export async function filled(what, partitions = 1, config = {}) {
   const t = await topic(what, partitions, config)
-  await send(t, Array.from({ length: partitions }, (_, partition) => numbers(0, 10).map(value => ({ value, partition }))).flat())
+  await send(t, Array.from({ length: partitions }, (_, partition) => numbers(0, 10).map(value => ({ value, partition }))).flat(), { idempotent: true })
   return t
 }
 

@@ -3,6 +3,7 @@
 A case is a function of the client's adapter. It returns, raises Skip where the client lacks what the case checks, or fails. Cases run side by side, for
 most of their time is spent waiting for groups. Lines are printed in the order in which the cases are written."""
 import concurrent.futures
+import faulthandler
 import os
 import struct
 import sys
@@ -96,6 +97,7 @@ def outcome(name, body, client):
             if not client.stalls:
                 raise
             traceback.print_exc()
+            faulthandler.dump_traceback()  # where the members are
             client.begin_again()
             body(client)
         return "ok"

@@ -25,5 +25,5 @@ final class Api {
 
     static TopicDescription describe(String topic) throws Exception { return Kit.get(Kit.admin.describeTopics(List.of(topic)).all()).get(topic); }
 
-    static void addCases() { Since28.add(); }
+    static void addCases() throws Exception { Since28.add(); }
 }

@@ -25,7 +25,7 @@ final class Api {
 
     static TopicDescription describe(String topic) throws Exception { return Kit.get(Kit.admin.describeTopics(List.of(topic)).allTopicNames()).get(topic); }
 
-    static void addCases() {
+    static void addCases() throws Exception {
         Since28.add();
         Since43.add();
         ShareCases.add();

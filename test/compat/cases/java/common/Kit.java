@@ -1,3 +1,5 @@
+import java.nio.file.Files;
+import java.nio.file.Path;
 import java.time.Duration;
 import java.util.*;
 import java.util.concurrent.*;
@@ -18,6 +20,7 @@ final class Kit {
     static String bootstrap, prefix;
     static AdminClient admin;
     private static final Map<String, Body> cases = new LinkedHashMap<>();
+    private static final List<Path> temporary = new ArrayList<>();
 
     static void add(String name, Body body) {
         if (cases.put(name, body) != null) throw new IllegalStateException(name + " twice");
@@ -45,7 +48,15 @@ final class Kit {
         }
         System.out.println("done " + results.size());
         System.out.flush();
+        for (Path file : temporary) Files.deleteIfExists(file); // deleteOnExit does nothing before a halt
         Runtime.getRuntime().halt(0); // what a case has left open must not hold the program
+    }
+
+    /** A file that goes away with the program. */
+    static Path temporary(String suffix) throws java.io.IOException {
+        Path file = Files.createTempFile("compat", suffix);
+        temporary.add(file);
+        return file;
     }
 
     private static String outcome(String name, Body body) {

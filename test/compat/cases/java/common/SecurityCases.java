@@ -46,21 +46,21 @@ final class SecurityCases {
         stranger("oauthbearer-unknown-key", token(at(saslSsl, ca, null), "COMPAT_OTHER_TOKEN"));
     }
 
-    private static Map<String, Object> at(String address, String trust, String keys) {
+    static Map<String, Object> at(String address, String trust, String keys) {
         Map<String, Object> p = new HashMap<>(Map.of("bootstrap.servers", address, "security.protocol", trust == null ? "PLAINTEXT" : "SSL"));
         if (trust != null) p.putAll(Map.of("ssl.truststore.location", trust, "ssl.truststore.password", PASSWORD, "ssl.truststore.type", "PKCS12"));
         if (keys != null) p.putAll(Map.of("ssl.keystore.location", keys, "ssl.keystore.password", PASSWORD, "ssl.keystore.type", "PKCS12", "ssl.key.password", PASSWORD));
         return p;
     }
 
-    private static Map<String, Object> login(Map<String, Object> p, String mechanism, String user, String password) {
+    static Map<String, Object> login(Map<String, Object> p, String mechanism, String user, String password) {
         p.put("security.protocol", "SASL_" + p.get("security.protocol"));
         p.put("sasl.mechanism", mechanism);
         p.put("sasl.jaas.config", MODULES + (mechanism.equals("PLAIN") ? "plain.Plain" : "scram.Scram") + "LoginModule required username=\"" + user + "\" password=\"" + password + "\";");
         return p;
     }
 
-    private static Map<String, Object> token(Map<String, Object> p, String variable) {
+    static Map<String, Object> token(Map<String, Object> p, String variable) {
         p.put("security.protocol", "SASL_" + p.get("security.protocol"));
         p.put("sasl.mechanism", "OAUTHBEARER");
         p.put("sasl.jaas.config", MODULES + "oauthbearer.OAuthBearerLoginModule required token=\"" + System.getenv(variable) + "\";");
@@ -114,7 +114,7 @@ final class SecurityCases {
     }
 
     /** The oldest clients read no PEM: makes a store of who is trusted. */
-    private static String trust(String variable) throws Exception {
+    static String trust(String variable) throws Exception {
         KeyStore store = KeyStore.getInstance("PKCS12");
         store.load(null, null);
         store.setCertificateEntry("ca", certificate(variable));
@@ -138,8 +138,7 @@ final class SecurityCases {
     }
 
     private static String stored(KeyStore store) throws Exception {
-        Path file = Files.createTempFile("compat", ".p12");
-        file.toFile().deleteOnExit();
+        Path file = Kit.temporary(".p12");
         try (var out = new FileOutputStream(file.toFile())) {
             store.store(out, PASSWORD.toCharArray());
         }

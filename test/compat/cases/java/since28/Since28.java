@@ -9,7 +9,7 @@ import org.apache.kafka.common.quota.*;
 
 /** Cases for what clients can since 2.4 to 2.8: cooperative and static members, incremental configs, offsets of groups, quotas, features. */
 final class Since28 {
-    static void add() {
+    static void add() throws Exception {
         GroupCases.twoMembers("groups-classic/two-members-cooperative-sticky", "partition.assignment.strategy",
             "org.apache.kafka.clients.consumer.CooperativeStickyAssignor");
         statics();
@@ -17,6 +17,7 @@ final class Since28 {
         offsets();
         quotas();
         other();
+        Reauthentication.add();
     }
 
     static Kit.Member instance(String topic, String group, String id) {
