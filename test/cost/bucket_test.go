@@ -1,6 +1,7 @@
 package cost
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"iter"
@@ -26,6 +27,7 @@ type bucket struct {
 	mu      sync.Mutex
 	objects map[string]*object
 	keys    []string // ascending
+	reads   *reads   // nil: not watched
 }
 
 type object struct {
@@ -75,13 +77,13 @@ func (b *bucket) Put(ctx context.Context, key string, body [][]byte, opt driver.
 	}
 	parts := make([]io.Reader, len(body))
 	for i := range body {
-		parts[i] = strings.NewReader(string(body[i]))
+		parts[i] = bytes.NewReader(body[i])
 	}
-	whole, buf := io.MultiReader(parts...), make([]byte, blockBytes)
+	whole, buf, packed := io.MultiReader(parts...), make([]byte, blockBytes), make([]byte, s2.MaxEncodedLen(blockBytes))
 	for {
 		n, err := io.ReadFull(whole, buf)
 		if n > 0 {
-			o.blocks = append(o.blocks, s2.Encode(nil, buf[:n]))
+			o.blocks = append(o.blocks, bytes.Clone(s2.Encode(packed, buf[:n]))) // what it allocates itself has room for what cannot be compressed
 		}
 		if err != nil {
 			break
@@ -121,6 +123,7 @@ func (b *bucket) Get(ctx context.Context, key string, off, n int64, dst []byte) 
 	if n < 0 {
 		n = o.size - off
 	}
+	b.note(key, off, n, o.size)
 	if off+n > o.size || n < 0 {
 		return dst, base.Errorf(base.OutOfRange, "get %s: bytes [%d, %d) of %d", key, off, off+n, o.size)
 	}

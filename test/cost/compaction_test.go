@@ -22,9 +22,9 @@ func compacted(p ledger.Period) (requests, read, written float64) {
 }
 
 // TestCompactionFollowsBytes: compaction makes less than a request for each MiB that it reads or writes, with the 32 MiB that it has here, whether they belong to
-// 10 partitions or to 1,000, and writes a byte a few times at most. A round every 20 s and a split after two minutes stand for five minutes and two hours.
+// 200 partitions or to 1,000, and writes a byte a few times at most. A round every 20 s and a split after two minutes stand for five minutes and two hours.
 func TestCompactionFollowsBytes(t *testing.T) {
-	for _, n := range []int{10, 1000} {
+	for _, n := range []int{200, 1000} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			p := measure(t, load{"t", n, 16384, 5 * mb}, 3*time.Minute, 2*time.Minute,
 				settings(t, "file", "512MiB", "compaction-interval=20s", "compaction-force-split=2m", "upload-interval=10m"))

@@ -2,10 +2,12 @@ package lint
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"go/ast"
+	"go/format"
 	"go/parser"
 	"go/token"
 	"io"
@@ -262,17 +264,50 @@ func TestBuildsForWasip1(t *testing.T) {
 	}
 }
 
-// eachFile calls fn with every hand-written Go file that is not a test.
-func eachFile(t *testing.T, fn func(path string, fset *token.FileSet, file *ast.File)) {
-	t.Helper()
-	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+// TestFormatted: every Go file is as gofmt writes it, tests, generated files and other modules of the tree included.
+func TestFormatted(t *testing.T) {
+	n := 0
+	eachSource(t, func(path string) error {
+		n++
+		have, err := os.ReadFile(path)
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules") {
-			return filepath.SkipDir
+		want, err := format.Source(have)
+		if err == nil && !bytes.Equal(have, want) {
+			t.Errorf("%s: gofmt would change it", path)
 		}
-		if d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+		return err
+	})
+	if n < 500 {
+		t.Errorf("%d files were looked at: where are the others?", n)
+	}
+}
+
+// eachSource calls fn with the path of every Go file.
+func eachSource(t *testing.T, fn func(path string) error) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		switch {
+		case err != nil:
+			return err
+		case d.IsDir() && path != root && (strings.HasPrefix(d.Name(), ".") || d.Name() == "testdata" || d.Name() == "node_modules"):
+			return filepath.SkipDir
+		case d.IsDir() || !strings.HasSuffix(path, ".go"):
+			return nil
+		}
+		return fn(path)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// eachFile calls fn with every hand-written Go file that is not a test.
+func eachFile(t *testing.T, fn func(path string, fset *token.FileSet, file *ast.File)) {
+	t.Helper()
+	eachSource(t, func(path string) error {
+		if strings.HasSuffix(path, "_test.go") {
 			return nil
 		}
 		fset := token.NewFileSet()
@@ -286,9 +321,6 @@ func eachFile(t *testing.T, fn func(path string, fset *token.FileSet, file *ast.
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
 }
 
 // lines reads a list of this package: one entry a line, comments start with #.

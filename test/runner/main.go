@@ -2,7 +2,7 @@
 // with the counts: `N passed, N failed, N skipped`. It exits with 1 if anything failed.
 //
 // The steps: lint, unit and property tests, the same under the race detector, real clients, parity with Apache Kafka, a few of Kafka's own
-// tests, hostile clients, crashes, a cluster under faults.
+// tests, hostile clients, simulated clusters, crashes, a cluster under faults.
 package main
 
 import (
@@ -31,7 +31,7 @@ func steps() []step {
 	if rounds == "" {
 		rounds = "8"
 	}
-	processes := []string{"/test/compat", "/test/parity", "/test/kafkasuite", "/test/crash", "/test/cluster", "/test/hostile"}
+	processes := []string{"/test/compat", "/test/parity", "/test/kafkasuite", "/test/crash", "/test/cluster", "/test/hostile", "/test/sim"}
 	return []step{
 		{name: "lint", args: []string{"-count=1"}, only: []string{"./test/lint"}},
 		{name: "unit and property tests", without: append(processes, "/test/lint")},
@@ -40,6 +40,7 @@ func steps() []step {
 		{name: "parity with Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/parity"}},
 		{name: "Apache Kafka's own tests", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/kafkasuite"}},
 		{name: "hostile clients", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/hostile"}},
+		{name: "simulated clusters", args: []string{"-count=1", "-timeout=20m"}, only: []string{"./test/sim/..."}},
 		{name: "crashes", args: []string{"-count=1", "-timeout=25m"}, env: []string{"SLUICE_CRASH_ROUNDS=" + rounds}, only: []string{"./test/crash"}},
 		{name: "a cluster under faults", args: []string{"-count=1", "-timeout=25m"}, only: []string{"./test/cluster"}},
 	}

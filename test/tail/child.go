@@ -24,8 +24,9 @@ type child struct {
 	out   *bufio.Reader
 }
 
-// start starts a child with the options as they are, and the lowest priority if it is to have that.
-func (o *options) start(role string, lowest bool, more ...string) (*child, error) {
+// start starts a child with the options as they are. One that stands for machines of its own gets only the time of the processors that nobody
+// else wants, where the system can do that (SCHED_IDLE, by chrt), else the lowest priority.
+func (o *options) start(role string, elsewhere bool, more ...string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -33,8 +34,8 @@ func (o *options) start(role string, lowest bool, more ...string) (*child, error
 	args := []string{self, "-role", role, "-cold", o.cold, "-dir", o.dir, "-bucket", o.bucket, "-wal", o.wal, "-first-byte", o.firstByte.String(), "-memory", o.memory, "-bandwidth", strconv.Itoa(o.bandwidth),
 		"-rate", strconv.Itoa(o.rate), "-linger", o.linger.String(), "-record", strconv.Itoa(o.record), "-consumers", strconv.Itoa(o.consumers),
 		"-fetch", strconv.Itoa(o.fetch), "-seconds", strconv.Itoa(o.seconds), "-addr", o.addr, "-admin", o.admin}
-	if lowest {
-		args = append([]string{"nice", "-n", "19"}, args...)
+	if elsewhere {
+		args = append(idly(), args...)
 	}
 	c := &child{cmd: exec.Command(args[0], append(args[1:], more...)...)}
 	c.cmd.Stderr = os.Stderr
@@ -48,6 +49,14 @@ func (o *options) start(role string, lowest bool, more ...string) (*child, error
 	}
 	c.stdin, c.out = in, bufio.NewReader(out)
 	return c, c.cmd.Start()
+}
+
+// idly is the command that runs another one with the time that is left over.
+func idly() []string {
+	if _, err := exec.LookPath("chrt"); err == nil {
+		return []string{"chrt", "--idle", "0"}
+	}
+	return []string{"nice", "-n", "19"}
 }
 
 // receive reads the next thing the child says.
@@ -138,20 +147,22 @@ func (o *options) waits(ctx context.Context) (h map[float64]float64, err error) 
 	return h, err
 }
 
-// waitedMS is the time in milliseconds that one in a thousand goroutines waited longer than, between two readings of waits.
-func waitedMS(before, after map[float64]float64) float64 {
+// longWait is from when on a wait for a processor counts as long, in seconds: a bound of the histogram's few buckets, of which the next is at 10 ms.
+const longWait = 0.00092
+
+// longWaits is how many in a hundred goroutines waited for longer than longWait, between two readings of waits.
+func longWaits(before, after map[float64]float64) float64 {
 	bounds := slices.Sorted(maps.Keys(after))
 	if len(bounds) == 0 {
 		return 0
 	}
-	last := bounds[len(bounds)-1]
-	all := after[last] - before[last]
+	last, short := bounds[len(bounds)-1], 0.0
 	for _, b := range bounds {
-		if after[b]-before[b] >= 0.999*all {
-			return 1000 * b
+		if b <= longWait {
+			short = after[b] - before[b]
 		}
 	}
-	return 0
+	return 100 * (1 - short/(after[last]-before[last]))
 }
 
 // takeProfile has the broker's CPU profiled for so long, if that is asked for, and does not wait for it.

@@ -11,13 +11,15 @@
 //	tail      producers and consumers of 20 MB/s by a client as applications use it, at a fixed rate, latency counted from when a record was
 //	          due (package bench)
 //	catch-up  eight consumers, a partition each, that read what is cold from its beginning, as fast as they can, and again from the
-//	          beginning when they are through. They drop what they get. They stand for machines of their own, so they run with the lowest priority
-//	          (nice 19): what they need of the cores is not to be taken for what the broker does to the tail.
+//	          beginning when they are through. They drop what they get. They stand for machines of their own, so they get only the time of
+//	          the cores that nobody else wants (SCHED_IDLE): what they need is not to be taken for what the broker does to the tail.
+//	bystander reads the bucket by plain GETs, in a process of its own and with the time that is left over, as fast as it can: what the device alone does to the
+//	          tail, without the broker
 //	plain     goroutines that do range GETs against the same store, in order, and drop what they get: as many as the broker has GETs at
 //	          a time, and several sizes, the best of which counts. Nothing else runs meanwhile.
 //
 // The cold bytes are produced first, then the broker is started again, so that nothing of them is in memory; files are read around the page
-// cache where the file system allows it. Then: plain; catch-up alone; and in rounds tail alone, tail with catch-up. The median of
+// cache where the file system allows it. Then: plain; catch-up alone; and in rounds tail alone, tail beside the bystander, tail beside catch-up. The median of
 // the rounds counts.
 //
 // Each process has one goroutine that ends it when its standard input is closed, which is when the parent has gone.

@@ -83,7 +83,7 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	roles := map[string]func(context.Context, *options) error{
-		"": run, "broker": runBroker, "fill": runFill, "tail": runTail, "catch-up": runCatchUp, "plain": runPlain,
+		"": run, "broker": runBroker, "fill": runFill, "tail": runTail, "catch-up": runCatchUp, "plain": runPlain, "bystander": runBystander,
 	}
 	do := roles[o.role]
 	if do == nil {
@@ -137,7 +137,7 @@ func run(ctx context.Context, o *options) error {
 	if !o.keep {
 		defer os.RemoveAll(dir)
 	}
-	m := &measurement{o: o}
+	m := &measurement{o: o, tails: map[string][]tailed{}}
 	if !full {
 		if err := m.fill(ctx); err != nil {
 			return err
@@ -158,8 +158,8 @@ func run(ctx context.Context, o *options) error {
 		return err
 	}
 	for range o.rounds {
-		for _, with := range []bool{false, true} {
-			if err := m.tail(ctx, b, with); err != nil {
+		for _, beside := range []string{"", "bystander", "catch-up"} {
+			if err := m.tail(ctx, b, beside); err != nil {
 				return err
 			}
 		}

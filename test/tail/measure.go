@@ -1,11 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"io"
 	"os"
 	"slices"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -16,11 +18,11 @@ import (
 type measurement struct {
 	o         *options
 	rates     []plainRate
-	catchUp   caughtUp   // nothing else running
-	alone     []tailed   // tail alone
-	with      []tailed   // tail with catch-up
-	catchWith []caughtUp // catch-up at that time
-	resident  float64    // MB that the broker had at most
+	catchUp   caughtUp            // nothing else running
+	tails     map[string][]tailed // tail beside nothing, beside somebody who reads the bucket, beside catch-up
+	bystander []float64           // MB/s that somebody read
+	catchWith []caughtUp          // catch-up beside the tail
+	resident  float64             // MB that the broker had at most
 }
 
 // caughtUp is what consumers that catch up reached.
@@ -33,8 +35,8 @@ type caughtUp struct {
 // tailed is one run of the tail workload.
 type tailed struct {
 	*bench.Result
-	BrokerCPU, TailCPU, CatchUpCPU float64 // cores
-	WaitMS                         float64 // what one in a thousand goroutines of the broker waited for a core, or longer
+	BrokerCPU, TailCPU, BesideCPU float64 // cores
+	LongWaits                     float64 // of a hundred goroutines of the broker so many waited for a core for longer than longWait
 }
 
 // broker is a running broker.
@@ -133,12 +135,12 @@ func (m *measurement) catchUpAlone(ctx context.Context, b *broker) error {
 	return err
 }
 
-// tail measures the tail workload once, with catch-up or without.
-func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error) {
-	fmt.Fprintln(os.Stderr, map[bool]string{false: "tail alone", true: "tail with catch-up"}[with])
+// tail measures the tail workload once, alone or beside a child in another role.
+func (m *measurement) tail(ctx context.Context, b *broker, beside string) (err error) {
+	fmt.Fprintln(os.Stderr, "tail, beside:", cmp.Or(beside, "nothing"))
 	var c *child
-	if with {
-		if c, err = m.o.start("catch-up", true); err != nil {
+	if beside != "" {
+		if c, err = m.o.start(beside, true); err != nil {
 			return err
 		}
 		defer c.stop()
@@ -149,7 +151,7 @@ func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error
 	}
 	defer t.stop()
 	pause(ctx, 6*time.Second) // its warm-up
-	m.o.takeProfile(map[bool]string{false: "tail", true: "tail-with-catch-up"}[with], 5)
+	m.o.takeProfile(strings.TrimSuffix("tail-"+beside, "-"), 5)
 	brokerBefore, tailBefore, began := cpu(b.cmd.Process.Pid), cpu(t.cmd.Process.Pid), time.Now()
 	waits, err := m.o.waits(ctx)
 	if err != nil {
@@ -159,7 +161,7 @@ func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error
 	var r bench.Result
 	go func() { res <- t.receive(&r) }()
 	out := tailed{Result: &r}
-	if with {
+	if beside == "catch-up" {
 		var u caughtUp
 		ended := false
 		u, err = m.watch(ctx, b, c, func(progress) bool {
@@ -170,7 +172,7 @@ func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error
 			}
 			return ended
 		})
-		m.catchWith, out.CatchUpCPU = append(m.catchWith, u), u.ClientCPU
+		m.catchWith, out.BesideCPU = append(m.catchWith, u), u.ClientCPU
 	} else {
 		err = <-res
 	}
@@ -182,17 +184,21 @@ func (m *measurement) tail(ctx context.Context, b *broker, with bool) (err error
 	if err != nil {
 		return err
 	}
-	out.WaitMS = waitedMS(waits, waited)
+	out.LongWaits = longWaits(waits, waited)
 	m.resident = resident(b.cmd.Process.Pid)
 	out.BrokerCPU, out.TailCPU = (cpu(b.cmd.Process.Pid)-brokerBefore)/seconds, (cpu(t.cmd.Process.Pid)-tailBefore)/seconds
-	if with {
-		m.with = append(m.with, out)
-	} else {
-		m.alone = append(m.alone, out)
-	}
-	fmt.Fprintf(os.Stderr, "  produce p99 %.2f ms, end to end p99 %.2f ms, broker %.2f cores, wait for a core p99.9 %.2f ms\n", r.Produce.LatencyMS.P99, r.Consume.LatencyMS.P99, out.BrokerCPU, out.WaitMS)
+	m.tails[beside] = append(m.tails[beside], out)
+	fmt.Fprintf(os.Stderr, "  produce p99 %.2f ms, end to end p99 %.2f ms, broker %.2f cores, %.2f %% of its goroutines waited 0.9 ms for a core\n", r.Produce.LatencyMS.P99, r.Consume.LatencyMS.P99, out.BrokerCPU, out.LongWaits)
 	if n := r.Produce.Errors + r.Consume.Errors; n > 0 {
 		return fmt.Errorf("the tail workload had %d errors: %s %s", n, r.Produce.LastError, r.Consume.LastError)
+	}
+	if beside == "bystander" {
+		var rate float64
+		_ = c.stdin.Close()
+		if err := c.receive(&rate); err != nil {
+			return err
+		}
+		m.bystander = append(m.bystander, rate)
 	}
 	return ctx.Err()
 }
@@ -206,10 +212,19 @@ func median[T any](all []T, of func(T) float64) float64 {
 	return v[len(v)/2]
 }
 
+// growth is by how much b is more than a, where a is not nothing.
+func growth(a, b float64) string {
+	if a == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%+.0f %%", 100*(b/a-1))
+}
+
 // report prints the tables.
 func (m *measurement) report(w io.Writer) error {
 	tw := tabwriter.NewWriter(w, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintf(tw, "tail of %d MB/s, ms, median of %d\talone\twith catch-up\tgrowth\t\n", m.o.rate, m.o.rounds)
+	alone, by, with := m.tails[""], m.tails["bystander"], m.tails["catch-up"]
+	fmt.Fprintf(tw, "tail of %d MB/s, ms, median of %d\talone\tbeside plain GETs\tgrowth\tbeside catch-up\tgrowth\t\n", m.o.rate, m.o.rounds)
 	for _, row := range []struct {
 		name string
 		of   func(tailed) float64
@@ -220,20 +235,21 @@ func (m *measurement) report(w io.Writer) error {
 		{"end to end p50", func(t tailed) float64 { return t.Consume.LatencyMS.P50 }},
 		{"end to end p99", func(t tailed) float64 { return t.Consume.LatencyMS.P99 }},
 		{"end to end p99.9", func(t tailed) float64 { return t.Consume.LatencyMS.P999 }},
-		{"wait for a core in the broker p99.9", func(t tailed) float64 { return t.WaitMS }},
+		{"% of the broker's goroutines that waited 0.9 ms for a core", func(t tailed) float64 { return t.LongWaits }},
 	} {
-		a, b := median(m.alone, row.of), median(m.with, row.of)
-		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%+.0f %%\t\n", row.name, a, b, 100*(b/a-1))
+		a, b, c := median(alone, row.of), median(by, row.of), median(with, row.of)
+		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t%s\t%.2f\t%s\t\n", row.name, a, b, growth(a, b), c, growth(a, c))
 	}
-	cores := func(of func(tailed) float64) {
-		fmt.Fprintf(tw, "\t%.2f\t%.2f\t\t\n", median(m.alone, of), median(m.with, of))
+	for _, row := range []struct {
+		name string
+		of   func(tailed) float64
+	}{
+		{"cores: broker", func(t tailed) float64 { return t.BrokerCPU }},
+		{"cores: tail clients", func(t tailed) float64 { return t.TailCPU }},
+		{"cores: catch-up clients", func(t tailed) float64 { return t.BesideCPU }},
+	} {
+		fmt.Fprintf(tw, "%s\t%.2f\t%.2f\t\t%.2f\t\t\n", row.name, median(alone, row.of), median(by, row.of), median(with, row.of))
 	}
-	fmt.Fprint(tw, "cores: broker")
-	cores(func(t tailed) float64 { return t.BrokerCPU })
-	fmt.Fprint(tw, "cores: tail clients")
-	cores(func(t tailed) float64 { return t.TailCPU })
-	fmt.Fprint(tw, "cores: catch-up clients")
-	cores(func(t tailed) float64 { return t.CatchUpCPU })
 	if err := tw.Flush(); err != nil {
 		return err
 	}
@@ -250,6 +266,7 @@ func (m *measurement) report(w io.Writer) error {
 	for _, u := range m.catchWith {
 		show("catch-up beside the tail", u)
 	}
+	fmt.Fprintf(w, "plain GETs beside the tail, by another process: %.0f MB/s\n", median(m.bystander, func(rate float64) float64 { return rate }))
 	fmt.Fprintf(w, "broker: %.0f MB resident at most, with a memory of %s\n", m.resident, m.o.memory)
 	return nil
 }

@@ -118,6 +118,7 @@ func runFill(ctx context.Context, o *options) error {
 }
 
 func runTail(ctx context.Context, o *options) error {
+	debug.SetGCPercent(1000) // its own collector is not what is measured
 	opt := o.load(tailTopic, 4)
 	opt.Producers, opt.Consumers, opt.Rate = 1, 1, o.rate*1e6/o.record
 	opt.Warmup, opt.Duration = 5*time.Second, time.Duration(o.seconds)*time.Second
@@ -175,26 +176,14 @@ type plainRate struct {
 
 // runPlain reads the objects of the bucket by range GETs.
 func runPlain(ctx context.Context, o *options) error {
-	store, err := o.store(ctx)
+	store, objects, err := o.objects(ctx)
 	if err != nil {
 		return err
-	}
-	var objects []objstore.Info
-	for info, err := range store.List(ctx, "", "") {
-		if err != nil {
-			return err
-		}
-		if info.Size >= 4<<20 && !strings.Contains(info.Key, "wal") {
-			objects = append(objects, info)
-		}
-	}
-	if len(objects) == 0 {
-		return base.Errorf(base.NotFound, "there is no object of 4 MiB in the bucket")
 	}
 	var rates []plainRate
 	for _, size := range []int64{1 << 20, 4 << 20, 8 << 20, 16 << 20} {
 		before, began := cpu(os.Getpid()), time.Now()
-		bytes, err := plainGets(ctx, store, objects, size)
+		bytes, err := plainGets(ctx, store, objects, size, plainLasts)
 		if err != nil {
 			return err
 		}
@@ -204,8 +193,43 @@ func runPlain(ctx context.Context, o *options) error {
 	return answer(rates)
 }
 
-// plainGets reads ranges of a size, object by object, with all goroutines, for a while.
-func plainGets(ctx context.Context, store objstore.Store, objects []objstore.Info, size int64) (int64, error) {
+// runBystander reads the bucket as runPlain does, until ctx ends, and says how many MB/s that were.
+func runBystander(ctx context.Context, o *options) error {
+	store, objects, err := o.objects(ctx)
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	bytes, err := plainGets(ctx, store, objects, 4<<20, time.Hour)
+	if err != nil && ctx.Err() == nil {
+		return err
+	}
+	return answer(float64(bytes) / 1e6 / time.Since(began).Seconds())
+}
+
+// objects lists what is to be read of the bucket.
+func (o *options) objects(ctx context.Context) (objstore.Store, []objstore.Info, error) {
+	store, err := o.store(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	var objects []objstore.Info
+	for info, err := range store.List(ctx, "", "") {
+		if err != nil {
+			return nil, nil, err
+		}
+		if info.Size >= 4<<20 && !strings.Contains(info.Key, "wal") {
+			objects = append(objects, info)
+		}
+	}
+	if len(objects) == 0 {
+		return nil, nil, base.Errorf(base.NotFound, "there is no object of 4 MiB in the bucket")
+	}
+	return store, objects, nil
+}
+
+// plainGets reads ranges of a size, object by object, with all goroutines, for so long.
+func plainGets(ctx context.Context, store objstore.Store, objects []objstore.Info, size int64, lasts time.Duration) (int64, error) {
 	var mu sync.Mutex
 	object, off := 0, int64(0)
 	next := func() (key string, at, n int64) {
@@ -218,7 +242,7 @@ func plainGets(ctx context.Context, store objstore.Store, objects []objstore.Inf
 		off += n
 		return key, at, n
 	}
-	end := time.Now().Add(plainLasts)
+	end := time.Now().Add(lasts)
 	var total atomic.Int64
 	var wg sync.WaitGroup
 	errs := make(chan error, gets)
@@ -226,7 +250,7 @@ func plainGets(ctx context.Context, store objstore.Store, objects []objstore.Inf
 		wg.Go(func() {
 			buf := make([]byte, size+4096)
 			buf = buf[(4096-int(addressOf(buf))%4096)%4096:]
-			for time.Now().Before(end) {
+			for time.Now().Before(end) && ctx.Err() == nil {
 				key, at, n := next()
 				b, err := store.Get(ctx, key, at, n, buf[:0])
 				if err != nil {
@@ -240,7 +264,7 @@ func plainGets(ctx context.Context, store objstore.Store, objects []objstore.Inf
 	wg.Wait()
 	select {
 	case err := <-errs:
-		return 0, err
+		return total.Load(), err
 	default:
 		return total.Load(), nil
 	}
