@@ -33,10 +33,10 @@ lint: ## vet, formatting, layers, sizes, docs
 	@$(GO) test -count=1 ./test/lint
 
 unit: ## unit and property tests
-	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile)
+	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/sim)
 
 race: ## the same under the race detector
-	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/lint)
+	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/sim -e /test/lint)
 
 integration: deps ## real clients against the built binary
 	@$(GO) test -count=1 -timeout 30m -v ./test/compat
@@ -51,8 +51,8 @@ differential: deps ## random requests to sluice and to Apache Kafka 4.3, answers
 kafka-tests: deps ## Apache Kafka's own tests: all, or ONLY=Class,Class#method; half an hour, and two more for Kafka Streams
 	@SLUICE_KAFKASUITE=$(or $(ONLY),all) $(GO) test -count=1 -timeout 6h -v ./test/kafkasuite
 
-ecosystem: deps ## the programs around Kafka (Streams, Connect, MirrorMaker 2, ...): all, or ONLY=Streams,Connect
-	@SLUICE_ECOSYSTEM=$(or $(ONLY),all) $(GO) test -count=1 -timeout 1h -v ./test/ecosystem
+ecosystem: deps ## the programs around Kafka (Streams, Connect, MirrorMaker 2, ...): all, or ONLY=Streams,Connect; BROKERS=3 for a cluster with its WAL in the bucket
+	@SLUICE_ECOSYSTEM=$(or $(ONLY),all) SLUICE_ECOSYSTEM_BROKERS=$(BROKERS) $(GO) test -count=1 -timeout 1h -v ./test/ecosystem
 
 compat: deps ## case programs of many clients to sluice and to Apache Kafka 4.3, compared; ONLY=franz-go,kafkajs for some
 	@SLUICE_COMPAT=$(or $(ONLY),all) $(GO) test -count=1 -timeout 2h -v -run TestClients ./test/compat/cases
@@ -81,7 +81,7 @@ tla: ## the specifications in TLA+, checked by TLC (from Maven), with their plan
 	@$(GO) run ./test/tla
 
 sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on, on all cores; each replays exactly; REPORT=file, QUIET=10m
-	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -quiet $(or $(QUIET),0) -report '$(REPORT)'
+	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -quiet $(or $(QUIET),0) -wall $(or $(WALL),5m) -report '$(REPORT)'
 
 fuzz: ## run every fuzz target, MINUTES=10 shared between all of them; ONLY=wire/batch for some
 	@$(GO) run ./test/fuzz -minutes $(or $(MINUTES),10) $(if $(ONLY),-only '$(ONLY)')
