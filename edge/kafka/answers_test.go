@@ -48,26 +48,36 @@ func (p *pipes) dial(ip byte) net.Conn {
 // largeAnswer is what the requests with an even key of these tests are answered with; the others get 16 bytes.
 const largeAnswer = 250 << 10
 
+// withPipes runs a test of a server all of whose connections are pipes; in a bubble of synctest, that is in virtual time.
+func withPipes(t *testing.T, opt Options, test func(t *testing.T, srv *Server, p *pipes)) {
+	srv := New(opt)
+	p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
+	served := make(chan error, 1)
+	go func() { served <- srv.Serve("plain", p) }()
+	test(t, srv, p)
+	if err := srv.Shutdown(context.Background()); err != nil {
+		t.Error(err)
+	}
+	if err := <-served; err != nil {
+		t.Error(err)
+	}
+}
+
 // withAnswers runs a test of a server whose unread answers may take a MiB, all in virtual time.
 func withAnswers(t *testing.T, test func(t *testing.T, srv *Server, p *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
-		srv := New(Options{RequestMemory: 2 << 20, Handler: handlerFunc(func(r *Request) {
+		handler := handlerFunc(func(r *Request) {
 			n := 16
 			if r.Key%2 == 0 {
 				n = largeAnswer
 			}
 			r.Reply(Reply{Segments: [][]byte{make([]byte, n)}})
-		})})
-		p := &pipes{conns: make(chan net.Conn), closed: make(chan struct{})}
-		served := make(chan error, 1)
-		go func() { served <- srv.Serve("plain", p) }()
-		test(t, srv, p)
-		if err := srv.Shutdown(context.Background()); err != nil {
-			t.Error(err)
-		}
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
+		})
+		var srv *Server
+		withPipes(t, Options{RequestMemory: 2 << 20, Handler: handler}, func(t *testing.T, s *Server, p *pipes) {
+			srv = s
+			test(t, s, p)
+		})
 		if n := len(srv.answers.mu.piles); n > 0 || srv.answers.held() != 0 {
 			t.Errorf("%d addresses hold %d bytes at the end", n, srv.answers.held())
 		}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -264,20 +265,41 @@ func TestFinishingTwicePanics(t *testing.T) {
 	r.NoReply()
 }
 
+// TestIdleConnectionsAreClosed: whether or not they ever asked for anything. In real time only one that never did can be looked at: a client that is held up for
+// long is idle, too.
 func TestIdleConnectionsAreClosed(t *testing.T) {
-	f := start(t, Options{IdleTimeout: 20 * time.Millisecond, Handler: handlerFunc(func(r *Request) { r.Reply(reply("")) })})
-	nc := f.dial()
-	send(t, nc, frame(3, 1, nil))
-	receive(t, nc)
-	if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
-		t.Fatalf("got %v", err)
-	}
+	opt := Options{IdleTimeout: 80 * time.Millisecond, Handler: handlerFunc(func(r *Request) { r.Reply(reply("")) })}
+	t.Run("socket", func(t *testing.T) {
+		if _, err := start(t, opt).dial().Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+			t.Fatalf("got %v", err)
+		}
+	})
+	t.Run("after a request", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			withPipes(t, opt, func(t *testing.T, _ *Server, p *pipes) {
+				nc := p.dial(1)
+				time.Sleep(70 * time.Millisecond)
+				began := time.Now()
+				send(t, nc, frame(3, 1, nil))
+				receive(t, nc)
+				if _, err := nc.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+					t.Fatalf("got %v", err)
+				}
+				if took := time.Since(began); took < opt.IdleTimeout || took > opt.IdleTimeout*9/8 {
+					t.Fatalf("closed after %v, allowed are %v", took, opt.IdleTimeout)
+				}
+			})
+		})
+	})
 }
 
 func TestShutdownAnswersWhatIsInFlight(t *testing.T) {
 	h := make(handed, 10)
 	f := start(t, Options{Handler: h})
 	busy, idle := f.dial(), f.dial()
+	send(t, idle, frame(3, 9, nil)) // a connection that was not accepted yet is reset, not closed
+	(<-h).Reply(reply("9"))
+	receive(t, idle)
 	send(t, busy, frame(0, 1, nil), frame(0, 2, nil))
 	first, second := <-h, <-h
 	f.srv.Quiesce()

@@ -3,33 +3,42 @@ package kafka
 import (
 	"net/netip"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
-// TestThrottled: who is throttled is answered at once, and his next request starts when the time has passed.
+// TestThrottled: who is throttled is answered at once, and his next request starts when the time has passed, to the tick.
 func TestThrottled(t *testing.T) {
-	h := make(handed, 10)
-	f := start(t, Options{Handler: h})
-	nc, other := f.dial(), f.dial()
-	send(t, nc, frame(3, 1, nil), frame(3, 2, nil))
-	first := <-h
-	began := time.Now()
-	const wait = 200 * time.Millisecond
-	first.Throttle(wait)
-	first.Reply(reply("1"))
-	receive(t, nc)
-	send(t, other, frame(3, 7, nil))
-	r := <-h
-	if r.CorrelationID != 7 {
-		t.Fatalf("request %d started although its connection is throttled", r.CorrelationID)
-	}
-	r.Reply(reply("7"))
-	second := <-h
-	if took := time.Since(began); took < wait {
-		t.Fatalf("the next request started after %v, it was to wait for %v", took, wait)
-	}
-	second.Reply(reply("2"))
-	receive(t, nc)
+	synctest.Test(t, func(t *testing.T) {
+		h := make(handed, 10)
+		withPipes(t, Options{Handler: h}, func(t *testing.T, _ *Server, p *pipes) {
+			nc, other := p.dial(1), p.dial(2)
+			send(t, nc, frame(3, 1, nil))
+			go nc.Write(frame(3, 2, nil)) // a pipe takes it when it is read
+			first := <-h
+			began := time.Now()
+			const wait = 200 * time.Millisecond
+			first.Throttle(wait)
+			first.Reply(reply("1"))
+			receive(t, nc)
+			synctest.Wait() // whatever can start has started
+			send(t, other, frame(3, 7, nil))
+			r := <-h
+			if r.CorrelationID != 7 {
+				t.Fatalf("request %d started although its connection is throttled", r.CorrelationID)
+			}
+			r.Reply(reply("7"))
+			receive(t, other)
+			second := <-h
+			if took := time.Since(began); took != wait {
+				t.Fatalf("the next request started after %v, it was to wait for %v", took, wait)
+			}
+			second.Reply(reply("2"))
+			receive(t, nc)
+			nc.Close()
+			other.Close()
+		})
+	})
 }
 
 // TestThrottledAndShutDown: a shutdown does not wait for what is throttled.
