@@ -89,37 +89,39 @@ func TestSubmit(t *testing.T) {
 
 // Commands that come together share slots, each is answered once and with its own result, in an order that is the log's.
 func TestBatching(t *testing.T) {
-	inner := mem.New()
-	store := fault.New(inner, 1, fault.Rule{Name: "slow", Op: fault.Put, Delay: time.Millisecond})
-	c := start(t, Options{Store: store})
-	node := registered(t, c, base.NoNode)
-	const n = 2000
-	var seen sync.Map
-	var wg sync.WaitGroup
-	for range n {
-		wg.Go(func() {
-			res, err := Do[meta.ObjectsPrepared](t.Context(), c, &meta.PrepareObjects{Node: node, Count: 3})
-			if err != nil {
-				t.Error(err)
-				return
-			}
-			for i := range res.Count {
-				if _, dup := seen.LoadOrStore(res.First+base.ObjectID(i), true); dup {
-					t.Errorf("object %d was handed out twice", res.First)
+	inVirtualTime(t, func(t *testing.T) {
+		inner := mem.New()
+		store := fault.New(inner, 1, fault.Rule{Name: "slow", Op: fault.Put, Delay: time.Millisecond})
+		c := start(t, Options{Store: store})
+		node := registered(t, c, base.NoNode)
+		const n = 2000
+		var seen sync.Map
+		var wg sync.WaitGroup
+		for range n {
+			wg.Go(func() {
+				res, err := Do[meta.ObjectsPrepared](t.Context(), c, &meta.PrepareObjects{Node: node, Count: 3})
+				if err != nil {
+					t.Error(err)
+					return
 				}
-			}
-			if _, ok := c.Image().Object(res.First); !ok {
-				t.Error("answered before it was applied")
-			}
-		})
-	}
-	wg.Wait()
-	if got := c.Image().PreparedCount(); got != 3*n {
-		t.Fatalf("%d objects prepared", got)
-	}
-	if puts := store.Fired("slow"); puts > n/4 {
-		t.Fatalf("%d puts for %d commands that came together", puts, n)
-	}
+				for i := range res.Count {
+					if _, dup := seen.LoadOrStore(res.First+base.ObjectID(i), true); dup {
+						t.Errorf("object %d was handed out twice", res.First)
+					}
+				}
+				if _, ok := c.Image().Object(res.First); !ok {
+					t.Error("answered before it was applied")
+				}
+			})
+		}
+		wg.Wait()
+		if got := c.Image().PreparedCount(); got != 3*n {
+			t.Fatalf("%d objects prepared", got)
+		}
+		if puts := store.Fired("slow"); puts > n/4 {
+			t.Fatalf("%d puts for %d commands that came together", puts, n)
+		}
+	})
 }
 
 // Subscribers see every image, or images merged, in order, with deltas that say what changed; WaitFor ends when the image is there.
@@ -252,31 +254,33 @@ func TestTakeOver(t *testing.T) {
 
 // While the store is out nothing is answered; a caller that gives up learns whether its command may yet take effect.
 func TestOutage(t *testing.T) {
-	store := fault.New(mem.New(), 1)
-	c := start(t, Options{Store: store})
-	node := registered(t, c, base.NoNode)
-	store.SetRules(fault.Outage())
-	short := func() context.Context {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
-		t.Cleanup(cancel)
-		return ctx
-	}
-	_, err := c.Submit(short(), &meta.PrepareObjects{Node: node, Count: 1})
-	if !base.IsKind(err, base.Undetermined) {
-		t.Fatalf("in flight: %v", err)
-	}
-	_, err = c.Submit(short(), &meta.PrepareObjects{Node: node, Count: 1})
-	if !base.IsKind(err, base.Unavailable) {
-		t.Fatalf("queued behind it: %v", err)
-	}
-	if c.Image().PreparedCount() != 0 {
-		t.Fatal("applied what is not durable")
-	}
-	store.SetRules()
-	do[meta.ObjectsPrepared](t, c, &meta.PrepareObjects{Node: node, Count: 1})
-	if n := c.Image().PreparedCount(); n != 2 {
-		t.Fatalf("%d objects prepared, want the undetermined one and the last", n)
-	}
+	inVirtualTime(t, func(t *testing.T) {
+		store := fault.New(mem.New(), 1)
+		c := start(t, Options{Store: store})
+		node := registered(t, c, base.NoNode)
+		store.SetRules(fault.Outage())
+		short := func() context.Context {
+			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Millisecond)
+			t.Cleanup(cancel)
+			return ctx
+		}
+		_, err := c.Submit(short(), &meta.PrepareObjects{Node: node, Count: 1})
+		if !base.IsKind(err, base.Undetermined) {
+			t.Fatalf("in flight: %v", err)
+		}
+		_, err = c.Submit(short(), &meta.PrepareObjects{Node: node, Count: 1})
+		if !base.IsKind(err, base.Unavailable) {
+			t.Fatalf("queued behind it: %v", err)
+		}
+		if c.Image().PreparedCount() != 0 {
+			t.Fatal("applied what is not durable")
+		}
+		store.SetRules()
+		do[meta.ObjectsPrepared](t, c, &meta.PrepareObjects{Node: node, Count: 1})
+		if n := c.Image().PreparedCount(); n != 2 {
+			t.Fatalf("%d objects prepared, want the undetermined one and the last", n)
+		}
+	})
 }
 
 // Close fails what is waiting and what is in flight, and everything after.
@@ -460,16 +464,18 @@ func TestPlanLife(t *testing.T) {
 
 // An idle cluster puts nothing and asks for nothing.
 func TestIdle(t *testing.T) {
-	store := fault.New(mem.New(), 1)
-	c := start(t, Options{Store: store, Tick: time.Millisecond})
-	node := registered(t, c, base.NoNode)
-	do[meta.ObjectsPrepared](t, c, &meta.PrepareObjects{Node: node, Count: 1})
-	store.SetRules(fault.Rule{Name: "any", Effect: fault.Nothing})
-	pos := c.Image().Pos()
-	time.Sleep(30 * time.Millisecond) // many ticks
-	if n := store.Fired("any"); n != 0 || c.Image().Pos() != pos {
-		t.Fatalf("%d requests, %d records", n, c.Image().Pos()-pos)
-	}
+	inVirtualTime(t, func(t *testing.T) {
+		store := fault.New(mem.New(), 1)
+		c := start(t, Options{Store: store, Tick: time.Millisecond})
+		node := registered(t, c, base.NoNode)
+		do[meta.ObjectsPrepared](t, c, &meta.PrepareObjects{Node: node, Count: 1})
+		store.SetRules(fault.Rule{Name: "any", Effect: fault.Nothing})
+		pos := c.Image().Pos()
+		time.Sleep(time.Minute) // many ticks
+		if n := store.Fired("any"); n != 0 || c.Image().Pos() != pos {
+			t.Fatalf("%d requests, %d records", n, c.Image().Pos()-pos)
+		}
+	})
 }
 
 // A controller that lives long rolls, snapshots and trims, and the next one starts from little.

@@ -50,7 +50,7 @@ func (c lossy) Read(b []byte) (int, error) {
 }
 
 func (p *process) dial(ctx context.Context, addr string) (net.Conn, error) {
-	c, err := new(net.Dialer).DialContext(ctx, "tcp", addr)
+	c, err := dialPipe(ctx, addr)
 	if err != nil {
 		return nil, err
 	}
@@ -83,14 +83,10 @@ func join(t *testing.T, store objstore.Store, session time.Duration) *process {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { m.Close() })
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	ln := listenPipe()
 	m.Serve(ln)
-	addr := ln.Addr().(*net.TCPAddr)
 	p.self, err = m.Register(ctx, &meta.Register{Incarnation: base.NewUUID(), Reclaim: base.NoNode, WAL: "s3",
-		Endpoints: []meta.Endpoint{{Name: meta.PeerEndpoint, Host: "127.0.0.1", Port: int32(addr.Port)}}})
+		Endpoints: []meta.Endpoint{{Name: meta.PeerEndpoint, Host: "127.0.0.1", Port: int32(ln.port)}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,143 +123,155 @@ func live(img *meta.Image) (n int) {
 }
 
 func TestMembersFollow(t *testing.T) {
-	store := mem.New()
-	a := join(t, store, 10*time.Second)
-	b := join(t, store, 10*time.Second)
-	c := join(t, store, 10*time.Second)
-	if !a.m.IsController() || b.m.IsController() || c.m.IsController() {
-		t.Fatal("the first is not the controller, or not alone")
-	}
-	for i, p := range []*process{a, b, c} {
-		p.create(fmt.Sprintf("t%d", i))
-	}
-	for _, p := range []*process{a, b, c} {
-		p.until("all topics", func(img *meta.Image) bool { return img.TopicCount() == 3 && live(img) == 3 })
-	}
-	if ctx := t.Context(); base.KindOf(errOf(b.m.Submit(ctx, &meta.CreateTopics{}))) == base.Unavailable {
-		t.Fatal("a follower cannot submit")
-	}
-	res, err := Do[meta.TopicsCreated](t.Context(), c.m, &meta.CreateTopics{Topics: []meta.NewTopic{{Name: "t0", Partitions: 1}}})
-	if err != nil || meta.CodeOf(res.Topics[0].Err) != meta.TopicExists {
-		t.Fatalf("rejections within results do not travel: %v %+v", err, res)
-	}
-	_, err = c.m.Submit(t.Context(), &meta.PrepareObjects{Node: meta.NodeRef{ID: 99}, Count: 1})
-	if meta.CodeOf(err) != meta.UnknownNode {
-		t.Fatalf("rejections do not travel: %v", err)
-	}
-	for _, p := range []*process{a, b, c} {
-		waitUntil(t, func() bool { return p.m.Contact() == nil })
-	}
+	inVirtualTime(t, func(t *testing.T) {
+		store := mem.New()
+		a := join(t, store, 10*time.Second)
+		b := join(t, store, 10*time.Second)
+		c := join(t, store, 10*time.Second)
+		if !a.m.IsController() || b.m.IsController() || c.m.IsController() {
+			t.Fatal("the first is not the controller, or not alone")
+		}
+		for i, p := range []*process{a, b, c} {
+			p.create(fmt.Sprintf("t%d", i))
+		}
+		for _, p := range []*process{a, b, c} {
+			p.until("all topics", func(img *meta.Image) bool { return img.TopicCount() == 3 && live(img) == 3 })
+		}
+		if ctx := t.Context(); base.KindOf(errOf(b.m.Submit(ctx, &meta.CreateTopics{}))) == base.Unavailable {
+			t.Fatal("a follower cannot submit")
+		}
+		res, err := Do[meta.TopicsCreated](t.Context(), c.m, &meta.CreateTopics{Topics: []meta.NewTopic{{Name: "t0", Partitions: 1}}})
+		if err != nil || meta.CodeOf(res.Topics[0].Err) != meta.TopicExists {
+			t.Fatalf("rejections within results do not travel: %v %+v", err, res)
+		}
+		_, err = c.m.Submit(t.Context(), &meta.PrepareObjects{Node: meta.NodeRef{ID: 99}, Count: 1})
+		if meta.CodeOf(err) != meta.UnknownNode {
+			t.Fatalf("rejections do not travel: %v", err)
+		}
+		for _, p := range []*process{a, b, c} {
+			waitUntil(t, func() bool { return p.m.Contact() == nil })
+		}
+	})
 }
 
 func errOf(_ meta.Result, err error) error { return err }
 
 // The controller goes away: another member takes over, commands go on, the lost node is fenced.
 func TestControllerLost(t *testing.T) {
-	store := mem.New()
-	a := join(t, store, 1200*time.Millisecond)
-	b := join(t, store, 1200*time.Millisecond)
-	c := join(t, store, 1200*time.Millisecond)
-	b.create("before")
-	a.m.Close()
-	b.create("b")
-	c.create("c")
-	if b.m.IsController() == c.m.IsController() {
-		t.Fatal("there is not one controller")
-	}
-	for _, p := range []*process{b, c} {
-		p.until("the first node is fenced", func(img *meta.Image) bool {
-			n, _ := img.Node(a.self.ID)
-			return n.Fenced && img.TopicCount() == 3 && live(img) == 2
-		})
-	}
+	inVirtualTime(t, func(t *testing.T) {
+		store := mem.New()
+		a := join(t, store, 1200*time.Millisecond)
+		b := join(t, store, 1200*time.Millisecond)
+		c := join(t, store, 1200*time.Millisecond)
+		b.create("before")
+		a.m.Close()
+		b.create("b")
+		c.create("c")
+		if b.m.IsController() == c.m.IsController() {
+			t.Fatal("there is not one controller")
+		}
+		for _, p := range []*process{b, c} {
+			p.until("the first node is fenced", func(img *meta.Image) bool {
+				n, _ := img.Node(a.self.ID)
+				return n.Fenced && img.TopicCount() == 3 && live(img) == 2
+			})
+		}
+	})
 }
 
 // A node that falls silent is fenced although its process is there, serves no reads from then on, and is told when it comes back.
 func TestSilentNodeIsFenced(t *testing.T) {
-	store := mem.New()
-	a := join(t, store, 2*time.Second)
-	b := join(t, store, 2*time.Second)
-	c := join(t, store, 2*time.Second)
-	waitUntil(t, func() bool { return c.m.Contact() == nil })
-	c.cut.Store(true)
-	a.until("the silent one is fenced", func(img *meta.Image) bool {
-		n, _ := img.Node(c.self.ID)
-		return n.Fenced && live(img) == 2
+	inVirtualTime(t, func(t *testing.T) {
+		store := mem.New()
+		a := join(t, store, 2*time.Second)
+		b := join(t, store, 2*time.Second)
+		c := join(t, store, 2*time.Second)
+		waitUntil(t, func() bool { return c.m.Contact() == nil })
+		c.cut.Store(true)
+		a.until("the silent one is fenced", func(img *meta.Image) bool {
+			n, _ := img.Node(c.self.ID)
+			return n.Fenced && live(img) == 2
+		})
+		if c.m.Contact() == nil {
+			t.Fatal("the node is fenced but would serve")
+		}
+		if b.m.Contact() != nil || len(c.fenced) != 0 {
+			t.Fatal("another node lost contact, or the silent one learned of its end through a cut line")
+		}
+		c.cut.Store(false)
+		if err := <-c.fenced; !base.IsKind(err, base.Fenced) {
+			t.Fatal(err)
+		}
 	})
-	if c.m.Contact() == nil {
-		t.Fatal("the node is fenced but would serve")
-	}
-	if b.m.Contact() != nil || len(c.fenced) != 0 {
-		t.Fatal("another node lost contact, or the silent one learned of its end through a cut line")
-	}
-	c.cut.Store(false)
-	if err := <-c.fenced; !base.IsKind(err, base.Fenced) {
-		t.Fatal(err)
-	}
 }
 
 // The role moves on request, there and back, and no command is lost.
 func TestTransfer(t *testing.T) {
-	store := mem.New()
-	a := join(t, store, 5*time.Second)
-	b := join(t, store, 5*time.Second)
-	for i := range 6 {
-		from, to := a, b
-		if i%2 == 1 {
-			from, to = b, a
+	inVirtualTime(t, func(t *testing.T) {
+		store := mem.New()
+		a := join(t, store, 5*time.Second)
+		b := join(t, store, 5*time.Second)
+		for i := range 6 {
+			from, to := a, b
+			if i%2 == 1 {
+				from, to = b, a
+			}
+			if !from.m.IsController() {
+				t.Fatal("not the controller")
+			}
+			if err := from.m.Transfer(t.Context(), to.self.ID); err != nil {
+				t.Fatal(err)
+			}
+			if !to.m.IsController() || from.m.Image().Controller().Node != to.self.ID {
+				t.Fatal("transfer returned too early")
+			}
+			from.create(fmt.Sprintf("from%d", i))
+			to.create(fmt.Sprintf("to%d", i))
+			waitUntil(t, func() bool { return !from.m.IsController() })
 		}
-		if !from.m.IsController() {
-			t.Fatal("not the controller")
+		if b.m.Image().Controller().Node != a.self.ID {
+			t.Fatal("the controller is not named")
 		}
-		if err := from.m.Transfer(t.Context(), to.self.ID); err != nil {
-			t.Fatal(err)
-		}
-		if !to.m.IsController() || from.m.Image().Controller().Node != to.self.ID {
-			t.Fatal("transfer returned too early")
-		}
-		from.create(fmt.Sprintf("from%d", i))
-		to.create(fmt.Sprintf("to%d", i))
-		waitUntil(t, func() bool { return !from.m.IsController() })
-	}
-	if b.m.Image().Controller().Node != a.self.ID {
-		t.Fatal("the controller is not named")
-	}
+	})
 }
 
 // A controller that rolls its log stays named, and followers go on.
 func TestRollKeepsController(t *testing.T) {
-	store := mem.New()
-	rollSlots = 8
-	defer func() { rollSlots = 0 }()
-	a := join(t, store, 5*time.Second)
-	b := join(t, store, 5*time.Second)
-	for i := range 30 {
-		b.create(fmt.Sprintf("t%d", i))
-	}
-	img := b.m.Image()
-	if c := img.Controller(); c.Node != a.self.ID || c.Epoch < 3 || !a.m.IsController() {
-		t.Fatalf("%+v", c)
-	}
+	inVirtualTime(t, func(t *testing.T) {
+		store := mem.New()
+		rollSlots = 8
+		defer func() { rollSlots = 0 }()
+		a := join(t, store, 5*time.Second)
+		b := join(t, store, 5*time.Second)
+		for i := range 30 {
+			b.create(fmt.Sprintf("t%d", i))
+		}
+		img := b.m.Image()
+		if c := img.Controller(); c.Node != a.self.ID || c.Epoch < 3 || !a.m.IsController() {
+			t.Fatalf("%+v", c)
+		}
+	})
 }
 
 // Many members begin at once on an empty bucket and agree.
 func TestJoinAtOnce(t *testing.T) {
-	store := mem.New()
-	done := make(chan *process)
-	for range 5 {
-		go func() { done <- join(t, store, 3*time.Second) }()
-	}
-	var ps []*process
-	for range 5 {
-		ps = append(ps, <-done)
-	}
-	for _, p := range ps {
-		p.until("all are there", func(img *meta.Image) bool { return live(img) == 5 })
-		if p.m.Image().ClusterID() != ps[0].m.Image().ClusterID() {
-			t.Fatal("two clusters")
+	inVirtualTime(t, func(t *testing.T) {
+		store := mem.New()
+		done := make(chan *process)
+		for range 5 {
+			go func() { done <- join(t, store, 3*time.Second) }()
 		}
-	}
+		var ps []*process
+		for range 5 {
+			ps = append(ps, <-done)
+		}
+		for _, p := range ps {
+			p.until("all are there", func(img *meta.Image) bool { return live(img) == 5 })
+			if p.m.Image().ClusterID() != ps[0].m.Image().ClusterID() {
+				t.Fatal("two clusters")
+			}
+		}
+	})
 }
 
 func TestElection(t *testing.T) {

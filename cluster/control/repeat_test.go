@@ -32,27 +32,29 @@ func (p *process) deleteTopic(topic string) {
 
 // TestCreationIsNotRepeatedAfterDeletion: a topic whose creation was not answered, and that somebody has deleted since, is not created again behind his back.
 func TestCreationIsNotRepeatedAfterDeletion(t *testing.T) {
-	store := mem.New()
-	a := join(t, store, time.Minute)
-	b := join(t, store, time.Minute)
-	a.create("other")
-	b.until("b knows it", func(img *meta.Image) bool { return img.TopicCount() == 1 })
+	inVirtualTime(t, func(t *testing.T) {
+		store := mem.New()
+		a := join(t, store, time.Minute)
+		b := join(t, store, time.Minute)
+		a.create("other")
+		b.until("b knows it", func(img *meta.Image) bool { return img.TopicCount() == 1 })
 
-	res, err := createAndLose(t, a, b, "kept", func() {})
-	if err != nil || res.Topics[0].Err != nil {
-		t.Fatalf("a creation whose answer is lost: %v %+v", err, res)
-	}
-	res, err = createAndLose(t, a, b, "kept-too", func() { a.deleteTopic("other") })
-	if err != nil || res.Topics[0].Err != nil {
-		t.Fatalf("a creation whose answer is lost, while another topic is deleted: %v %+v", err, res)
-	}
-	_, err = createAndLose(t, a, b, "gone", func() { a.deleteTopic("gone") })
-	if !base.IsKind(err, base.Undetermined) {
-		t.Errorf("a creation that was undone: %v, want that it may have happened", err)
-	}
-	for name, want := range map[string]bool{"kept": true, "kept-too": true, "gone": false} {
-		if _, ok := a.m.Image().TopicByName(name); ok != want {
-			t.Errorf("%s is there: %v, want %v", name, ok, want)
+		res, err := createAndLose(t, a, b, "kept", func() {})
+		if err != nil || res.Topics[0].Err != nil {
+			t.Fatalf("a creation whose answer is lost: %v %+v", err, res)
 		}
-	}
+		res, err = createAndLose(t, a, b, "kept-too", func() { a.deleteTopic("other") })
+		if err != nil || res.Topics[0].Err != nil {
+			t.Fatalf("a creation whose answer is lost, while another topic is deleted: %v %+v", err, res)
+		}
+		_, err = createAndLose(t, a, b, "gone", func() { a.deleteTopic("gone") })
+		if !base.IsKind(err, base.Undetermined) {
+			t.Errorf("a creation that was undone: %v, want that it may have happened", err)
+		}
+		for name, want := range map[string]bool{"kept": true, "kept-too": true, "gone": false} {
+			if _, ok := a.m.Image().TopicByName(name); ok != want {
+				t.Errorf("%s is there: %v, want %v", name, ok, want)
+			}
+		}
+	})
 }
