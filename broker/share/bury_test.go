@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
 
 	"sluice/base"
 	"sluice/wire/batch"
@@ -115,59 +116,69 @@ func acks(first, last int64, t AckType) msg.ShareFetchRequestAcknowledgementBatc
 
 // What is rejected gets a letter, and is archived behind it; what is accepted, and what is not there, gets none.
 func TestRejectedRecordsGetLetters(t *testing.T) {
-	s, y := newGraveyard(t)
-	y.errs = []error{kerr.Errorf(kerr.NotLeaderOrFollower, "moved"), kerr.Errorf(kerr.RequestTimedOut, "slow")}
-	s.produce(4)
-	s.fetch(t.Context(), "m", 0)
-	s.fetch(t.Context(), "m", 1, acks(0, 0, AckAccept), acks(1, 2, AckReject), acks(3, 3, AckGap))
-	s.store.await(func(st State) bool { return st.Start == 4 })
-	y.check(t, letterOf(1, 1, "", byClient), letterOf(2, 1, "", byClient), "|")
+	synctest.Test(t, func(t *testing.T) {
+		s, y := newGraveyard(t)
+		y.errs = []error{kerr.Errorf(kerr.NotLeaderOrFollower, "moved"), kerr.Errorf(kerr.RequestTimedOut, "slow")}
+		s.produce(4)
+		s.fetch(t.Context(), "m", 0)
+		s.fetch(t.Context(), "m", 1, acks(0, 0, AckAccept), acks(1, 2, AckReject), acks(3, 3, AckGap))
+		s.store.await(func(st State) bool { return st.Start == 4 })
+		y.check(t, letterOf(1, 1, "", byClient), letterOf(2, 1, "", byClient), "|")
+	})
 }
 
 // A record that was delivered as often as allowed gets a letter, with what it holds if the group wants that.
 func TestRecordsDeliveredTooOftenGetLetters(t *testing.T) {
-	s, y := newGraveyard(t)
-	s.group.DeliveryLimit, s.group.DeadCopy = 2, true
-	s.produce(2)
-	s.produce(2)
-	s.fetch(t.Context(), "m", 0)
-	s.fetch(t.Context(), "m", 1, acks(0, 3, AckRelease))
-	s.fetch(t.Context(), "m", 2, acks(1, 2, AckRelease), acks(3, 3, AckAccept))
-	s.store.await(func(st State) bool { return st.Complete == 3 })
-	y.check(t, letterOf(1, 2, "1", limitMet), letterOf(2, 2, "0", limitMet), "|")
+	synctest.Test(t, func(t *testing.T) {
+		s, y := newGraveyard(t)
+		s.group.DeliveryLimit, s.group.DeadCopy = 2, true
+		s.produce(2)
+		s.produce(2)
+		s.fetch(t.Context(), "m", 0)
+		s.fetch(t.Context(), "m", 1, acks(0, 3, AckRelease))
+		s.fetch(t.Context(), "m", 2, acks(1, 2, AckRelease), acks(3, 3, AckAccept))
+		s.store.await(func(st State) bool { return st.Complete == 3 })
+		y.check(t, letterOf(1, 2, "1", limitMet), letterOf(2, 2, "0", limitMet), "|")
+	})
 }
 
 // Letters go into batches that the topic takes; a record that is too large for it is left out of its letter.
 func TestLettersFitTheTopic(t *testing.T) {
-	s, y := newGraveyard(t)
-	s.group.DeadCopy, y.bytes = true, 520
-	s.produce(3)
-	b := batch.NewBuilder(batch.Options{})
-	b.Add(batch.Record{Timestamp: 1, Value: make([]byte, 1000)})
-	s.append(b.Bytes())
-	s.fetch(t.Context(), "m", 0)
-	s.fetch(t.Context(), "m", 1, acks(0, 3, AckReject))
-	s.store.await(func(st State) bool { return st.Start == 4 })
-	y.check(t, letterOf(0, 1, "0", byClient), letterOf(1, 1, "1", byClient), "|", letterOf(2, 1, "2", byClient), "|", letterOf(3, 1, "", byClient), "|")
+	synctest.Test(t, func(t *testing.T) {
+		s, y := newGraveyard(t)
+		s.group.DeadCopy, y.bytes = true, 520
+		s.produce(3)
+		b := batch.NewBuilder(batch.Options{})
+		b.Add(batch.Record{Timestamp: 1, Value: make([]byte, 1000)})
+		s.append(b.Bytes())
+		s.fetch(t.Context(), "m", 0)
+		s.fetch(t.Context(), "m", 1, acks(0, 3, AckReject))
+		s.store.await(func(st State) bool { return st.Start == 4 })
+		y.check(t, letterOf(0, 1, "0", byClient), letterOf(1, 1, "1", byClient), "|", letterOf(2, 1, "2", byClient), "|", letterOf(3, 1, "", byClient), "|")
+	})
 }
 
 // Letters that can never be written hold nothing up.
 func TestLettersThatCanNotBeWritten(t *testing.T) {
-	s, y := newGraveyard(t)
-	y.errs = []error{kerr.Errorf(kerr.InvalidConfig, "not allowed")}
-	s.produce(2)
-	s.fetch(t.Context(), "m", 0)
-	s.fetch(t.Context(), "m", 1, acks(0, 1, AckReject))
-	s.store.await(func(st State) bool { return st.Start == 2 })
-	y.check(t)
+	synctest.Test(t, func(t *testing.T) {
+		s, y := newGraveyard(t)
+		y.errs = []error{kerr.Errorf(kerr.InvalidConfig, "not allowed")}
+		s.produce(2)
+		s.fetch(t.Context(), "m", 0)
+		s.fetch(t.Context(), "m", 1, acks(0, 1, AckReject))
+		s.store.await(func(st State) bool { return st.Start == 2 })
+		y.check(t)
+	})
 }
 
 // What is archiving when a leader takes over gets its letter from that one; why it was given up is told by its count.
 func TestLettersAfterARestart(t *testing.T) {
-	s, y := newGraveyard(t)
-	s.produce(3)
-	s.store.state = State{Start: 0, Complete: 1, Batches: []StateBatch{{0, 0, Archiving, 1}, {1, 1, Archived, 1}, {2, 2, Archiving, 5}}}
-	s.fetch(t.Context(), "m", 0)
-	s.store.await(func(st State) bool { return st.Start == 3 })
-	y.check(t, letterOf(0, 1, "", byClient), "|", letterOf(2, 5, "", limitMet), "|")
+	synctest.Test(t, func(t *testing.T) {
+		s, y := newGraveyard(t)
+		s.produce(3)
+		s.store.state = State{Start: 0, Complete: 1, Batches: []StateBatch{{0, 0, Archiving, 1}, {1, 1, Archived, 1}, {2, 2, Archiving, 5}}}
+		s.fetch(t.Context(), "m", 0)
+		s.store.await(func(st State) bool { return st.Start == 3 })
+		y.check(t, letterOf(0, 1, "", byClient), "|", letterOf(2, 5, "", limitMet), "|")
+	})
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -77,7 +78,7 @@ func (s *memStore) start() base.Offset {
 	return s.state.Start
 }
 
-// stage is a manager of one partition.
+// stage is a manager of one partition. Tests of it run in virtual time: locks and waits end when they are to, and not when the machine is busy.
 type stage struct {
 	readable func(base.UUID) bool // nil: all
 	t        *testing.T
@@ -196,115 +197,127 @@ func (s *stage) want(want, got string) {
 }
 
 func TestFetchAndAcknowledge(t *testing.T) {
-	s := newStage(t)
-	ctx := t.Context()
-	s.produce(3)
-	s.produce(2)
-	s.want("SHARE_SESSION_NOT_FOUND", s.fetch(ctx, "a", 1))
-	s.want("INVALID_REQUEST", s.fetch(ctx, "a", 0, ack(0, 0, 1)))
-	s.want("0-4×1 2 batches ", s.fetch(ctx, "a", 0))
-	s.want("INVALID_SHARE_SESSION_EPOCH", s.fetch(ctx, "a", 2))
-	s.want("", s.fetch(ctx, "b", 0)) // nothing is left for it
-	s.want("NONE/INVALID_RECORD_STATE ", s.fetch(ctx, "b", 1, ack(0, 0, 1)))
-	s.want("NONE/INVALID_REQUEST ", s.fetch(ctx, "a", 1, ack(0, 5, 1)))
-	s.want("NONE/INVALID_REQUEST ", s.fetch(ctx, "a", 2, ack(0, 1, 1, 1, 1)))
-	s.want("NONE/INVALID_REQUEST ", s.fetch(ctx, "a", 3, ack(0, 1, 9)))
-	s.want("2-2×2 1 batches ", s.fetch(ctx, "a", 4, ack(0, 2, 1, 1, 2), ack(3, 4, 3)))
-	if s.store.start() != 2 {
-		t.Fatal(s.store.state)
-	}
-	s.want("", s.fetch(ctx, "a", -1, ack(2, 2, 1)))
-	if s.store.start() != 5 {
-		t.Fatal(s.store.state)
-	}
-	s.want("SHARE_SESSION_NOT_FOUND", s.fetch(ctx, "a", 5))
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		ctx := t.Context()
+		s.produce(3)
+		s.produce(2)
+		s.want("SHARE_SESSION_NOT_FOUND", s.fetch(ctx, "a", 1))
+		s.want("INVALID_REQUEST", s.fetch(ctx, "a", 0, ack(0, 0, 1)))
+		s.want("0-4×1 2 batches ", s.fetch(ctx, "a", 0))
+		s.want("INVALID_SHARE_SESSION_EPOCH", s.fetch(ctx, "a", 2))
+		s.want("", s.fetch(ctx, "b", 0)) // nothing is left for it
+		s.want("NONE/INVALID_RECORD_STATE ", s.fetch(ctx, "b", 1, ack(0, 0, 1)))
+		s.want("NONE/INVALID_REQUEST ", s.fetch(ctx, "a", 1, ack(0, 5, 1)))
+		s.want("NONE/INVALID_REQUEST ", s.fetch(ctx, "a", 2, ack(0, 1, 1, 1, 1)))
+		s.want("NONE/INVALID_REQUEST ", s.fetch(ctx, "a", 3, ack(0, 1, 9)))
+		s.want("2-2×2 1 batches ", s.fetch(ctx, "a", 4, ack(0, 2, 1, 1, 2), ack(3, 4, 3)))
+		if s.store.start() != 2 {
+			t.Fatal(s.store.state)
+		}
+		s.want("", s.fetch(ctx, "a", -1, ack(2, 2, 1)))
+		if s.store.start() != 5 {
+			t.Fatal(s.store.state)
+		}
+		s.want("SHARE_SESSION_NOT_FOUND", s.fetch(ctx, "a", 5))
+	})
 }
 
 // Whoever may not read a topic any more gets nothing of it, although it is in his session.
 func TestFetchAsksForTheWholeSession(t *testing.T) {
-	s := newStage(t)
-	s.produce(1)
-	s.want("0-0×1 1 batches ", s.fetch(t.Context(), "a", 0))
-	s.produce(1)
-	s.readable = func(id base.UUID) bool { return id != topic }
-	s.want("TOPIC_AUTHORIZATION_FAILED/NONE ", s.fetch(t.Context(), "a", 1))
-	s.readable = func(base.UUID) bool { return true }
-	s.want("1-1×1 1 batches ", s.fetch(t.Context(), "a", 2))
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.produce(1)
+		s.want("0-0×1 1 batches ", s.fetch(t.Context(), "a", 0))
+		s.produce(1)
+		s.readable = func(id base.UUID) bool { return id != topic }
+		s.want("TOPIC_AUTHORIZATION_FAILED/NONE ", s.fetch(t.Context(), "a", 1))
+		s.readable = func(base.UUID) bool { return true }
+		s.want("1-1×1 1 batches ", s.fetch(t.Context(), "a", 2))
+	})
 }
 
 // A fetch that finds nothing waits for what is produced, and for what another gives back.
 func TestFetchWaits(t *testing.T) {
-	s := newStage(t)
-	s.m.opt.MaxWait = time.Minute
-	wait := func(member string, epoch int32) chan string {
-		answer := make(chan string, 1)
-		group := "g"
-		req := &msg.ShareFetchRequest{
-			GroupId: &group, MemberId: &member, ShareSessionEpoch: epoch, MaxWaitMs: 60_000, MinBytes: 1, MaxBytes: 1 << 20, MaxRecords: 100, BatchSize: 100,
-			Topics: []msg.ShareFetchRequestFetchTopic{{TopicId: topic, Partitions: []msg.ShareFetchRequestFetchPartition{{}}}},
-		}
-		s.m.Fetch(t.Context(), 2, req, func(r *msg.ShareFetchResponse) {
-			out := ""
-			for _, t := range r.Responses {
-				for _, a := range t.Partitions[0].AcquiredRecords {
-					out += fmt.Sprintf("%d-%d×%d ", a.FirstOffset, a.LastOffset, a.DeliveryCount)
-				}
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.m.opt.MaxWait = time.Minute
+		wait := func(member string, epoch int32) chan string {
+			answer := make(chan string, 1)
+			group := "g"
+			req := &msg.ShareFetchRequest{
+				GroupId: &group, MemberId: &member, ShareSessionEpoch: epoch, MaxWaitMs: 60_000, MinBytes: 1, MaxBytes: 1 << 20, MaxRecords: 100, BatchSize: 100,
+				Topics: []msg.ShareFetchRequestFetchTopic{{TopicId: topic, Partitions: []msg.ShareFetchRequestFetchPartition{{}}}},
 			}
-			answer <- out
-		})
-		return answer
-	}
-	a := wait("a", 0)
-	s.produce(2)
-	s.want("0-1×1 ", <-a)
-	b := wait("b", 0)
-	s.want("", s.fetch(t.Context(), "a", -1, ack(0, 0, 1)))
-	s.want("1-1×2 ", <-b) // its session was closed: what it still held comes back
+			s.m.Fetch(t.Context(), 2, req, func(r *msg.ShareFetchResponse) {
+				out := ""
+				for _, t := range r.Responses {
+					for _, a := range t.Partitions[0].AcquiredRecords {
+						out += fmt.Sprintf("%d-%d×%d ", a.FirstOffset, a.LastOffset, a.DeliveryCount)
+					}
+				}
+				answer <- out
+			})
+			return answer
+		}
+		a := wait("a", 0)
+		s.produce(2)
+		s.want("0-1×1 ", <-a)
+		b := wait("b", 0)
+		s.want("", s.fetch(t.Context(), "a", -1, ack(0, 0, 1)))
+		s.want("1-1×2 ", <-b) // its session was closed: what it still held comes back
+	})
 }
 
 // When the connection of a member ends, what it holds comes back.
 func TestSessionEndsWithItsConnection(t *testing.T) {
-	s := newStage(t)
-	s.produce(2)
-	ctx, hangUp := context.WithCancel(t.Context())
-	s.want("0-1×1 1 batches ", s.fetch(ctx, "a", 0))
-	s.want("", s.fetch(t.Context(), "b", 0))
-	hangUp()
-	for epoch := int32(1); ; epoch++ {
-		if got := s.fetch(t.Context(), "b", epoch); got != "" {
-			s.want("0-1×2 1 batches ", got)
-			return
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.produce(2)
+		ctx, hangUp := context.WithCancel(t.Context())
+		s.want("0-1×1 1 batches ", s.fetch(ctx, "a", 0))
+		s.want("", s.fetch(t.Context(), "b", 0))
+		hangUp()
+		for epoch := int32(1); ; epoch++ {
+			if got := s.fetch(t.Context(), "b", epoch); got != "" {
+				s.want("0-1×2 1 batches ", got)
+				return
+			}
 		}
-	}
+	})
 }
 
 // An acknowledgement that could not be made durable is refused; the records are delivered again when the lock has ended.
 func TestStoreFails(t *testing.T) {
-	s := newStage(t)
-	s.group.LockDuration = 300 * time.Millisecond
-	s.produce(2)
-	s.want("0-1×1 1 batches ", s.fetch(t.Context(), "a", 0))
-	s.store.fail(kerr.Errorf(kerr.CoordinatorNotAvailable, "gone"))
-	s.want("NONE/COORDINATOR_NOT_AVAILABLE ", s.fetch(t.Context(), "a", 1, ack(0, 1, 1)))
-	s.store.fail(nil)
-	epoch := int32(2)
-	for ; ; epoch++ {
-		if got := s.fetch(t.Context(), "a", epoch); got != "" {
-			s.want("0-1×2 1 batches ", got)
-			break
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.group.LockDuration = 300 * time.Millisecond
+		s.produce(2)
+		s.want("0-1×1 1 batches ", s.fetch(t.Context(), "a", 0))
+		s.store.fail(kerr.Errorf(kerr.CoordinatorNotAvailable, "gone"))
+		s.want("NONE/COORDINATOR_NOT_AVAILABLE ", s.fetch(t.Context(), "a", 1, ack(0, 1, 1)))
+		s.store.fail(nil)
+		epoch := int32(2)
+		for ; ; epoch++ {
+			if got := s.fetch(t.Context(), "a", epoch); got != "" {
+				s.want("0-1×2 1 batches ", got)
+				break
+			}
 		}
-	}
-	// The group was begun anew elsewhere: what this node knows of the share partition is over, and the next fetch reads the state.
-	s.store.fail(kerr.Errorf(kerr.FencedStateEpoch, "anew"))
-	s.want("NOT_LEADER_OR_FOLLOWER/FENCED_STATE_EPOCH ", s.fetch(t.Context(), "a", epoch+1, ack(0, 1, 1)))
-	s.store.fail(nil)
-	s.want("0-1×2 1 batches ", s.fetch(t.Context(), "a", epoch+2))
+		// The group was begun anew elsewhere: what this node knows of the share partition is over, and the next fetch reads the state.
+		s.store.fail(kerr.Errorf(kerr.FencedStateEpoch, "anew"))
+		s.want("NOT_LEADER_OR_FOLLOWER/FENCED_STATE_EPOCH ", s.fetch(t.Context(), "a", epoch+1, ack(0, 1, 1)))
+		s.store.fail(nil)
+		s.want("0-1×2 1 batches ", s.fetch(t.Context(), "a", epoch+2))
+	})
 }
 
 func TestPartitionIsGivenUp(t *testing.T) {
-	s := newStage(t)
-	s.produce(1)
-	s.want("0-0×1 1 batches ", s.fetch(t.Context(), "a", 0))
-	s.m.OnClosed(s.p)
-	s.want("NONE/UNKNOWN_TOPIC_OR_PARTITION 0-0×1 1 batches ", s.fetch(t.Context(), "a", 1, ack(0, 0, 1))) // available again, as it was durable
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.produce(1)
+		s.want("0-0×1 1 batches ", s.fetch(t.Context(), "a", 0))
+		s.m.OnClosed(s.p)
+		s.want("NONE/UNKNOWN_TOPIC_OR_PARTITION 0-0×1 1 batches ", s.fetch(t.Context(), "a", 1, ack(0, 0, 1))) // available again, as it was durable
+	})
 }
