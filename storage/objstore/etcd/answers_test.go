@@ -16,7 +16,6 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
 
 	"sluice/base"
 	"sluice/storage/objstore/driver"
@@ -168,13 +167,13 @@ func TestTheNextMember(t *testing.T) {
 
 // A member that hangs is left when the caller's time is up, and the next call goes elsewhere.
 func TestAMemberThatHangs(t *testing.T) {
-	held := make(chan struct{})
-	hanging := gateway(t, func(_ http.ResponseWriter, r *http.Request) { <-held })
+	held, arrived := make(chan struct{}), make(chan struct{})
+	hanging := gateway(t, func(_ http.ResponseWriter, r *http.Request) { close(arrived); <-held })
 	t.Cleanup(func() { close(held) }) // before the server is closed
 	good := gateway(t, func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte(done)) })
 	s := store(t, hanging, good)
-	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
-	defer cancel()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() { <-arrived; cancel() }() // not before: what was not sent did not happen
 	if err := put(ctx, s); !base.IsKind(err, base.Undetermined) {
 		t.Fatalf("got %v", err)
 	}
