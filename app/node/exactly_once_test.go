@@ -209,7 +209,7 @@ func (c *cluster) all(topic string) (values []string) {
 func TestOpenTransaction(t *testing.T) {
 	c := newCluster(t, "transaction.state.log.num.partitions=1")
 	c.start()
-	cl := c.client(kgo.TransactionalID("left"), kgo.TransactionTimeout(3*time.Second))
+	cl := c.client(kgo.TransactionalID("left"), kgo.TransactionTimeout(10*time.Second))
 	admin := kadm.NewClient(c.client())
 	if _, err := admin.CreateTopic(c.ctx(), 1, 1, nil, "t"); err != nil {
 		t.Fatal(err)
@@ -246,7 +246,7 @@ func TestOpenTransaction(t *testing.T) {
 			t.Fatalf("%+v", a)
 		}
 	}
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(60 * time.Second)
 	for lso, hw := last(); lso != 2; lso, hw = last() {
 		if time.Now().After(deadline) {
 			t.Fatal("the transaction was not aborted", lso, hw)

@@ -39,10 +39,11 @@ type gate struct {
 	perSecond float64 // 0: no limit
 }
 
-func startLimits(member *control.Member, node base.NodeID, c *config.Config, reg prometheus.Registerer) *limits {
+func startLimits(member *control.Member, node base.NodeID, c *config.Config, now func() time.Time, reg prometheus.Registerer) *limits {
 	l := &limits{quotas: quota.New(quota.Options{
 		Windows: c.QuotaWindows, Window: time.Duration(c.QuotaWindowSeconds) * time.Second,
-		ControllerWindows: c.ControllerQuotaWindows, ControllerWindow: time.Duration(c.ControllerQuotaSeconds) * time.Second, Registerer: reg,
+		ControllerWindows: c.ControllerQuotaWindows, ControllerWindow: time.Duration(c.ControllerQuotaSeconds) * time.Second,
+		Now: now, Registerer: reg,
 	})}
 	read := func(img *meta.Image) {
 		l.mu.Lock()

@@ -295,7 +295,8 @@ func TestRegistersAreLinearizable(t *testing.T) {
 	c.createTopic("set-0", 1)
 	c.createTopic("set-1", 1)
 	r := &registers{t: t, began: time.Now(), good: map[string]*atomic.Int64{"settings": {}, "offsets": {}, "topics": {}}}
-	ctx, cancel := context.WithCancel(c.ctx())
+	ctx, cancel := context.WithCancel(context.Background()) // what is waited for has bounds of its own
+	defer cancel()
 	var workers sync.WaitGroup
 	for client := range 6 {
 		cl := c.at(nodes[0], kgo.SeedBrokers(nodes[1].Info().Kafka, nodes[2].Info().Kafka), kgo.RequestRetries(0))

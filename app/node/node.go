@@ -301,7 +301,7 @@ func (n *Node) serve(ctx context.Context) error {
 	n.unwatch = n.member.Subscribe(n.forgetTopics)
 	n.watchVolumes()
 	n.security.follow(n, c)
-	n.limits = startLimits(n.member, n.self.ID, c, reg) // before the leader, whose directory says what is in force
+	n.limits = startLimits(n.member, n.self.ID, c, n.opt.Now, reg) // before the leader, whose directory says what is in force
 	onServing, onClosed := n.leading()
 	n.lead = lead.Start(lead.Options{
 		Node: n.self, Client: n.member, Engine: lead.EngineOf(n.volumes.set), Logger: n.log, Registerer: reg,

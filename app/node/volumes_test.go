@@ -285,7 +285,7 @@ func TestSharedDirectoryIsNotTaken(t *testing.T) {
 // What a broker that is gone had on a WAL in the bucket is served by another one at once; what it had in a directory of its own waits for it, and
 // nothing of either is lost.
 func TestBucketDoesNotWaitForDirectory(t *testing.T) {
-	c := newCluster(t, twoWALs(t), "wal-s3-puts-per-second=500", "broker.session.timeout.ms=1500", "balance=false", "upload-interval=1h", "data="+t.TempDir())
+	c := newCluster(t, twoWALs(t), "wal-s3-puts-per-second=500", "balance=false", "upload-interval=1h", "data="+t.TempDir())
 	gone := c.start()
 	c.createTopic("dir", 2)
 	c.createTopic("bucket", 2, "sluice.wal.class=s3")
