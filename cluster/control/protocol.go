@@ -45,6 +45,11 @@ func (o MemberOptions) methodName(m peer.Method) string {
 	if s, ok := o.Services[m]; ok {
 		return s.Name
 	}
+	return MethodName(m)
+}
+
+// MethodName names a method of this package.
+func MethodName(m peer.Method) string {
 	names := [...]string{methodPing: "ping", methodHeartbeat: "heartbeat", methodFollow: "follow", methodSubmit: "submit",
 		methodContact: "contact", methodAnnounce: "announce", methodTakeOver: "take-over", methodLedger: "ledger"}
 	if int(m) < len(names) {

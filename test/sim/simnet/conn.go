@@ -27,8 +27,10 @@ type half struct {
 
 // segment is what one Write wrote.
 type segment struct {
-	data    []byte
+	data    []byte // not read yet
+	whole   []byte
 	arrives time.Time
+	told    bool // to who watches, that it is about to be read
 }
 
 func newHalf(n *Network, from, to string) *half {
@@ -51,9 +53,11 @@ func (h *half) failLocked(err error) {
 // conn is one end of a connection.
 type conn struct {
 	net           *Network
+	number        int // of the connection; both ends have the same
 	host          *Host
 	local, remote address
 	in, out       *half
+	accepted      bool // the other end has connected
 
 	closed                bool // this and the deadlines under Network.mu
 	readUntil, writeUntil time.Time
@@ -82,7 +86,17 @@ func (c *conn) Read(p []byte) (int, error) {
 			return 0, err
 		case h.deaf || n.mu.cut[[2]string{h.from, h.to}]:
 		case len(h.segments) > 0 && !now.Before(h.segments[0].arrives):
-			count := h.takeLocked(p)
+			if s := &h.segments[0]; n.mu.watcher != nil && !s.told {
+				s.told = true
+				n.tellUnlock(c, s.whole, true)
+				continue // what was told may have changed everything
+			}
+			whole := h.segments[0].whole
+			count, last := h.takeLocked(p)
+			if last && n.mu.watcher != nil {
+				n.tellUnlock(c, whole, false)
+				return count, nil
+			}
 			n.mu.Unlock()
 			return count, nil
 		case len(h.segments) > 0:
@@ -103,15 +117,23 @@ func (c *conn) fails(op string, err error) error {
 	return &net.OpError{Op: op, Net: "tcp", Source: c.local, Addr: c.remote, Err: os.NewSyscallError(op, err)}
 }
 
-func (h *half) takeLocked(p []byte) int {
+// takeLocked takes bytes of the first segment; last says that it was all that was left of it.
+func (h *half) takeLocked(p []byte) (count int, last bool) {
 	s := &h.segments[0]
-	count := copy(p, s.data)
+	count = copy(p, s.data)
 	if s.data = s.data[count:]; len(s.data) == 0 {
-		h.segments = h.segments[1:]
+		h.segments, last = h.segments[1:], true
 	}
 	h.bytes -= count
 	h.wakeLocked() // a writer may wait
-	return count
+	return count, last
+}
+
+// tellUnlock tells who watches of a piece that c reads, and leaves the network unlocked.
+func (n *Network) tellUnlock(c *conn, data []byte, before bool) {
+	watcher := n.mu.watcher
+	n.mu.Unlock()
+	watcher(Piece{Conn: c.number, From: c.in.from, To: c.in.to, Asked: c.accepted, Data: data}, before)
 }
 
 // Write implements net.Conn.
@@ -143,7 +165,8 @@ func (c *conn) Write(p []byte) (int, error) {
 				at = h.last
 			}
 			h.last = at
-			h.segments = append(h.segments, segment{append([]byte(nil), p...), at})
+			data := append([]byte(nil), p...)
+			h.segments = append(h.segments, segment{data: data, whole: data, arrives: at})
 			h.bytes += len(p)
 			h.wakeLocked()
 			n.mu.Unlock()

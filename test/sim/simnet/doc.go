@@ -11,6 +11,7 @@
 //  3. A host that went down reads and writes nothing any more, whoever still holds its connections. When it comes up it has a new life:
 //     what belonged to the old one stays dead.
 //  4. All chances are drawn from one source, which belongs to the network: with the same seed, and the same program on it, the same happens.
+//  5. Who watches (Watch) is told of every piece once right before its first byte is read and once right after the last, and what is done to the network in between is in time.
 //
 // Locks: Network.mu, for everything. No call is made with it held.
 package simnet

@@ -31,6 +31,7 @@ type Network struct {
 		conns     map[*conn]struct{}
 		changed   chan struct{} // closed, and made anew, when a path is cut or whole again
 		opened    int
+		watcher   func(p Piece, before bool) // nil: nobody
 	}
 }
 
@@ -76,6 +77,35 @@ func (n *Network) Heal() {
 	clear(n.mu.cut)
 	close(n.mu.changed)
 	n.mu.changed = make(chan struct{})
+}
+
+// Piece is what one host has written at once and another one reads.
+type Piece struct {
+	Conn     int    // the connection, from 1
+	From, To string // hosts
+	Asked    bool   // From is who has connected
+	Data     []byte // not to be kept
+}
+
+// Watch has f told of every piece, right before the first of it is read and right after the last. What f does to the network in between is in time: a piece that is then
+// on a path that is cut, or on a connection that is reset, is not read. f is called by whoever reads, without locks.
+func (n *Network) Watch(f func(p Piece, before bool)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.mu.watcher = f
+}
+
+// Reset resets a connection: both sides are told, and what is on its way is lost.
+func (n *Network) Reset(conn int) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for c := range n.mu.conns {
+		if c.number == conn {
+			c.in.failLocked(syscall.ECONNRESET)
+			c.out.failLocked(syscall.ECONNRESET)
+			delete(n.mu.conns, c)
+		}
+	}
 }
 
 // Host is one life of a host.
@@ -193,8 +223,8 @@ func (n *Network) connectLocked(h *Host, l *listener) (near, far *conn) {
 	n.mu.opened++
 	there, back := newHalf(n, h.name, l.host.name), newHalf(n, l.host.name, h.name)
 	local := address(net.JoinHostPort(h.name, fmt.Sprint(50000+n.mu.opened)))
-	near = &conn{net: n, host: h, local: local, remote: address(l.addr), in: back, out: there}
-	far = &conn{net: n, host: l.host, local: address(l.addr), remote: local, in: there, out: back}
+	near = &conn{net: n, number: n.mu.opened, host: h, local: local, remote: address(l.addr), in: back, out: there}
+	far = &conn{net: n, number: n.mu.opened, host: l.host, local: address(l.addr), remote: local, in: there, out: back, accepted: true}
 	n.mu.conns[near], n.mu.conns[far] = struct{}{}, struct{}{}
 	return near, far
 }

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"slices"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -124,4 +126,45 @@ func TestDown(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Who watches is told of a piece right before the first of it is read and right after the last, once each, and what is done in between is in time.
+func TestWatch(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := connect(t, Delays{Min: time.Millisecond})
+		var told []string
+		c.net.Watch(func(p Piece, before bool) {
+			told = append(told, fmt.Sprintf("%s from %s to %s, asked=%t before=%t", p.Data, p.From, p.To, p.Asked, before))
+			if string(p.Data) == "lost" {
+				c.net.Reset(p.Conn)
+			}
+		})
+		buf := make([]byte, 3)
+		for _, piece := range []string{"hello", "lost"} {
+			c.near.Write([]byte(piece))
+		}
+		for _, want := range []string{"hel", "lo"} {
+			if n, err := c.far.Read(buf); string(buf[:n]) != want || err != nil {
+				t.Fatalf("%q, %v", buf[:n], err)
+			}
+		}
+		c.far.Write([]byte("back"))
+		for range 2 {
+			c.near.Read(buf)
+		}
+		if n, err := c.far.Read(buf); n != 0 || !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("%d bytes of a piece that was lost, %v", n, err)
+		}
+		if _, err := c.near.Write([]byte("more")); !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("the other side was not told: %v", err)
+		}
+		want := []string{
+			"hello from a to b, asked=true before=true", "hello from a to b, asked=true before=false",
+			"back from b to a, asked=false before=true", "back from b to a, asked=false before=false",
+			"lost from a to b, asked=true before=true",
+		}
+		if !slices.Equal(told, want) {
+			t.Errorf("told %q", told)
+		}
+	})
 }

@@ -26,7 +26,10 @@
 // list of points was written, with whatever the other goroutines have under way; and errors and slowness are the ports' in any case. What it cannot do is stop between
 // two steps that no port sees, but what happens between these nobody else sees either.
 //
-// A kind of storage fault that was asked for has to happen: its rule hits, its boundary is reached. Otherwise the run is unknown.
+// What brokers say to each other is such a boundary too (peers.go): a call or its answer is picked out of the bytes on the network, and right before it is delivered or right
+// after, who has asked or who answers dies or is paused, one direction is cut, or the connection is reset.
+//
+// A kind of storage fault that was asked for has to happen: its rule hits, its boundary is reached. So has one of what brokers say. Otherwise the run is unknown.
 //
 // Everything that happens at a port, and each fault, is an event of the [Trace]; its hash is what two runs of a seed are compared by.
 package world

@@ -78,6 +78,8 @@ type world struct {
 	bank      *clients.Bank    // nil: none
 	keeping   *clients.Keeping // nil: none
 
+	heard *overheard // nil: nobody listens to what brokers say to each other
+
 	shared              *simdisk.Disk
 	local, sharedDelays simdisk.Delays // of disks
 	skewed              atomic.Int64   // readings of clocks that are off
@@ -137,6 +139,7 @@ func (w *world) run() *history.Report {
 		w.brokers = append(w.brokers, b)
 		b.launch()
 	}
+	w.overhear()
 	w.set = clients.Set{
 		Topic: "sim", Partitions: w.Partitions, Rec: w.rec, Complain: w.complainf, Burst: w.Burst, Pause: time.Duration(w.Pause), Slow: w.Slow, Patient: patient,
 		Dial: func(ctx context.Context, _, addr string) (net.Conn, error) { return w.clients.Dial(ctx, addr) },
