@@ -364,7 +364,7 @@ func groupConfig(c *config.Config) group.Config {
 		ConsumerSession: c.ConsumerSession, ConsumerSessionMin: c.ConsumerSessionMin, ConsumerSessionMax: c.ConsumerSessionMax,
 		ConsumerInterval: c.ConsumerBeat, ConsumerIntervalMin: c.ConsumerBeatMin, ConsumerIntervalMax: c.ConsumerBeatMax,
 		ConsumerAssign: &c.ConsumerAssign, ConsumerAssignMin: c.ConsumerAssignMin, ConsumerAssignMax: c.ConsumerAssignMax,
-		ConsumerMigration: c.ConsumerMigration, ShareMaxSize: c.ShareMaxSize, StreamsMaxSize: c.Streams.MaxSize,
+		ConsumerMigration: c.ConsumerMigration, RegexRefresh: c.ConsumerRegex, ShareMaxSize: c.ShareMaxSize, StreamsMaxSize: c.Streams.MaxSize,
 		OffsetsRetention: c.OffsetsRetention, OffsetsCheckInterval: c.OffsetsCheck,
 		OffsetMetadataMax: c.OffsetMetadataMax, TopicPartitions: int32(c.OffsetsPartitions),
 	}

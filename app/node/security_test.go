@@ -18,6 +18,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 	"github.com/twmb/franz-go/pkg/sasl"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
 	"github.com/twmb/franz-go/pkg/sasl/scram"
@@ -102,9 +103,49 @@ func TestUsersAndACLs(t *testing.T) {
 		}
 	}
 	check()
+	groups := kadm.NewACLs().Groups("g").Allow("User:alice").Operations(kadm.OpRead).ResourcePatternType(kadm.ACLPatternLiteral)
+	if _, err := admin.CreateACLs(c.ctx(), groups); err != nil {
+		t.Fatal(err)
+	}
+	topics, err := admin.ListTopics(c.ctx(), "open")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if assigned := assignedByExpression(t, c, as(alice()), "g", "open|closed"); len(assigned) != 1 || assigned[0].TopicID != topics["open"].ID {
+		t.Errorf("an expression that matches a topic that alice may describe and one that she may not brings her %v", assigned)
+	}
 	c.stop()
 	c.start()
 	check()
+}
+
+// assignedByExpression joins a group of the consumer protocol with an expression and returns what the first heartbeat after that brings.
+func assignedByExpression(t *testing.T, c *cluster, cl *kgo.Client, group, expression string) []kmsg.ConsumerGroupHeartbeatResponseAssignmentTopic {
+	t.Helper()
+	req := kmsg.NewPtrConsumerGroupHeartbeatRequest()
+	req.Group, req.MemberID, req.RebalanceTimeoutMillis, req.SubscribedTopicRegex = group, "member", 60_000, &expression
+	req.Topics = []kmsg.ConsumerGroupHeartbeatRequestTopic{}
+	ctx := c.ctx()
+	for beats := 0; beats < 2; {
+		resp, err := req.RequestWith(ctx, cl)
+		if err == nil {
+			err = kerr.ErrorForCode(resp.ErrorCode)
+		}
+		if kerr.IsRetriable(err) { // the coordinator is not there yet
+			time.Sleep(20 * time.Millisecond)
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		beats++
+		if resp.Assignment != nil && len(resp.Assignment.Topics) > 0 {
+			return resp.Assignment.Topics
+		}
+		req = kmsg.NewPtrConsumerGroupHeartbeatRequest()
+		req.Group, req.MemberID, req.MemberEpoch = group, *resp.MemberID, resp.MemberEpoch
+	}
+	return nil
 }
 
 // refusal produces a record and returns why it was not taken.

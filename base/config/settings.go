@@ -129,6 +129,7 @@ type Config struct {
 	ConsumerMaxSize      int
 	ConsumerAssignors    string // separated by commas
 	ConsumerMigration    string
+	ConsumerRegex        time.Duration
 	ShareGroups          ShareGroups
 	ShareMaxSize         int
 	ShareSessions        int
@@ -386,6 +387,9 @@ var settings = slices.Concat([]Setting{
 	{Name: "group.consumer.migration.policy", Group: kafka, Kind: Choice, Default: "bidirectional", Choices: []string{"bidirectional", "upgrade", "downgrade", "disabled"},
 		Doc:   "Whether a live group may change from the classic to the consumer protocol (upgrade) and back (downgrade).",
 		field: func(c *Config) any { return &c.ConsumerMigration }},
+	{Name: "group.consumer.regex.refresh.interval.ms", Group: kafka, Kind: Millis, Default: "600000", Min: "10000",
+		Doc:   "How often a group of the consumer protocol matches an expression anew though no topic has come or gone: which topics its member may describe may have changed.",
+		field: func(c *Config) any { return &c.ConsumerRegex }},
 }, shareSettings, []Setting{
 	{Name: "group.share.max.size", Group: kafka, Kind: Int, Default: "200", Min: "1", Max: "1000",
 		Doc:   "Members of one share group.",

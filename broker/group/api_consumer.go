@@ -14,6 +14,7 @@ func (c *Coordinator) ConsumerGroupHeartbeat(info CallInfo, req *msg.ConsumerGro
 	cmd := &beatCommand{
 		client: info.client(), group: req.GroupId, member: req.MemberId, instance: req.InstanceId, epoch: req.MemberEpoch, rack: req.RackId,
 		rebalanceMS: req.RebalanceTimeoutMs, regex: req.SubscribedTopicRegex, assignor: req.ServerAssignor, idRequired: info.Version >= 1,
+		describes: info.Describes,
 	}
 	if req.SubscribedTopicNames != nil {
 		topics := slices.Clone(req.SubscribedTopicNames)

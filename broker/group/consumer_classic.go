@@ -84,7 +84,6 @@ func (m *machine) heartbeatConsumers(now time.Time, t coord.Ticket, c *heartbeat
 		return
 	}
 	ch := m.change(g)
-	ch.resolve(now, false)
 	ch.bump(false) // topics may have changed
 	ch.beatTimers(now, mb)
 	if mb.epoch < cg.epoch || mb.state == memberUnrevoked || mb.state == memberUnreleased && cg.released(mb) {

@@ -28,6 +28,8 @@ type beatCommand struct {
 	owned       *[]partitionID
 	named       bool // topics are named in owned, maybe without partitions
 	idRequired  bool // v1: members make their ids
+	// describes reports whether the client may describe a topic, by the ACLs as they were when it asked; nil: all of them.
+	describes func(topic string) bool
 }
 
 type beatResult struct {
@@ -207,8 +209,8 @@ func (m *machine) beatFrom(now time.Time, t coord.Ticket, c *beatCommand, g *cla
 		ch.add(consumerRecord(g.id, next))
 	}
 	changed := next.subscribesAnew(old)
-	ch.resolve(now, changed)
-	ch.bump(changed)
+	matched := ch.resolve(now, old, next, c.describes)
+	ch.bump(matched || ch.assignsAnew(old, next))
 	ch.retarget(now)
 	done := ch.reconcile(next.id, changed, c.owned)
 	ch.beatTimers(now, done)
@@ -271,6 +273,18 @@ func (c *consumer) subscribesAnew(old *consumer) bool {
 		return len(c.topics) > 0 || c.regex != ""
 	}
 	return !slices.Equal(old.topics, c.topics) || old.regex != c.regex
+}
+
+// assignsAnew reports whether what a member subscribes to is a reason to assign anew. An expression of which nobody knows yet what it matches is none:
+// that will be.
+func (ch *change) assignsAnew(old, c *consumer) bool {
+	if _, ok := ch.g.consumers.regexes[c.regex]; ok || c.regex == "" {
+		return c.subscribesAnew(old)
+	}
+	if old == nil {
+		return len(c.topics) > 0
+	}
+	return !slices.Equal(old.topics, c.topics)
 }
 
 func setIf(to *string, s *string) {

@@ -212,7 +212,7 @@ func (m *machine) joinConsumers(now time.Time, t coord.Ticket, c *joinCommand, g
 		ch.add(consumerRecord(g.id, next))
 	}
 	changed := next.subscribesAnew(old)
-	ch.resolve(now, changed)
+	ch.resolve(now, old, next, nil) // it has no expression
 	ch.bump(changed)
 	ch.retarget(now)
 	done := ch.reconcile(id, changed, &s.owned)

@@ -16,7 +16,7 @@ import (
 )
 
 // TestConsumerGroups plays members of a group of the consumer protocol that join, send heartbeats, lose answers, give partitions up
-// late, leave, come back, fall silent; topics that come, grow and go; and a coordinator that crashes with a part of its appends. Always: no
+// late, leave, come back, fall silent; topics that come, grow, go and are hidden from members; and a coordinator that crashes with a part of its appends. Always: no
 // partition is owned by two members, owned meaning told by an answered heartbeat and not given up; a member's epoch does not go
 // back; the state is that of a machine that loads the log. In the end every partition of every subscribed topic has one owner.
 func TestConsumerGroups(t *testing.T) {
@@ -31,6 +31,7 @@ func TestConsumerGroups(t *testing.T) {
 			"leave":     w.leave,
 			"vanish":    w.vanish,
 			"topic":     w.changeTopic,
+			"right":     w.changeRight,
 			"wait":      w.wait,
 			"durable":   func(rt *rapid.T) { w.durable(rapid.IntRange(1, 5).Draw(rt, "n")) },
 			"crash":     w.crash,
@@ -77,6 +78,7 @@ type consumerWorld struct {
 	fx      coord.Effects
 	now     time.Time
 	view    fixedTopics
+	hidden  string // the topic that members may not describe
 	log     []coord.Record
 	pending []coord.Append
 	ticket  coord.Ticket
@@ -160,7 +162,8 @@ func (w *consumerWorld) beat(rt *rapid.T) {
 
 // send sends a heartbeat; the answer may get lost.
 func (w *consumerWorld) send(a *agent, full, lost bool) {
-	c := &beatCommand{group: "g", epoch: a.epoch, rebalanceMS: -1}
+	hidden := w.hidden
+	c := &beatCommand{group: "g", epoch: a.epoch, rebalanceMS: -1, describes: func(topic string) bool { return topic != hidden }}
 	if a.id == "" {
 		w.ids++
 		a.id = fmt.Sprintf("m%d", w.ids)
@@ -295,6 +298,10 @@ func (w *consumerWorld) changeTopic(rt *rapid.T) {
 	}
 }
 
+func (w *consumerWorld) changeRight(rt *rapid.T) {
+	w.hidden = rapid.SampledFrom([]string{"", "a", "b", "bb"}).Draw(rt, "hidden")
+}
+
 func (w *consumerWorld) wait(rt *rapid.T) {
 	w.pass(time.Duration(rapid.SampledFrom([]int{1, 5, 15, 40}).Draw(rt, "seconds")) * time.Second)
 }
@@ -413,7 +420,7 @@ func (w *consumerWorld) settle() {
 	for _, a := range w.agents {
 		names := slices.Clone(a.topics)
 		if a.regex != "" {
-			names = append(names, matching(w.view, a.regex)...)
+			names = append(names, slices.DeleteFunc(matching(w.view, a.regex), func(topic string) bool { return topic == w.hidden })...)
 		}
 		for _, name := range names {
 			for i := range w.view.topics[name].partitions {

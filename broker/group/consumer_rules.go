@@ -9,7 +9,8 @@ import (
 type consumerRules struct {
 	consumerSession  limited
 	consumerInterval limited
-	consumerAssign   limited // shortest time between two targets
+	consumerAssign   limited       // shortest time between two targets
+	regexRefresh     time.Duration // how often an expression is matched anew though the topics are the same
 	consumersMax     int
 	assignors        []string // the first is the default
 	migration        string   // the policy

@@ -16,32 +16,63 @@ const regexIntervalMin = 10 * time.Second
 
 // regexMatch says when an expression was last matched, and against which topics.
 type regexMatch struct {
-	version int64
-	at      time.Time
+	version int64     // of the topics
+	looked  time.Time // when it was last matched
+	decided time.Time // when what it matched was last held against what a member may describe
+	all     uint64    // fingerprint of all topics that it matched
 }
 
-// resolve matches the expressions that members subscribe to against the topics: those that are new at once, the others when topics
-// have changed, not too often. What nobody subscribes to any more goes.
-func (ch *change) resolve(now time.Time, changed bool) {
+// resolve matches the expression that the member of this heartbeat subscribes to against the topics that it may describe, and reports whether these are
+// other ones than before. What nobody subscribes to any more goes. It is matched if
+//
+//   - nobody has done so, or no one since this coordinator has the group: by the next heartbeat after the one that brought it, as in Kafka, where this is done
+//     in the background;
+//   - other topics match than did, described or not: not for a while after the last time;
+//   - the last time is long ago: ACLs may have changed.
+//
+// Another member that may describe other topics is no reason: members of one expression and different rights would take topics from one another with every
+// heartbeat. Of these the one counts that comes first when there is a reason.
+func (ch *change) resolve(now time.Time, old, c *consumer, describes func(topic string) bool) (changed bool) {
 	cg, view := ch.g.consumers, ch.view
-	if changed {
+	brings := old == nil || old.regex != c.regex
+	if brings {
 		ch.dropRegexes()
 	}
-	for _, regex := range cg.subscribedRegexes() {
-		old, ok := cg.regexes[regex]
-		last := cg.matched[regex]
-		if ok && (last.version == view.Version() || now.Sub(last.at) < regexIntervalMin) {
-			continue
-		}
-		v := resolvedRegex{topics: matching(view, regex), version: view.Version(), atMS: now.UnixMilli()}
-		cg.matched[regex] = regexMatch{view.Version(), now}
-		if ok && slices.Equal(old.topics, v.topics) {
-			continue // not worth a record
-		}
-		if ch.add(regexRecord(ch.g.id, regex, v)) {
-			cg.seen = 0
-		}
+	resolved, ok := cg.regexes[c.regex]
+	if c.regex == "" || brings && !ok {
+		return false
 	}
+	last, known := cg.matched[c.regex]
+	again := ok && known
+	late := now.Sub(last.decided) >= ch.m.regexRefresh
+	if again && (now.Sub(last.looked) < regexIntervalMin || last.version == view.Version() && !late) {
+		return false
+	}
+	all := matching(view, c.regex)
+	match := regexMatch{view.Version(), now, now, fingerprint(all)}
+	if again && match.all == last.all && !late {
+		match.decided = last.decided
+		cg.matched[c.regex] = match
+		return false
+	}
+	cg.matched[c.regex] = match
+	v := resolvedRegex{topics: all, version: match.version, atMS: now.UnixMilli()}
+	if describes != nil {
+		v.topics = slices.DeleteFunc(all, func(topic string) bool { return !describes(topic) })
+	}
+	if ok && slices.Equal(resolved.topics, v.topics) {
+		return false // not worth a record
+	}
+	ch.add(regexRecord(ch.g.id, c.regex, v))
+	return !slices.Equal(resolved.topics, v.topics)
+}
+
+func fingerprint(names []string) uint64 {
+	h := fnv.New64a()
+	for _, name := range names {
+		h.Write(append([]byte(name), 0))
+	}
+	return h.Sum64()
 }
 
 // dropRegexes removes expressions that nobody subscribes to.

@@ -20,6 +20,8 @@ type CallInfo struct {
 	Version int16
 	// Listener is the name of the listener the client came in by; FindCoordinator answers for that one.
 	Listener string
+	// Describes reports whether the client may describe a topic, by the ACLs as they are when it asks, however late it is called; nil: all of them.
+	Describes func(topic string) bool
 }
 
 func (i CallInfo) client() client {

@@ -46,6 +46,12 @@
 //   - A new group is at epoch 1, so its first member that subscribes to something makes it 2, as in Kafka 4.3.
 //   - A member that is known may join again under epoch 0: it says that it owns nothing. It need not wait for its session to end.
 //   - Expressions match internal topics, too: leaving them out is a matter of classic clients.
+//   - An expression is matched by heartbeats of members that subscribe to it, against what the client of that heartbeat may describe by the ACLs of that moment. The
+//     log keeps one result for each expression, as in Kafka, so of members with the same expression and different rights one decides for all. In Kafka that may be any
+//     member of the group. A reason to match anew is that topics which match have come or gone, or that the last time is long ago (see change.resolve), never
+//     that another member asks: two members would take topics from one another for ever.
+//   - The heartbeat that brings an expression is answered before that is matched, and the next one, of whoever has the expression, matches it: Kafka does so in the
+//     background, and its tests go by it. The epoch rises when it is matched, not when it is brought.
 //   - Whoever is alone in a group does not wait for the assignment interval; otherwise a consumer that is started again would
 //     stand still until its second heartbeat.
 //

@@ -43,6 +43,7 @@ type Config struct {
 	ConsumerMaxSize                                            int            // group.consumer.max.size; unlimited
 	ConsumerAssignors                                          []string       // group.consumer.assignors; uniform, range
 	ConsumerMigration                                          string         // group.consumer.migration.policy; bidirectional
+	RegexRefresh                                               time.Duration  // group.consumer.regex.refresh.interval.ms; 10 min
 
 	ShareMaxSize   int // group.share.max.size; 200
 	StreamsMaxSize int // group.streams.max.size; unlimited
@@ -90,6 +91,7 @@ func (c Config) withDefaults() Config {
 		c.ConsumerAssign = &interval
 	}
 	c.ConsumerMaxSize = or(c.ConsumerMaxSize, 1<<31-1)
+	c.RegexRefresh = or(c.RegexRefresh, 10*time.Minute)
 	c.ConsumerMigration = or(c.ConsumerMigration, "bidirectional")
 	if c.ConsumerAssignors == nil {
 		c.ConsumerAssignors = []string{"uniform", "range"}
@@ -126,6 +128,7 @@ func (c Config) rules(batchBytesMax int, topics func() Topics, config func(strin
 			consumerSession:  limited{c.ConsumerSession, c.ConsumerSessionMin, c.ConsumerSessionMax},
 			consumerInterval: limited{c.ConsumerInterval, c.ConsumerIntervalMin, c.ConsumerIntervalMax},
 			consumerAssign:   limited{*c.ConsumerAssign, c.ConsumerAssignMin, c.ConsumerAssignMax},
+			regexRefresh:     c.RegexRefresh,
 			consumersMax:     c.ConsumerMaxSize, assignors: c.ConsumerAssignors, migration: c.ConsumerMigration, topics: topics, config: config,
 		},
 	}

@@ -13,7 +13,8 @@ import (
 // What stories about groups of the consumer protocol have beside: topics are one letter, a partition is the letter and its number.
 //
 //	topic LETTER PARTITIONS                          a topic comes, grows or, with 0, goes
-//	NAME: beat GROUP member= epoch= topics=a,b …     a heartbeat; owned= says what the member has, "full" that it says all
+//	NAME: beat GROUP member= epoch= topics=a,b …     a heartbeat; owned= says what the member has, "full" that it says all,
+//	                                                 sees= which topics it may describe, if not all
 //	NAME: consumers GROUP                            ConsumerGroupDescribe
 
 func (w *world) topic(arg string) {
@@ -32,6 +33,10 @@ func parseBeat(t *testing.T, group string, a args) *beatCommand {
 		if v, ok := a[k]; ok {
 			*to = &v
 		}
+	}
+	if has("sees") {
+		seen := split(a["sees"])
+		c.describes = func(topic string) bool { return slices.Contains(seen, topic) }
 	}
 	if has("topics") {
 		topics := split(a["topics"])

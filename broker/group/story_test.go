@@ -115,6 +115,7 @@ func testRules() rules {
 		consumerRules: consumerRules{
 			consumerSession:  limited{45 * time.Second, 45 * time.Second, time.Minute},
 			consumerInterval: limited{5 * time.Second, 5 * time.Second, 15 * time.Second},
+			regexRefresh:     40 * time.Second,
 			consumersMax:     1 << 31, assignors: []string{"uniform", "range"}, migration: "bidirectional",
 			topics: func() Topics { return fixedTopics{version: 1} },
 			config: func(string) map[string]string { return nil },

@@ -10,6 +10,7 @@ package handle
 import (
 	"net"
 
+	"sluice/broker/auth"
 	"sluice/broker/group"
 	"sluice/cluster/meta"
 	"sluice/wire/kerr"
@@ -121,7 +122,12 @@ func (h *Handler) consumerGroupHeartbeat(c *call, req *msg.ConsumerGroupHeartbea
 		c.reply(resp)
 		return
 	}
-	h.opt.Groups.ConsumerGroupHeartbeat(c.caller(), req, func(r *msg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
+	info := c.caller()
+	if a := h.authorizer(); a != nil {
+		who, host := c.session.who, c.session.host
+		info.Describes = func(topic string) bool { return a.Allowed(who, host, auth.Describe, auth.Topic, topic) }
+	}
+	h.opt.Groups.ConsumerGroupHeartbeat(info, req, func(r *msg.ConsumerGroupHeartbeatResponse) { c.reply(r) })
 }
 
 func (h *Handler) consumerGroupDescribe(c *call, req *msg.ConsumerGroupDescribeRequest) {

@@ -77,8 +77,8 @@ func TestConfigOperations(t *testing.T) {
 
 // Kafka's own settings that this broker has too must be called by the names Kafka knows, or DescribeConfigs hides them.
 func TestSettingsWithDotsAreKafkas(t *testing.T) {
-	// Kafka does not show these either: its authorizer reads the former, and the last is internal.
-	hidden := []string{"super.users", "allow.everyone.if.no.acl.found", "producer.id.expiration.check.interval.ms"}
+	// Kafka does not show these either: its authorizer reads the former, and the others are internal.
+	hidden := []string{"super.users", "allow.everyone.if.no.acl.found", "producer.id.expiration.check.interval.ms", "group.consumer.regex.refresh.interval.ms"}
 	for _, s := range config.Settings() {
 		if slices.Contains(hidden, s.Name) {
 			continue

@@ -2,8 +2,10 @@ package parity
 
 import (
 	"fmt"
+	"time"
 
 	"sluice/base"
+	"sluice/test/twin"
 	"sluice/wire/msg"
 )
 
@@ -13,6 +15,7 @@ var _ = add(map[string]func(*script){
 	"consumer-static":  consumerStatic,
 	"consumer-invalid": consumerInvalid,
 	"consumer-migrate": consumerMigrate,
+	"consumer-pattern": consumerPattern,
 })
 
 type beat = msg.ConsumerGroupHeartbeatRequest
@@ -170,6 +173,39 @@ func consumerStatic(s *script) {
 	b.beat("leave for good, another", "m1", -1, instance("i"))
 	b.beat("leave for good", "m2", -1, instance("i"))
 	b.describe("gone")
+}
+
+// consumerPattern is a subscription by expression, which Kafka matches in the background: whoever brings it is answered before.
+func consumerPattern(s *script) {
+	b := s.beats(2)
+	b.atOnce()
+	pattern := func(expression string) func(*beat) {
+		return func(r *beat) { r.SubscribedTopicNames, r.SubscribedTopicRegex = nil, ptr(expression) }
+	}
+	b.join("brings an expression", "m1", pattern(b.topic+".*"))
+	b.awaitAssigned("is matched", "m1", 1)
+	b.describe("with an expression")
+	b.join("brings the same", "m2", pattern(b.topic+".*"))
+	b.beat("has to share", "m1", 2, b.owns(0, 1))
+	b.beat("gives up", "m1", 2, b.owns(0))
+	b.beat("gets its share", "m2", 3)
+	b.beat("wants none", "m2", 3, func(r *beat) { r.SubscribedTopicRegex = ptr("") })
+	b.describe("one wants none")
+}
+
+// awaitAssigned sends heartbeats until one is answered with partitions.
+func (b *beats) awaitAssigned(name, member string, epoch int32) {
+	r := new(beat)
+	r.SetDefaults()
+	r.GroupId, r.MemberId, r.MemberEpoch = b.group, member, epoch
+	for deadline := time.Now().Add(twin.StartMax); time.Now().Before(deadline); time.Sleep(50 * time.Millisecond) {
+		answer := b.s.tell(1, r).(*msg.ConsumerGroupHeartbeatResponse)
+		if answer.Assignment != nil && len(answer.Assignment.TopicPartitions) == 1 {
+			b.s.note(name, fmt.Sprint(answer.ErrorCode, answer.MemberEpoch, answer.Assignment.TopicPartitions[0].Partitions))
+			return
+		}
+	}
+	b.s.fatalf("%s: %s gets no partitions", name, member)
 }
 
 func consumerInvalid(s *script) {

@@ -103,9 +103,10 @@ D: consumers s
       append g: group epoch 5
   D <- Empty epoch 3 target 2 uniform:
 
-# Expressions: resolved at once when they are new, later when topics have changed for a while.
+# Expressions: matched by the heartbeat after the one that brings them, later when topics have changed for a while.
 
 R: beat r member=r1 regex=a|b.*
+R: beat r member=r1 epoch=1
 R: beat r member=r1 epoch=2 regex=(
 topic b 1
 R: beat r member=r1 epoch=2
@@ -114,8 +115,14 @@ R: beat r member=r1 epoch=2
 R: beat r member=r1 epoch=3 regex= topics=a
 ----
       (member joins: group=r member=r1 instance=)
-      (group has a new target: group=r epoch=2 members=1 assignor=uniform)
+      (group has a new target: group=r epoch=1 members=1 assignor=uniform)
       append r: member r1 []a|b.*
+      append r: group epoch 1
+      append r: target of r1 []
+      append r: target epoch 1
+      append r: state of r1 epoch 1 []
+  R <- r1 epoch 1 []
+      (group has a new target: group=r epoch=2 members=1 assignor=uniform)
       append r: expression a|b.* [a]
       append r: group epoch 2
       append r: target of r1 [a0 a1]
@@ -139,6 +146,147 @@ R: beat r member=r1 epoch=3 regex= topics=a
       append r: target epoch 4
       append r: state of r1 epoch 3 [a0 a1] gives up [b0]
   R <- r1 epoch 3 [a0 a1]
+
+# Another expression that matches the same: what is taken away meanwhile comes back.
+
+R: beat e member=e1 regex=a.*
+R: beat e member=e1 epoch=1
+R: beat e member=e1 epoch=2 regex=a
+R: beat e member=e1 epoch=2
+R: beat e member=e1 epoch=2 owned=
+----
+      (member joins: group=e member=e1 instance=)
+      (group has a new target: group=e epoch=1 members=1 assignor=uniform)
+      append e: member e1 []a.*
+      append e: group epoch 1
+      append e: target of e1 []
+      append e: target epoch 1
+      append e: state of e1 epoch 1 []
+  R <- e1 epoch 1 []
+      (group has a new target: group=e epoch=2 members=1 assignor=uniform)
+      append e: expression a.* [a]
+      append e: group epoch 2
+      append e: target of e1 [a0 a1]
+      append e: target epoch 2
+      append e: state of e1 epoch 2 [a0 a1]
+  R <- e1 epoch 2 [a0 a1]
+      append e: member e1 []a
+      append e: expression a.* gone
+      append e: state of e1 epoch 2 [] gives up [a0 a1]
+  R <- e1 epoch 2 []
+      (group has a new target: group=e epoch=3 members=1 assignor=uniform)
+      append e: expression a [a]
+      append e: group epoch 3
+      append e: target epoch 3
+  R <- e1 epoch 2
+      append e: state of e1 epoch 3 [a0 a1]
+  R <- e1 epoch 3 [a0 a1]
+
+# An expression matches what its member may describe. A right that comes or goes is seen after a while (here 40 s), or when a topic comes; of two
+# members of one expression the one decides that is the first to look then.
+
+V: beat v member=v1 regex=[ab] sees=
+V: beat v member=v1 epoch=1 sees=
+wait 11s
+V: beat v member=v1 epoch=1 sees=b
+wait 30s
+V: beat v member=v1 epoch=1 sees=b
+W: beat v member=w1 regex=[ab] sees=
+V: beat v member=v1 epoch=2 sees=b
+wait 20s
+W: beat v member=w1 epoch=3 sees=
+V: beat v member=v1 epoch=3 sees=b
+wait 20s
+W: beat v member=w1 epoch=3 sees=
+wait 1s
+V: beat v member=v1 epoch=3 sees=b full regex=[ab] owned=b0
+----
+      (member joins: group=v member=v1 instance=)
+      (group has a new target: group=v epoch=1 members=1 assignor=uniform)
+      append v: member v1 [][ab]
+      append v: group epoch 1
+      append v: target of v1 []
+      append v: target epoch 1
+      append v: state of v1 epoch 1 []
+  V <- v1 epoch 1 []
+      append v: expression [ab] []
+  V <- v1 epoch 1
+  V <- v1 epoch 1
+  after 9s:
+      (member failed: group=r member=r1 why=it did not give up its partitions in time)
+      append r: state of r1 gone
+      append r: target of r1 gone
+      append r: member r1 gone
+      append r: group epoch 5
+      (group has a new target: group=v epoch=2 members=1 assignor=uniform)
+      append v: expression [ab] [b]
+      append v: group epoch 2
+      append v: target of v1 [b0]
+      append v: target epoch 2
+      append v: state of v1 epoch 2 [b0]
+  V <- v1 epoch 2 [b0]
+      (member joins: group=v member=w1 instance=)
+      (group has a new target: group=v epoch=3 members=2 assignor=uniform)
+      append v: member w1 [][ab]
+      append v: group epoch 3
+      append v: target of w1 []
+      append v: target epoch 3
+      append v: state of w1 epoch 3 []
+  W <- w1 epoch 3 []
+      append v: state of v1 epoch 3 [b0]
+  V <- v1 epoch 3
+  after 4s:
+      (member failed: group=e member=e1 why=its session has expired)
+      append e: state of e1 gone
+      append e: target of e1 gone
+      append e: member e1 gone
+      append e: expression a gone
+      append e: group epoch 4
+  W <- w1 epoch 3
+  V <- v1 epoch 3
+      (group has a new target: group=v epoch=4 members=2 assignor=uniform)
+      append v: expression [ab] []
+      append v: group epoch 4
+      append v: target of v1 []
+      append v: target epoch 4
+      append v: state of w1 epoch 4 []
+  W <- w1 epoch 4
+      append v: state of v1 epoch 3 [] gives up [b0]
+  V <- v1 epoch 3 []
+
+# Members of other expressions do not look for one another.
+
+X: beat x member=x1 regex=a.* sees=
+Y: beat x member=y1 regex=b.*
+X: beat x member=x1 epoch=1 sees=
+Y: beat x member=y1 epoch=1
+X: beat x member=x1 epoch=1 sees=
+Y: consumers x
+----
+      (member joins: group=x member=x1 instance=)
+      (group has a new target: group=x epoch=1 members=1 assignor=uniform)
+      append x: member x1 []a.*
+      append x: group epoch 1
+      append x: target of x1 []
+      append x: target epoch 1
+      append x: state of x1 epoch 1 []
+  X <- x1 epoch 1 []
+      (member joins: group=x member=y1 instance=)
+      append x: member y1 []b.*
+      append x: state of y1 epoch 1 []
+  Y <- y1 epoch 1 []
+      append x: expression a.* []
+  X <- x1 epoch 1
+      (group has a new target: group=x epoch=2 members=2 assignor=uniform)
+      append x: expression b.* [b]
+      append x: group epoch 2
+      append x: target of y1 [b0]
+      append x: target epoch 2
+      append x: state of y1 epoch 2 [b0]
+  Y <- y1 epoch 2 [b0]
+      append x: state of x1 epoch 2 []
+  X <- x1 epoch 2
+  Y <- Stable epoch 2 target 2 uniform: x1@2[]→[] y1@2[b0]→[b0]
 
 # Requests that are not in order.
 
