@@ -114,6 +114,21 @@ func TestUsersAndACLs(t *testing.T) {
 	if assigned := assignedByExpression(t, c, as(alice()), "g", "open|closed"); len(assigned) != 1 || assigned[0].TopicID != topics["open"].ID {
 		t.Errorf("an expression that matches a topic that alice may describe and one that she may not brings her %v", assigned)
 	}
+	for _, cl := range []struct {
+		who  string
+		c    *kgo.Client
+		want int32
+	}{{"admin", as(plain.Auth{User: "admin", Pass: "secret-of-admin"}.AsMechanism()), 1<<3 | 1<<6 | 1<<8 | 1<<10 | 1<<11}, {"alice", as(alice()), 1<<3 | 1<<8}} {
+		req := kmsg.NewPtrConsumerGroupDescribeRequest()
+		req.Groups, req.IncludeAuthorizedOperations = []string{"g"}, true
+		resp, err := req.RequestWith(c.ctx(), cl.c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := resp.Groups[0]; got.AuthorizedOperations != cl.want {
+			t.Errorf("%s is told of operations %b (code %d), want %b", cl.who, got.AuthorizedOperations, got.ErrorCode, cl.want)
+		}
+	}
 	c.stop()
 	c.start()
 	check()

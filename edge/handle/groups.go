@@ -92,13 +92,19 @@ func (h *Handler) syncGroup(c *call, req *msg.SyncGroupRequest) {
 
 func (h *Handler) describeGroups(c *call, req *msg.DescribeGroupsRequest) {
 	h.opt.Groups.Describe(c.caller(), req, func(r *msg.DescribeGroupsResponse) {
-		for i := range r.Groups { // a guard says what who may not do everything may do
-			if out := &r.Groups[i]; req.IncludeAuthorizedOperations && h.authorizer() == nil && out.ErrorCode == 0 {
-				out.AuthorizedOperations = groupOperations
-			}
+		for i := range r.Groups {
+			out := &r.Groups[i]
+			h.allowAll(c, req.IncludeAuthorizedOperations, out.ErrorCode, &out.AuthorizedOperations)
 		}
 		c.reply(r)
 	})
+}
+
+// allowAll says of a group that was described that the client may do everything to it, if it may and has asked. A guard says so of who may not.
+func (h *Handler) allowAll(c *call, asked bool, code int16, operations *int32) {
+	if a := h.authorizer(); asked && code == 0 && (a == nil || a.Super(c.session.who)) {
+		*operations = groupOperations
+	}
 }
 
 func (h *Handler) listGroups(c *call, req *msg.ListGroupsRequest) {
@@ -131,5 +137,11 @@ func (h *Handler) consumerGroupHeartbeat(c *call, req *msg.ConsumerGroupHeartbea
 }
 
 func (h *Handler) consumerGroupDescribe(c *call, req *msg.ConsumerGroupDescribeRequest) {
-	h.opt.Groups.ConsumerGroupDescribe(c.caller(), req, func(r *msg.ConsumerGroupDescribeResponse) { c.reply(r) })
+	h.opt.Groups.ConsumerGroupDescribe(c.caller(), req, func(r *msg.ConsumerGroupDescribeResponse) {
+		for i := range r.Groups {
+			out := &r.Groups[i]
+			h.allowAll(c, req.IncludeAuthorizedOperations, out.ErrorCode, &out.AuthorizedOperations)
+		}
+		c.reply(r)
+	})
 }

@@ -42,7 +42,13 @@ func (h *Handler) shareGroupHeartbeat(c *call, req *msg.ShareGroupHeartbeatReque
 }
 
 func (h *Handler) shareGroupDescribe(c *call, req *msg.ShareGroupDescribeRequest) {
-	h.opt.Groups.ShareGroupDescribe(c.caller(), req, func(r *msg.ShareGroupDescribeResponse) { c.reply(r) })
+	h.opt.Groups.ShareGroupDescribe(c.caller(), req, func(r *msg.ShareGroupDescribeResponse) {
+		for i := range r.Groups {
+			out := &r.Groups[i]
+			h.allowAll(c, req.IncludeAuthorizedOperations, out.ErrorCode, &out.AuthorizedOperations)
+		}
+		c.reply(r)
+	})
 }
 
 func (h *Handler) describeShareGroupOffsets(c *call, req *msg.DescribeShareGroupOffsetsRequest) {

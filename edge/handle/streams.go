@@ -176,5 +176,11 @@ func (h *Handler) streamsGroupDescribe(c *call, req *msg.StreamsGroupDescribeReq
 		c.reply(resp)
 		return
 	}
-	h.opt.Groups.StreamsGroupDescribe(c.caller(), req, func(r *msg.StreamsGroupDescribeResponse) { c.reply(r) })
+	h.opt.Groups.StreamsGroupDescribe(c.caller(), req, func(r *msg.StreamsGroupDescribeResponse) {
+		for i := range r.Groups {
+			out := &r.Groups[i]
+			h.allowAll(c, req.IncludeAuthorizedOperations, out.ErrorCode, &out.AuthorizedOperations)
+		}
+		c.reply(r)
+	})
 }
