@@ -92,7 +92,7 @@ func tables(seen []result, expected list) string {
 		} else if strings.HasPrefix(r.class, "org.apache.kafka.connect.") {
 			g = "Kafka Connect and MirrorMaker (connect-runtime, connect-mirror)"
 		} else if strings.HasPrefix(r.class, "kafka.") {
-			g = "Kafka's core (kafka_2.13), one class"
+			g = "Kafka's core (kafka_2.13), some classes"
 		}
 		groups[g] = append(groups[g], r)
 	}

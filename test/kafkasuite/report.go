@@ -121,7 +121,15 @@ const integration = "/integration/"
 var mixed = []string{"connect-runtime", "connect-mirror"}
 
 // core are classes of Kafka's core (kafka_2.13) that are run. It has hundreds more, most of which talk to no broker or look inside one.
-var core = []string{"kafka.api.AuthorizerIntegrationTest"}
+var core = []string{
+	"kafka.api.AuthorizerIntegrationTest",
+	"kafka.server.ConsumerGroupHeartbeatRequestTest",
+	"kafka.server.ConsumerProtocolMigrationTest",
+	"kafka.server.DeleteGroupsRequestTest",
+	"kafka.server.DescribeGroupsRequestTest",
+	"kafka.server.HeartbeatRequestTest",
+	"kafka.server.JoinGroupRequestTest",
+}
 
 // classesOf returns the names of the classes of tests in a jar below dir, sorted.
 func classesOf(dir, jar string) ([]string, error) {

@@ -58,6 +58,7 @@ public final class Harness {
         Acls acls = properties.containsKey("authorizer.class.name") ? acls() : null;
         Standin standin = new Standin(config.brokerId(), processes, this::own, acls, Harness::inside);
         standin.given = config;
+        standin.waits = true;
         return standin.broker();
     }
 

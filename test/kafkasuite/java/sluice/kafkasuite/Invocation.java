@@ -23,6 +23,7 @@ public class Invocation implements BeforeEachCallback, AfterTestExecutionCallbac
 
     @Override
     public void beforeEach(ExtensionContext context) {
+        cluster.core = context.getRequiredTestClass().getName().startsWith("kafka.");
         try {
             cluster.check();
             if (cluster.config().isAutoStart()) {

@@ -51,6 +51,9 @@ public class SluiceCluster implements ClusterInstance {
     private boolean stopped;
     private volatile String refusal;
 
+    /** Whether a test of Kafka's core runs: these hand brokers and controllers to Kafka's TestUtils, to wait until all know of a topic. */
+    boolean core;
+
     SluiceCluster(ClusterConfig config) {
         this.config = config;
     }
@@ -87,7 +90,9 @@ public class SluiceCluster implements ClusterInstance {
         Map<Integer, KafkaBroker> all = new TreeMap<>();
         Acls acls = config.serverProperties().containsKey("authorizer.class.name") ? acls() : null;
         for (int id : ids) {
-            all.put(id, new Standin(id, processes, this::own, acls, this::inside).broker());
+            Standin standin = new Standin(id, processes, this::own, acls, this::inside);
+            standin.waits = core;
+            all.put(id, standin.broker());
         }
         return all;
     }
@@ -240,13 +245,14 @@ public class SluiceCluster implements ClusterInstance {
         return processes.ids().stream().map(id -> processes.broker(id).port).collect(Collectors.toList());
     }
 
-    /** One, that is asked for its authorizer; without that nothing can be asked of it. */
+    /** One, that is asked for its authorizer, or waited for by a test of the core; otherwise nothing can be asked of it. */
     @Override
     public Map<Integer, ControllerServer> controllers() {
-        if (!config.serverProperties().containsKey("authorizer.class.name")) {
+        boolean authorizer = config.serverProperties().containsKey("authorizer.class.name");
+        if (!core && !authorizer) {
             throw inside();
         }
-        return Map.of(CONTROLLER, Standin.controller(acls(), this::own, this::inside));
+        return Map.of(CONTROLLER, Standin.controller(authorizer ? acls() : null, this::own, this::inside));
     }
 
     private Acls acls() {

@@ -48,8 +48,11 @@ final class Standin {
     private final Authorizer authorizer;
     private final Supplier<? extends Error> refuse;
 
-    /** The configuration that the broker was made with, if a test keeps that: then it waits for leaders too. Others ask for replicas, and there is one. */
+    /** The configuration that the broker was made with, if a test keeps that. */
     KafkaConfig given;
+
+    /** Whether a test waits for leaders, as those of Kafka's core do. Others ask for replicas, and there is one. */
+    boolean waits;
 
     /** A stand-in for the broker with this id; the authorizer is null if there is none. */
     Standin(int id, Processes processes, Supplier<Admin> admin, Authorizer authorizer, Supplier<? extends Error> refuse) {
@@ -65,7 +68,7 @@ final class Standin {
             case "getAliveBrokerNodes" -> nodes();
             case "numPartitions" -> topic(call.getArgument(0)).map(t -> t.partitions().size());
             case "contains" -> call.getArgument(0) instanceof String ? topic(call.getArgument(0)).isPresent() : refused();
-            case "getLeaderAndIsr" -> given == null ? refused() : topic(call.getArgument(0)).flatMap(t -> leader(t, call.getArgument(1)));
+            case "getLeaderAndIsr" -> !waits ? refused() : topic(call.getArgument(0)).flatMap(t -> leader(t, call.getArgument(1)));
             case "toString" -> "metadata cache of broker " + id;
             default -> refused();
         }));
