@@ -23,6 +23,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"sluice/test/process"
 )
 
 // Root is the top of the source tree: the directory of go.mod, above the working directory.
@@ -145,16 +147,11 @@ func (p *Process) Launch() {
 	p.cmd = exec.Command(args[0], args[1:]...)
 	p.cmd.Env = append(os.Environ(), p.opt.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.log, &p.log
-	p.cmd.SysProcAttr = childAttributes()
-	if err := p.cmd.Start(); err != nil {
+	cmd, done := p.cmd, make(chan struct{})
+	if err := process.StartCommand(cmd, func() { p.err = cmd.Wait(); close(done) }); err != nil {
 		p.t.Fatalf("start sluice: %v", err)
 	}
-	p.done = make(chan struct{})
-	cmd, done := p.cmd, p.done
-	go func() {
-		p.err = cmd.Wait()
-		close(done)
-	}()
+	p.done = done
 }
 
 // Ready reports whether the broker says that it serves.

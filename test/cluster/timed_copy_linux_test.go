@@ -36,7 +36,7 @@ type foreignCopy struct {
 }
 
 func startForeignCopy(ctx context.Context, r *timed, of *stack) *foreignCopy {
-	c := &foreignCopy{stack: &stack{r: r, name: "librdkafka, transactions", topic: of.topic, ended: make(chan struct{})}, of: of, to: of.topic + "-copy"}
+	c := &foreignCopy{stack: &stack{r: r, name: "librdkafka, transactions", topic: of.topic}, of: of, to: of.topic + "-copy"}
 	if err := r.admin(func(adm *kadm.Client) error {
 		_, err := adm.CreateTopic(ctx, stackPartitions, 1, nil, c.to)
 		return err
@@ -70,9 +70,9 @@ func (c *foreignCopy) finish(ctx context.Context) {
 		}
 		time.Sleep(max(time.Second, 4*time.Since(began))) // the copier needs the processors, too
 	}
-	c.stdin.Close()
+	c.program.Stdin.Close()
 	select {
-	case <-c.ended:
+	case <-c.program.Ended:
 	case <-time.After(readWithin):
 		c.r.guarantee("G13").Wrongf("%s does not end", c.name)
 	}

@@ -1,11 +1,8 @@
 package cluster
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,13 +10,13 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/test/broker"
+	"sluice/test/process"
 	"sluice/test/timeline"
 )
 
@@ -52,10 +49,7 @@ type place struct {
 type stack struct {
 	r           *timed
 	name, topic string
-	stdin       io.WriteCloser
-	stderr      bytes.Buffer
-	ended       chan struct{}
-	err         error // set before ended is closed
+	program     *process.Program
 
 	mu       sync.Mutex
 	acked    map[int64]place // by value
@@ -68,7 +62,7 @@ type stack struct {
 func startStacks(ctx context.Context, r *timed) []*stack {
 	var all []*stack
 	for i, p := range stackPrograms {
-		s := &stack{r: r, name: p.name, topic: fmt.Sprintf("stack-%d", i), acked: map[int64]place{}, consumed: map[place]bool{}, ended: make(chan struct{})}
+		s := &stack{r: r, name: p.name, topic: fmt.Sprintf("stack-%d", i), acked: map[int64]place{}, consumed: map[place]bool{}}
 		if err := r.admin(func(adm *kadm.Client) error {
 			_, err := adm.CreateTopic(ctx, stackPartitions, 1, nil, s.topic)
 			return err
@@ -86,40 +80,16 @@ func (s *stack) start(protocol string, command []string, mode, topic, last strin
 	t := s.r.t
 	args := append(command[1:len(command):len(command)], mode, strings.Join(s.r.Addrs, ","), topic, last)
 	cmd := exec.Command(filepath.Join(broker.Root(), command[0]), args...)
-	cmd.Dir, cmd.Stderr, cmd.WaitDelay = broker.Root(), &s.stderr, 5*time.Second
+	cmd.Dir = broker.Root()
 	cmd.Env = append(os.Environ(), "GROUP_PROTOCOL="+protocol, fmt.Sprint("RATE=", stackRate))
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.stdin = stdin
-	if err := cmd.Start(); err != nil {
+	var err error
+	if s.program, err = process.StartProgram(cmd, s.said); err != nil {
 		t.Fatalf("%s: %v", s.name, err)
 	}
-	go func() {
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			s.said(lines.Text())
-		}
-		s.err = cmd.Wait()
-		close(s.ended)
-	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // has ended, usually
-		select {
-		case <-s.ended:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			stdout.Close()
-			<-s.ended
-		}
+		s.program.End()                                                                                                      // has ended, usually
 		if t.Failed() || slices.ContainsFunc(s.r.guarantees, func(g *timeline.Guarantee) bool { return len(g.Wrong) > 0 }) { // the verdict comes later
-			b := s.stderr.Bytes()
-			t.Logf("%s printed\n%s", s.name, b[max(0, len(b)-8<<10):])
+			t.Logf("%s printed\n%s", s.name, s.program.Stderr)
 		}
 	})
 }
@@ -165,7 +135,7 @@ func (s *stack) await(within time.Duration, ok func() bool) bool {
 			return true
 		}
 		select {
-		case <-s.ended:
+		case <-s.program.Ended:
 			return false
 		default:
 		}
@@ -177,7 +147,7 @@ func (s *stack) await(within time.Duration, ok func() bool) bool {
 
 // finish has the program send the rest, waits for its member of the group to have read everything that was acknowledged, and ends it.
 func (s *stack) finish() {
-	fmt.Fprintln(s.stdin, "finish")
+	fmt.Fprintln(s.program.Stdin, "finish")
 	if !s.await(finishWithin, func() bool { return s.flushed }) {
 		s.r.guarantee("G13").Wrongf("%s does not come to an end with producing within %v", s.name, finishWithin)
 	}
@@ -195,9 +165,9 @@ func (s *stack) finish() {
 		s.mu.Unlock()
 		s.r.guarantee("G5").Wrongf("%s: %d of %d acknowledged records were never read by the group, such as %v", s.name, n, len(s.acked), first)
 	}
-	s.stdin.Close()
+	s.program.Stdin.Close()
 	select {
-	case <-s.ended:
+	case <-s.program.Ended:
 	case <-time.After(readWithin):
 		s.r.guarantee("G13").Wrongf("%s does not end", s.name)
 	}

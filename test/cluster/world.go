@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -373,53 +371,25 @@ func (w *world) judge(want history.Want) {
 	}
 }
 
-// keep writes the history and the logs where the developer wants them.
+// notes go where the developer wants them.
+func (w *world) notes() broker.Notes {
+	return broker.Notes{T: w.t, Dir: os.Getenv("SLUICE_CHAOS_KEEP"), Name: fmt.Sprint(w.seed)}
+}
+
+// keep writes down the history and the logs.
 func (w *world) keep() {
-	w.writeDown("history", func(f io.Writer) error {
+	w.notes().Write("history", func(f io.Writer) error {
 		_, err := w.rec.WriteTo(f)
 		return err
 	})
 	for _, n := range w.nodes {
-		w.writeDown(n.name, func(f io.Writer) error {
-			_, err := io.WriteString(f, n.Log())
-			return err
-		})
+		w.notes().Log(n.name, n.Process)
 	}
 }
 
 // dump writes down what the running brokers are doing.
 func (w *world) dump() {
-	client := http.Client{Timeout: 5 * time.Second}
 	for _, n := range w.in(up) {
-		for name, path := range map[string]string{"goroutines": "/debug/pprof/goroutine?debug=2", "metrics": "/metrics", "cluster": "/v1/cluster"} {
-			w.writeDown(n.name+"-"+name, func(f io.Writer) error {
-				res, err := client.Get("http://" + n.Admin + path)
-				if err != nil {
-					return err
-				}
-				defer res.Body.Close()
-				_, err = io.Copy(f, res.Body)
-				return err
-			})
-		}
+		w.notes().Doing(n.name, n.Process)
 	}
-}
-
-func (w *world) writeDown(what string, write func(io.Writer) error) {
-	dir := os.Getenv("SLUICE_CHAOS_KEEP")
-	if dir == "" {
-		return
-	}
-	path := filepath.Join(dir, fmt.Sprintf("%d-%s.txt", w.seed, what))
-	f, err := os.Create(path)
-	if err != nil {
-		w.t.Log(err)
-		return
-	}
-	defer f.Close()
-	if err := write(f); err != nil {
-		w.t.Log(err)
-		return
-	}
-	w.t.Logf("%s: %s", what, path)
 }

@@ -25,6 +25,7 @@ import (
 	"sluice/base"
 	"sluice/edge/admin"
 	"sluice/test/broker"
+	"sluice/test/process"
 )
 
 // The client programs of this test, failover.* beside check.*, speak lines. Started with `load HOST:PORT,... TOPIC GROUP`, a program has an
@@ -65,10 +66,7 @@ type stack struct {
 	name    string
 	command []string
 	addrs   string
-	stdin   io.WriteCloser
-	stderr  bytes.Buffer // of the running program; read it after ended
-	ended   chan struct{}
-	err     error // of the program, set before ended is closed
+	program *process.Program
 
 	mu       sync.Mutex
 	acked    map[recordID]int64
@@ -84,40 +82,16 @@ func (s *stack) topic() string { return "failover-" + s.name }
 // start runs the program under load. It is gone when the test is over.
 func (s *stack) start(t *testing.T) {
 	t.Helper()
-	s.acked, s.consumed, s.ended = map[recordID]int64{}, map[recordID]bool{}, make(chan struct{})
+	s.acked, s.consumed = map[recordID]int64{}, map[recordID]bool{}
 	args := append(s.command[1:len(s.command):len(s.command)], "load", s.addrs, s.topic(), "group-"+s.name)
-	cmd := exec.Command(s.command[0], args...)
-	cmd.Stderr, cmd.WaitDelay = &s.stderr, 5*time.Second
-	stdin, err := cmd.StdinPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	stdout, err := cmd.StdoutPipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.stdin = stdin
-	if err := cmd.Start(); err != nil {
+	var err error
+	if s.program, err = process.StartProgram(exec.Command(s.command[0], args...), s.said); err != nil {
 		t.Fatalf("%s: %v", s.name, err)
 	}
-	go func() {
-		for lines := bufio.NewScanner(stdout); lines.Scan(); {
-			s.said(lines.Text())
-		}
-		s.err = cmd.Wait()
-		close(s.ended)
-	}()
 	t.Cleanup(func() {
-		_ = cmd.Process.Signal(syscall.SIGTERM) // has ended, usually
-		select {
-		case <-s.ended:
-		case <-time.After(10 * time.Second):
-			_ = cmd.Process.Kill()
-			stdout.Close()
-			<-s.ended
-		}
+		s.program.End() // has ended, usually
 		if t.Failed() {
-			t.Logf("%s printed\n%s", s.name, tail(s.stderr.Bytes(), 8<<10))
+			t.Logf("%s printed\n%s", s.name, s.program.Stderr)
 		}
 	})
 }
@@ -486,7 +460,7 @@ func TestFailover(t *testing.T) {
 // finish lets the producer get all its answers and the group all the records, and ends the program.
 func (s *stack) finish(t *testing.T) {
 	t.Helper()
-	if _, err := io.WriteString(s.stdin, "finish\n"); err != nil {
+	if _, err := io.WriteString(s.program.Stdin, "finish\n"); err != nil {
 		t.Fatal(err)
 	}
 	if !within(failoverPatience, s.isFlushed) {
@@ -496,14 +470,14 @@ func (s *stack) finish(t *testing.T) {
 		m := s.missing()
 		t.Errorf("the group did not get %d of %d acknowledged records: partitions and offsets from %v to %v", len(m), len(s.acked), m[:min(len(m), 10)], m[len(m)-1])
 	}
-	s.stdin.Close()
+	s.program.Stdin.Close()
 	select {
-	case <-s.ended:
+	case <-s.program.Ended:
 	case <-time.After(failoverPatience):
 		t.Fatal("the program did not end")
 	}
-	if s.err != nil {
-		t.Errorf("the program ended with %v", s.err)
+	if s.program.Err != nil {
+		t.Errorf("the program ended with %v", s.program.Err)
 	}
 	for _, e := range s.complaints() {
 		t.Errorf("the library gave up: %s", e)

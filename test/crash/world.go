@@ -5,9 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math/rand/v2"
-	"net/http"
 	"os"
-	"path/filepath"
 	"strconv"
 	"sync"
 	"testing"
@@ -276,48 +274,19 @@ func (w *world) judge(want history.Want) {
 	}
 }
 
-// keep writes the history where the developer wants it.
+// notes go where the developer wants them.
+func (w *world) notes() broker.Notes {
+	return broker.Notes{T: w.t, Dir: os.Getenv("SLUICE_CRASH_KEEP"), Name: fmt.Sprint(w.seed)}
+}
+
+// keep writes down the history and the log.
 func (w *world) keep() {
-	w.writeDown("history", func(f io.Writer) error {
+	w.notes().Write("history", func(f io.Writer) error {
 		_, err := w.rec.WriteTo(f)
 		return err
 	})
-	w.writeDown("broker", func(f io.Writer) error {
-		_, err := io.WriteString(f, w.broker.Log())
-		return err
-	})
+	w.notes().Log("broker", w.broker)
 }
 
 // dump writes down what the running broker is doing.
-func (w *world) dump() {
-	for name, path := range map[string]string{"goroutines": "/debug/pprof/goroutine?debug=2", "metrics": "/metrics"} {
-		w.writeDown(name, func(f io.Writer) error {
-			res, err := http.Get("http://" + w.broker.Admin + path)
-			if err != nil {
-				return err
-			}
-			defer res.Body.Close()
-			_, err = io.Copy(f, res.Body)
-			return err
-		})
-	}
-}
-
-func (w *world) writeDown(what string, write func(io.Writer) error) {
-	dir := os.Getenv("SLUICE_CRASH_KEEP")
-	if dir == "" {
-		return
-	}
-	path := filepath.Join(dir, fmt.Sprintf("%d-%s.txt", w.seed, what))
-	f, err := os.Create(path)
-	if err != nil {
-		w.t.Log(err)
-		return
-	}
-	defer f.Close()
-	if err := write(f); err != nil {
-		w.t.Log(err)
-		return
-	}
-	w.t.Logf("%s: %s", what, path)
-}
+func (w *world) dump() { w.notes().Doing("broker", w.broker) }

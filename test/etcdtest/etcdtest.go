@@ -11,7 +11,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"syscall"
 	"testing"
@@ -27,9 +26,7 @@ type Server struct {
 	name, dir, peer string
 	initial         string // --initial-cluster
 	args            []string
-	pid             int
-	exited          chan struct{} // closed when the process has ended
-	output          *process.Output
+	process         *process.Process // of the last launch
 }
 
 // Start starts a server for the test, with more flags for etcd if need be, and returns it. It ends with the test.
@@ -66,7 +63,7 @@ func end(t testing.TB, servers []*Server) {
 	for _, s := range servers {
 		s.Kill()
 		if t.Failed() {
-			t.Logf("etcd %s: %s", s.name, s.output)
+			t.Logf("etcd %s: %s", s.name, s.process.Output)
 		}
 	}
 }
@@ -87,7 +84,7 @@ func runCluster(ctx context.Context, dir string, n int, args []string) (servers 
 	}
 	var initial []string
 	for i := range n {
-		s := &Server{Client: addrs[2*i], peer: addrs[2*i+1], name: fmt.Sprintf("m%d", i), args: args, output: new(process.Output)}
+		s := &Server{Client: addrs[2*i], peer: addrs[2*i+1], name: fmt.Sprintf("m%d", i), args: args}
 		s.dir = filepath.Join(dir, s.name)
 		initial = append(initial, s.name+"=http://"+s.peer)
 		servers = append(servers, s)
@@ -106,7 +103,7 @@ func runCluster(ctx context.Context, dir string, n int, args []string) (servers 
 	if err != nil {
 		for _, s := range servers {
 			s.Kill()
-			err = fmt.Errorf("%w; output of %s: %s", err, s.name, s.output)
+			err = fmt.Errorf("etcd %s: %w", s.name, err)
 		}
 		return nil, err
 	}
@@ -122,67 +119,27 @@ func (s *Server) launch() error {
 	args := append([]string{"--name", s.name, "--data-dir", s.dir, "--initial-cluster", s.initial, "--initial-cluster-token", filepath.Dir(s.dir),
 		"--listen-client-urls", "http://" + s.Client, "--advertise-client-urls", "http://" + s.Client,
 		"--listen-peer-urls", "http://" + s.peer, "--initial-advertise-peer-urls", "http://" + s.peer}, s.args...)
-	cmd := exec.Command(binary, args...)
-	cmd.Stdout, cmd.Stderr = s.output, s.output
-	started := make(chan error)
-	exited := make(chan struct{})
-	go func() {
-		// The thread that starts the child must live as long as the child, which is told to die with its parent thread.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		dieWithParent(cmd)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-			close(exited)
-		}
-	}()
-	if err := <-started; err != nil {
-		return err
-	}
-	s.pid, s.exited = cmd.Process.Pid, exited
-	return nil
+	s.process, err = process.Start(binary, args...)
+	return err
 }
 
 // AwaitReady waits until the server answers and its cluster has a leader.
 func (s *Server) AwaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.Client+"/health", nil)
+	client := &http.Client{Timeout: 5 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
+	return s.process.Await(ctx, func() bool {
+		resp, err := client.Get("http://" + s.Client + "/health")
 		if err != nil {
-			return err
+			return false
 		}
-		if resp, err := client.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-poll.C:
-		case <-s.exited:
-			return errors.New("etcd ended before it was ready")
-		case <-ctx.Done():
-			return fmt.Errorf("etcd does not answer: %w", ctx.Err())
-		}
-	}
+		resp.Body.Close()
+		return resp.StatusCode == http.StatusOK
+	})
 }
 
 // Kill ends the server at once, as a crash would, and waits until it is gone.
 func (s *Server) Kill() {
-	if s.exited == nil {
-		return
-	}
-	select {
-	case <-s.exited:
-	default:
-		_ = syscall.Kill(s.pid, syscall.SIGKILL)
-		<-s.exited
+	if s.process != nil {
+		s.process.Kill()
 	}
 }
 
@@ -195,10 +152,10 @@ func (s *Server) Restart(ctx context.Context) error {
 }
 
 // Pause makes the server hang, as a machine that has stalled; Resume lets it go on.
-func (s *Server) Pause() error { return syscall.Kill(s.pid, syscall.SIGSTOP) }
+func (s *Server) Pause() error { return syscall.Kill(s.process.PID, syscall.SIGSTOP) }
 
 // Resume lets a paused server go on.
-func (s *Server) Resume() error { return syscall.Kill(s.pid, syscall.SIGCONT) }
+func (s *Server) Resume() error { return syscall.Kill(s.process.PID, syscall.SIGCONT) }
 
 func freeAddresses(n int) (addrs []string, err error) {
 	for range n {

@@ -32,24 +32,29 @@ func Start(program string, args ...string) (*Process, error) {
 	p := &Process{Output: &Output{}, exited: make(chan struct{})}
 	cmd := exec.Command(program, args...)
 	cmd.Stdout, cmd.Stderr = p.Output, p.Output
+	if err := StartCommand(cmd, func() { _ = cmd.Wait(); close(p.exited) }); err != nil {
+		return nil, err
+	}
+	p.PID = cmd.Process.Pid
+	return p, nil
+}
+
+// StartCommand starts cmd, which is told to die with this process, however that ends. attend is called when it has started, in a goroutine of its own; it
+// awaits the end of cmd.
+func StartCommand(cmd *exec.Cmd, attend func()) error {
 	started := make(chan error)
 	go func() {
-		// The thread that starts the child must live as long as the child, which is told to die with its parent thread.
+		// What the child is told to die with is the thread that starts it, so that must live as long as the child.
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		dieWithParent(cmd)
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			_ = cmd.Wait()
-			close(p.exited)
+			attend()
 		}
 	}()
-	if err := <-started; err != nil {
-		return nil, err
-	}
-	p.PID = cmd.Process.Pid
-	return p, nil
+	return <-started
 }
 
 // Kill ends the process at once and waits until it is gone.

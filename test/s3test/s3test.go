@@ -4,14 +4,10 @@ package s3test
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"os"
-	"os/exec"
-	"runtime"
-	"syscall"
 	"testing"
 	"time"
 
@@ -32,10 +28,8 @@ const (
 type Server struct {
 	Endpoint string // http://127.0.0.1:PORT
 	Dir      string // its buckets are directories in it
-	PID      int
 
-	exited chan struct{} // closed when the process has ended
-	output *process.Output
+	process *process.Process
 }
 
 // credentials is what the AWS SDK finds in the environment.
@@ -67,7 +61,7 @@ func Start(t testing.TB) (bucketURL string) {
 	t.Cleanup(func() {
 		s.Stop()
 		if t.Failed() {
-			t.Logf("S3 server: %s", s.output)
+			t.Logf("S3 server: %s", s.process.Output)
 		}
 	})
 	bucket := "test"
@@ -101,72 +95,33 @@ func run(ctx context.Context, binary, dir string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Endpoint: "http://" + addr, Dir: dir, exited: make(chan struct{}), output: new(process.Output)}
-	cmd := exec.Command(binary, "--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", addr,
+	p, err := process.Start(binary, "--access", AccessKey, "--secret", SecretKey, "--region", Region, "--port", addr,
 		"--keep-alive", "--quiet", "--health", "/health", "posix", "--data-integrity-etag", dir)
-	cmd.Stdout, cmd.Stderr = s.output, s.output
-	started := make(chan error)
-	go func() {
-		// The thread that starts the child must live as long as the child, which is told to die with its parent thread.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		dieWithParent(cmd)
-		err := cmd.Start()
-		started <- err
-		if err == nil {
-			_ = cmd.Wait()
-			close(s.exited)
-		}
-	}()
-	if err := <-started; err != nil {
+	if err != nil {
 		return nil, err
 	}
-	s.PID = cmd.Process.Pid
-	if err := s.awaitReady(ctx); err != nil {
+	s := &Server{Endpoint: "http://" + addr, Dir: dir, process: p}
+	if err := p.Await(ctx, s.healthy); err != nil {
 		s.Stop()
-		return nil, fmt.Errorf("%w; its output: %s", err, s.output)
+		return nil, fmt.Errorf("S3 server: %w", err)
 	}
 	return s, nil
 }
 
-// awaitReady asks for the server's health until it answers.
-func (s *Server) awaitReady(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
-	poll := time.NewTicker(10 * time.Millisecond)
-	defer poll.Stop()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.Endpoint+"/health", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				http.DefaultClient.CloseIdleConnections()
-				return nil
-			}
-		}
-		select {
-		case <-poll.C:
-		case <-s.exited:
-			return errors.New("the S3 server ended before it was ready")
-		case <-ctx.Done():
-			return fmt.Errorf("the S3 server does not answer: %w", ctx.Err())
-		}
+func (s *Server) healthy() bool {
+	client := http.Client{Timeout: 5 * time.Second}
+	resp, err := client.Get(s.Endpoint + "/health")
+	if err != nil {
+		return false
 	}
+	resp.Body.Close()
+	client.CloseIdleConnections()
+	return resp.StatusCode == http.StatusOK
 }
 
 // Stop ends the server at once, as a crash would, and waits until it is gone; what it confirmed is in its directory. (Asked nicely
 // it would wait for clients to close their idle connections.)
-func (s *Server) Stop() {
-	select {
-	case <-s.exited:
-	default:
-		_ = syscall.Kill(s.PID, syscall.SIGKILL)
-		<-s.exited
-	}
-}
+func (s *Server) Stop() { s.process.Kill() }
 
 // CreateBucket creates an empty bucket.
 func (s *Server) CreateBucket(ctx context.Context, name string) error {

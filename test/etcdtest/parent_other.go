@@ -1,7 +1,0 @@
-//go:build unix && !linux
-
-package etcdtest
-
-import "os/exec"
-
-func dieWithParent(*exec.Cmd) {}

@@ -1,7 +1,0 @@
-//go:build unix && !linux
-
-package s3test
-
-import "os/exec"
-
-func dieWithParent(*exec.Cmd) {}
