@@ -18,4 +18,7 @@
 //
 // A full disk is a small tmpfs, which takes the right to mount; without it that test is skipped. There is no substitute: limits of a
 // process (RLIMIT_FSIZE) give EFBIG, not ENOSPC.
+//
+// A disk that hangs is an ext4 in a file that is frozen (FIFREEZE), which takes root, a loop device, mkfs.ext4, mount and fsfreeze; without them those tests are
+// skipped. Writes wait in the kernel then as they do for a device that is gone; reads do not.
 package crash
