@@ -83,6 +83,10 @@ func (c *Blocks) PrefetchIndex(id base.ObjectID, size int64, tail Tail) {
 // IsWhole reports whether an object of that size is read as a whole by one who has so many bytes in it.
 func IsWhole(size, bytes int64) bool { return size <= wholeBytes && bytes >= size/4*3 }
 
+// ComesWithIndex reports whether an object of that size is one of few packs, of which the last comes with the index to one who waits for it, where there is room. To read the index of such
+// a one ahead, alone, is a GET more.
+func (c *Blocks) ComesWithIndex(size int64) bool { return size <= tailPacks*c.cellSize(size) }
+
 // tailLocked is from where an object is to be read together with its index, -1 if it is not.
 func (c *Blocks) tailLocked(size int64, tail Tail, ahead bool) int64 {
 	cell := c.cellSize(size)
@@ -91,7 +95,7 @@ func (c *Blocks) tailLocked(size int64, tail Tail, ahead bool) int64 {
 		return -1
 	case IsWhole(size, tail.Bytes), size <= cell && size-tail.Bytes <= room:
 		return 0
-	case ahead || size > tailPacks*cell:
+	case ahead || !c.ComesWithIndex(size):
 		return -1
 	case tail.Bytes >= size/4*3, cell <= room:
 		return size - cell - tailSlack

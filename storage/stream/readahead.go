@@ -232,11 +232,12 @@ func (f *filling) object(o ObjectRange) bool {
 	blocks := f.s.e.blocks
 	x, ok := blocks.TryIndex(o.ID)
 	if !ok {
+		whole := cache.IsWhole(o.Size, o.Bytes)
+		if (whole || blocks.ComesWithIndex(o.Size)) && !f.grant() { // when he needs it, one GET brings it and blocks
+			return false
+		}
 		tail := cache.Tail{}
-		if cache.IsWhole(o.Size, o.Bytes) {
-			if !f.grant() { // he reads all of it when he needs it
-				return false
-			}
+		if whole {
 			tail = cache.Tail{Stream: f.s.id, Bytes: o.Bytes, Waste: &f.c.waste}
 		}
 		blocks.PrefetchIndex(o.ID, o.Size, tail)
