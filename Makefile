@@ -63,7 +63,7 @@ crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for ea
 history-kafka: deps ## check a history of Apache Kafka 4.3.0, killed twice under load, that is recorded anew; KEEP=file keeps it
 	@SLUICE_HISTORY_KAFKA=$(or $(abspath $(KEEP)),$(abspath $(CACHE))/history-kafka.jsonl.zst) $(GO) test -count=1 -timeout 20m -v ./test/history/recorded
 
-trouble: deps ## the bucket in trouble for as long as it takes, up to an hour of errors: some three hours; FOR=60s for each, ONLY=outage for one
+trouble: deps ## the bucket in trouble for as long as it takes, up to an hour of errors: two hours; FOR=60s for each, ONLY=outage for one
 	@SLUICE_CRASH_TROUBLE=$(or $(FOR),long) $(GO) test -count=1 -timeout 5h -v -run 'TestTrouble/.*/$(ONLY)' ./test/crash
 
 chaos: $(if $(MINUTES),deps) ## a cluster under faults: ROUNDS=8 for each WAL class, or MINUTES=10 with all clients and a page in OUT=dir; WAL=file or s3 for one; BROKERS=3 to 6
