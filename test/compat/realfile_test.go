@@ -16,6 +16,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"sluice/test/broker"
+	"sluice/test/process"
 	"sluice/test/s3test"
 )
 
@@ -48,11 +49,12 @@ func TestRealFile(t *testing.T) {
 // disassembly makes the input with a real program that every Go installation has.
 func disassembly(t *testing.T) (path string, lines int) {
 	t.Helper()
-	dir := filepath.Join(broker.Root(), ".cache", "input")
-	if err := os.MkdirAll(dir, 0o755); err != nil {
+	path = filepath.Join(broker.Root(), ".cache", "input", "compile-objdump-"+runtime.Version())
+	unlock, err := process.Lock(path)
+	if err != nil {
 		t.Fatal(err)
 	}
-	path = filepath.Join(dir, "compile-objdump-"+runtime.Version())
+	defer unlock()
 	if _, err := os.Stat(path); err != nil {
 		out, err := os.Create(path + ".tmp")
 		if err != nil {
