@@ -26,7 +26,8 @@ const (
 
 // Process is what a command sees of the world outside.
 type Process struct {
-	Args    []string // without the program's name
+	Name    string   // that the program was called by, so that what is shown to be tried can be pasted; empty: sluice
+	Args    []string // without the name
 	Environ []string // KEY=value
 	Stdin   io.Reader
 	Stdout  io.Writer

@@ -125,7 +125,9 @@ func broker(t *testing.T, args ...string) (address string, stop func() int, out 
 		listen = nil
 	}
 	args = append(append([]string{"start"}, listen...), append([]string{"--admin", "127.0.0.1:0", "--log-level", "warn", "--memory", "256MiB"}, args...)...)
-	go func() { done <- Main(Process{Args: args, Stdout: out, Stderr: out, Signals: signals}) }()
+	go func() {
+		done <- Main(Process{Name: "./bin/sluice", Args: args, Stdout: out, Stderr: out, Signals: signals})
+	}()
 	stop = sync.OnceValue(func() int {
 		signals <- os.Interrupt
 		return <-done
@@ -151,7 +153,7 @@ func TestCommandsAgainstABroker(t *testing.T) {
 	data := t.TempDir()
 	address, stop, out := broker(t, "--data", data, "--wal", "file://"+data+"/wal?segment=1MiB&capacity=16MiB", "--group-initial-rebalance-delay-ms", "0")
 	t.Setenv("SLUICE_BOOTSTRAP_SERVER", address)
-	for _, want := range []string{"is ready after", "file://" + data + "/bucket", "file://" + data + "/wal", "/metrics, /healthz, /readyz", "sluice topic create hello"} {
+	for _, want := range []string{"is ready after", "file://" + data + "/bucket", "file://" + data + "/wal", "/metrics, /healthz, /readyz", "  ./bin/sluice topic create hello -b " + address} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("no %q in the banner:\n%s", want, out)
 		}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -86,7 +87,7 @@ func (c *startCmd) once(starting context.Context, p *Process, opt node.Options, 
 		}
 		return err
 	}
-	fmt.Fprint(p.Stdout, banner(n.Info(), opt.Config, time.Since(began)))
+	fmt.Fprint(p.Stdout, banner(n.Info(), opt.Config, time.Since(began), cmp.Or(p.Name, "sluice")))
 	return c.serve(p, n, opt.Config, opt.Logger, interrupted, signals)
 }
 
@@ -133,7 +134,7 @@ func newLogger(p *Process, cfg *config.Config) (*slog.Logger, *slog.LevelVar) {
 }
 
 // banner says in plain words where the data is and how to connect.
-func banner(i node.Info, cfg *config.Config, took time.Duration) string {
+func banner(i node.Info, cfg *config.Config, took time.Duration, sluice string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "Sluice %s is ready after %.2f s.\n\n", Version(), took.Seconds())
 	line := func(what, text string) { fmt.Fprintf(&b, "  %-15s %s\n", what, text) }
@@ -149,7 +150,7 @@ func banner(i node.Info, cfg *config.Config, took time.Duration) string {
 	if i.Kafka != "127.0.0.1:9092" {
 		server = " -b " + i.Kafka
 	}
-	fmt.Fprintf(&b, "\nTry:\n  sluice topic create hello%s\n  echo hi | sluice produce hello%s\n  sluice consume hello%s\n\nStop with Ctrl-C.\n", server, server, server)
+	fmt.Fprintf(&b, "\nTry:\n  %[1]s topic create hello%[2]s\n  echo hi | %[1]s produce hello%[2]s\n  %[1]s consume hello%[2]s\n\nStop with Ctrl-C.\n", sluice, server)
 	return b.String()
 }
 
