@@ -13,7 +13,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,20 +28,11 @@ import (
 
 // Root is the top of the source tree: the directory of go.mod, above the working directory.
 func Root() string {
-	dir, err := os.Getwd()
+	dir, err := process.Root()
 	if err != nil {
 		panic(err)
 	}
-	for {
-		if _, err := os.Stat(filepath.Join(dir, "go.mod")); err == nil {
-			return dir
-		}
-		up := filepath.Dir(dir)
-		if up == dir {
-			panic("no go.mod above the working directory: run this inside of the source tree")
-		}
-		dir = up
-	}
+	return dir
 }
 
 var build = sync.OnceValues(func() (string, error) {
@@ -243,12 +233,11 @@ func (p *Process) Log() string { return p.log.tail(1 << 30) }
 // FreeAddr returns a free port of 127.0.0.1.
 func FreeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	addr, err := process.FreeAddress()
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer l.Close()
-	return l.Addr().String()
+	return addr
 }
 
 // logBuffer keeps everything a process prints.
