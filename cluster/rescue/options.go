@@ -25,7 +25,7 @@ type Options struct {
 	SOBytes  int64 // a stream with so many bytes in a piece gets an object of its own; 64 MiB
 	Parallel int   // rescues at a time; 4
 	// Memory is what the pieces of all rescues together take, in bytes; 128 MiB, at least 16 MiB. Reading ahead takes up to 32 MiB more for each rescue of
-	// a WAL of class s3, and 1 MiB for others.
+	// a WAL of class s3, and 2 MiB for others.
 	Memory int64
 
 	Logger     *slog.Logger          // nil: none

@@ -48,15 +48,15 @@ func (c Config) Check(ctx context.Context, opt block.Options, victim block.Victi
 // follow reads blocks from a position up to another one, or to where the log ends. A writer may be at work: what is unreadable although a later
 // block says that it was durable may have been written since the walk was there, so it is read once more after that was seen.
 func (v *volume) follow(ctx context.Context, opt block.Options, from, to base.WALPos) (end base.WALPos, blocks int, err error) {
-	w, err := v.walkFrom(from)
+	w, err := v.walkFrom(ctx, from)
 	if err != nil {
 		return 0, 0, err
 	}
 	proven, doubted := max(from, v.durable), base.WALPos(math.MaxUint64)
 	var refused error
 	for w.pos < to {
-		if ctx.Err() != nil {
-			return w.pos, blocks, base.Wrap(base.Unavailable, context.Cause(ctx))
+		if err := ended(ctx); err != nil {
+			return w.pos, blocks, err
 		}
 		before := *w
 		f, ok, last, err := w.next()
@@ -65,7 +65,7 @@ func (v *volume) follow(ctx context.Context, opt block.Options, from, to base.WA
 		}
 		if ok {
 			proven = max(proven, f.header.Durable)
-			b, err := v.content(f, opt)
+			b, err := w.content(f, opt)
 			if err == nil {
 				b.Release()
 				blocks++
@@ -79,7 +79,7 @@ func (v *volume) follow(ctx context.Context, opt block.Options, from, to base.WA
 		if doubted == w.pos {
 			return w.pos, blocks, refused
 		}
-		if refused = v.refuseIfDurable(w.pos, w.at, ok, proven); refused == nil {
+		if refused = v.refuseIfDurable(ctx, w.pos, w.at, ok, proven); refused == nil {
 			return w.pos, blocks, nil
 		}
 		doubted = w.pos

@@ -185,7 +185,7 @@ func (s *system) firstOf(pos base.WALPos) int {
 var victim = block.Victim{Node: 1, Epoch: 1}
 
 // recovered seals and reads the log on the disk d, and returns its end and the number of the record behind it.
-func (s *system) recovered(d *memdisk.Disk, from base.WALPos) (end base.WALPos, records int, err error) {
+func (s *system) recovered(d disk.FS, from base.WALPos) (end base.WALPos, records int, err error) {
 	cfg := s.cfg
 	cfg.FS = d
 	ctx := context.Background()

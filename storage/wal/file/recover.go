@@ -10,6 +10,7 @@ import (
 	"slices"
 
 	"sluice/base"
+	"sluice/base/slab"
 	"sluice/storage/wal/block"
 	"sluice/storage/wal/disk"
 )
@@ -157,6 +158,14 @@ func (v *volume) check(s *stored, off int64, buf []byte) (block.Header, error) {
 	return h, nil
 }
 
+// ended is the error of a context that has ended.
+func ended(ctx context.Context) error {
+	if ctx.Err() != nil {
+		return base.Wrap(base.Unavailable, context.Cause(ctx))
+	}
+	return nil
+}
+
 // found is a block that the walk has met.
 type found struct {
 	place
@@ -171,12 +180,14 @@ type walker struct {
 	prev   uint32
 	linked bool // prev is known
 	buf    []byte
+	win    *window
+	small  bool // the block before is so small that it is worth looking at more than the next one
 }
 
 // next returns the block at w.pos. end: an end mark says that the log ends here. ok=false: it is not where it has to be.
 func (w *walker) next() (f found, ok, end bool, err error) {
 	for p := w.at; p.seg < len(w.v.segs); p = (place{p.seg + 1, dataStart}) {
-		h, err := w.v.header(p, w.buf)
+		h, err := w.header(p)
 		if err != nil && !base.IsKind(err, base.Corrupt) {
 			return found{}, false, false, fmt.Errorf("%s: %w", w.v.at(p), err)
 		}
@@ -187,6 +198,7 @@ func (w *walker) next() (f found, ok, end bool, err error) {
 			return found{p, h}, false, true, nil
 		}
 		w.at, w.pos, w.prev, w.linked = place{p.seg, p.off + int64(h.Padded())}, w.pos+1, h.CRC, true
+		w.small = h.Padded() <= smallBytes
 		return found{p, h}, true, false, nil
 	}
 	return found{}, false, false, nil
@@ -194,8 +206,8 @@ func (w *walker) next() (f found, ok, end bool, err error) {
 
 // walkFrom returns a walker that stands before the block at from. Blocks below from are stepped over by their headers; a
 // part of them that cannot be read does not matter, for they were trimmed.
-func (v *volume) walkFrom(from base.WALPos) (*walker, error) {
-	w := &walker{v: v, pos: from, buf: make([]byte, block.HeaderBytes), at: place{0, dataStart}}
+func (v *volume) walkFrom(ctx context.Context, from base.WALPos) (*walker, error) {
+	w := &walker{v: v, pos: from, buf: make([]byte, block.HeaderBytes), at: place{0, dataStart}, win: &window{}}
 	start := -1
 	var pos base.WALPos
 	for i := range v.segs {
@@ -211,22 +223,25 @@ func (v *volume) walkFrom(from base.WALPos) (*walker, error) {
 	}
 	if start >= 0 {
 		w.at, w.pos = place{start, dataStart}, pos
-	} else if f, ok, err := v.search(w.at, func(f found) bool { return f.header.Kind == block.KindData }); err != nil {
+	} else if f, ok, err := v.search(ctx, w.at, func(f found) bool { return f.header.Kind == block.KindData }); err != nil {
 		return nil, err
 	} else if ok && f.header.Pos <= from { // what lies before it in its segment is unreadable
 		w.at, w.pos = f.place, f.header.Pos
 	}
-	return w, v.stepTo(w, from)
+	return w, v.stepTo(ctx, w, from)
 }
 
-func (v *volume) stepTo(w *walker, from base.WALPos) error {
+func (v *volume) stepTo(ctx context.Context, w *walker, from base.WALPos) error {
 	for w.pos < from {
+		if err := ended(ctx); err != nil {
+			return err
+		}
 		if _, ok, _, err := w.next(); err != nil {
 			return err
 		} else if ok {
 			continue
 		}
-		f, ok, err := v.search(w.at, func(f found) bool { return f.header.Pos > w.pos && f.header.Kind == block.KindData })
+		f, ok, err := v.search(ctx, w.at, func(f found) bool { return f.header.Pos > w.pos && f.header.Kind == block.KindData })
 		if err != nil {
 			return err
 		}
@@ -242,11 +257,14 @@ func (v *volume) stepTo(w *walker, from base.WALPos) error {
 const searchBytes = 1 << 20
 
 // search returns the first valid header from p on, in the order of the segments, that want accepts.
-func (v *volume) search(p place, want func(found) bool) (found, bool, error) {
+func (v *volume) search(ctx context.Context, p place, want func(found) bool) (found, bool, error) {
 	buf := make([]byte, searchBytes)
 	for ; p.seg < len(v.segs); p = (place{p.seg + 1, dataStart}) {
 		s := v.segs[p.seg]
 		for start := p.off; start < s.size; start += searchBytes {
+			if err := ended(ctx); err != nil {
+				return found{}, false, err
+			}
 			b := buf[:min(searchBytes, s.size-start)]
 			if err := s.read(b, start); err != nil {
 				return found{}, false, err
@@ -264,37 +282,46 @@ func (v *volume) search(p place, want func(found) bool) (found, bool, error) {
 
 // content reads and verifies a block. The caller owns it.
 func (v *volume) content(f found, opt block.Options) (*block.Block, error) {
-	h := f.header
-	buf := opt.Pool.Get(h.Padded())
-	err := v.segs[f.seg].read(buf.B[:h.Size()], f.off)
-	var records []block.Record
+	buf := opt.Pool.Get(f.header.Padded())
+	err := v.segs[f.seg].read(buf.B[:f.header.Size()], f.off)
+	var b *block.Block
 	if err == nil {
-		var again block.Header
-		if again, err = block.Parse(buf.B); err == nil && again.CRC != h.CRC {
-			err = base.Errorf(base.Corrupt, "the block has changed")
-		}
-	}
-	if err == nil {
-		records, err = block.Records(&h, buf.B)
+		b, err = verify(f, buf)
 	}
 	if err != nil {
 		buf.Release()
-		return nil, fmt.Errorf("%s: block %d: %w", v.at(f.place), h.Pos, err)
+		return nil, fmt.Errorf("%s: block %d: %w", v.at(f.place), f.header.Pos, err)
 	}
-	return &block.Block{Pos: h.Pos, Records: records, Buf: buf, Bytes: h.Size(), Mem: len(buf.B)}, nil
+	return b, nil
+}
+
+// verify makes a block of the bytes that were read of one that was found. It takes over the buffer, unless there is an error.
+func verify(f found, buf *slab.Buf) (*block.Block, error) {
+	again, err := block.Parse(buf.B)
+	if err == nil && again.CRC != f.header.CRC {
+		err = base.Errorf(base.Corrupt, "the block has changed")
+	}
+	if err != nil {
+		return nil, err
+	}
+	records, err := block.Records(&f.header, buf.B)
+	if err != nil {
+		return nil, err
+	}
+	return &block.Block{Pos: f.header.Pos, Records: records, Buf: buf, Bytes: f.header.Size(), Mem: len(buf.B)}, nil
 }
 
 // findEnd finds where the log ends, see the top of this file.
 func (v *volume) findEnd(ctx context.Context, from base.WALPos, opt block.Options) (base.WALPos, error) {
-	w, err := v.walkFrom(from)
+	w, err := v.walkFrom(ctx, from)
 	if err != nil {
 		return 0, err
 	}
 	var open []found // blocks that no header vouches for
 	proven := max(from, v.durable)
 	for {
-		if ctx.Err() != nil {
-			return 0, base.Wrap(base.Unavailable, context.Cause(ctx))
+		if err := ended(ctx); err != nil {
+			return 0, err
 		}
 		f, ok, end, err := w.next()
 		if err != nil {
@@ -323,14 +350,14 @@ func (v *volume) findEnd(ctx context.Context, from base.WALPos, opt block.Option
 		}
 		b.Release()
 	}
-	return bad, v.refuseIfDurable(bad, at, exact, proven)
+	return bad, v.refuseIfDurable(ctx, bad, at, exact, proven)
 }
 
 // refuseIfDurable gives an error if something proves that the block at pos, which cannot be read where it should be, was durable.
 // exact: it should be there, and not at the beginning of the next segment.
-func (v *volume) refuseIfDurable(pos base.WALPos, at place, exact bool, proven base.WALPos) error {
+func (v *volume) refuseIfDurable(ctx context.Context, pos base.WALPos, at place, exact bool, proven base.WALPos) error {
 	var first found
-	witness, ok, err := v.search(at, func(f found) bool {
+	witness, ok, err := v.search(ctx, at, func(f found) bool {
 		if f.header.Pos > pos && first.off == 0 {
 			first = f
 		}
@@ -390,7 +417,7 @@ func (c Config) Read(ctx context.Context, opt block.Options, victim block.Victim
 			return
 		}
 		defer v.close()
-		w, err := v.walkFrom(from)
+		w, err := v.walkFrom(ctx, from)
 		for err == nil && w.pos < end && ctx.Err() == nil {
 			var f found
 			var ok bool
@@ -400,14 +427,14 @@ func (c Config) Read(ctx context.Context, opt block.Options, victim block.Victim
 			}
 			var b *block.Block
 			if err == nil {
-				b, err = v.content(f, opt)
+				b, err = w.content(f, opt)
 			}
 			if err == nil && !yield(b, nil) {
 				return
 			}
 		}
 		if err == nil && w.pos < end {
-			err = base.Wrap(base.Unavailable, context.Cause(ctx))
+			err = ended(ctx)
 		}
 		if err != nil {
 			yield(nil, err)
