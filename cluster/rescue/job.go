@@ -84,6 +84,7 @@ func (w *Worker) records(ctx context.Context, at *attempt, r meta.Rescue) error 
 	ctx = driver.WithPurpose(ctx, driver.PurposeRescue)
 	victim := wal.Victim{Node: r.Victim.ID, Epoch: r.Victim.Epoch}
 	opt := w.opt.WAL()
+	opt.OnProgress = func() { w.progress(at) }
 	began := time.Now()
 	end, err := wal.Seal(ctx, r.WAL, opt, victim, r.WALTrim, fmt.Sprintf("node %v, epoch %v", w.opt.Self.ID, w.opt.Self.Epoch))
 	w.metrics.phase("seal", began)

@@ -9,6 +9,8 @@ import (
 	"sluice/base"
 	"sluice/cluster/meta"
 	"sluice/storage/objstore/fault"
+	"sluice/storage/wal"
+	"sluice/storage/wal/disk"
 )
 
 // classes are the WALs that any node can rescue.
@@ -203,4 +205,75 @@ func TestStuck(t *testing.T) {
 	next := w.rescuer(second, nil)
 	defer next.Close()
 	b.rescued(1000)
+}
+
+// A rescue that reads a long log on a slow disk, or from a slow bucket, is not taken for stuck: it gets on. What it reads takes longer in all than one may be without progress.
+func TestSlowSeal(t *testing.T) {
+	for class, records := range map[string]struct {
+		n, size int
+		each    time.Duration // that is read
+	}{
+		"file": {8, 300 << 10, stuckAfter / 3}, // blocks too large to be read together
+		"s3":   {150, 100, stuckAfter / 60},    // slots, of which 32 are looked at at a time
+	} {
+		t.Run(class, func(t *testing.T) {
+			w := newWorld(t)
+			b := newBroker(w, w.formatted(class), base.NoNode, 1, 1<<30)
+			for range records.n {
+				b.produce(1, records.size)
+			}
+			b.crash()
+			b.fence()
+			self := w.register("s3", base.NoNode)
+			var now atomic.Int64
+			now.Store(time.Now().UnixNano())
+			began := now.Load()
+			var r *Worker
+			started := make(chan struct{})
+			slow := func() {
+				<-started
+				now.Add(int64(records.each))
+				if failing := r.Failing(); len(failing) > 0 && !t.Failed() {
+					t.Errorf("after %v: %+v", time.Duration(now.Load()-began), failing)
+				}
+			}
+			w.store.SetRules(fault.Rule{Op: fault.Get, Prefix: "wal/", Before: func(fault.Op, string) { slow() }})
+			r = w.rescuer(self, func(o *Options) {
+				o.Now = func() time.Time { return time.Unix(0, now.Load()) }
+				o.WAL = func() wal.Options {
+					opt := w.walOptions()
+					opt.FS = slowDisk{disk.OS{}, slow}
+					return opt
+				}
+			})
+			defer r.Close()
+			close(started)
+			w.grant(b.ref, self)
+			b.rescued(records.size)
+			if took := time.Duration(now.Load() - began); took < 2*stuckAfter {
+				t.Fatalf("%v have passed, which is no test", took)
+			}
+		})
+	}
+}
+
+// slowDisk has each read of an open file take its time.
+type slowDisk struct {
+	disk.FS
+	read func()
+}
+
+func (d slowDisk) Open(path string) (disk.File, error) {
+	f, err := d.FS.Open(path)
+	return slowFile{f, d.read}, err
+}
+
+type slowFile struct {
+	disk.File
+	read func()
+}
+
+func (f slowFile) ReadAt(p []byte, off int64) (int, error) {
+	f.read()
+	return f.File.ReadAt(p, off)
 }

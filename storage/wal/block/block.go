@@ -79,6 +79,9 @@ type Options struct {
 	// it must not block or call Close. nil: none.
 	OnFull func()
 
+	// OnProgress is called by Seal each time it has read something, on any goroutine; it must not block. nil: none.
+	OnProgress func()
+
 	FS disk.FS // class file: nil is the operating system's
 	// StallTimeout: a disk operation of a log that has been under way for so long counts as failed. Class file; 0: never.
 	StallTimeout time.Duration

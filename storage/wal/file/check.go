@@ -27,7 +27,7 @@ func (c Config) Check(ctx context.Context, opt block.Options, victim block.Victi
 	case err != nil:
 		return 0, 0, classify(err)
 	}
-	v, err := c.openVolume(opt.Cluster, victim)
+	v, err := c.openVolume(opt, victim)
 	if err != nil {
 		return 0, 0, err
 	}

@@ -28,6 +28,7 @@ type stored struct {
 	file disk.File
 	size int64
 	seq  uint64
+	of   *volume
 }
 
 // volume is the set of segments of one WAL.
@@ -37,6 +38,7 @@ type volume struct {
 	dir     string
 	segs    []*stored   // ascending by number, without gaps
 	durable base.WALPos // the greatest durable position that a stamp records
+	getsOn  func()      // told of each read
 }
 
 // place is where a block lies or should lie.
@@ -53,9 +55,12 @@ func (v *volume) at(p place) string {
 }
 
 // openVolume opens all segments.
-func (c Config) openVolume(cluster base.UUID, victim block.Victim) (*volume, error) {
+func (c Config) openVolume(opt block.Options, victim block.Victim) (*volume, error) {
 	dir := epochName(victim.Node, victim.Epoch)
-	v := &volume{cluster: cluster, victim: victim, dir: c.in(dir)}
+	v := &volume{cluster: opt.Cluster, victim: victim, dir: c.in(dir), getsOn: opt.OnProgress}
+	if v.getsOn == nil {
+		v.getsOn = func() {}
+	}
 	names, err := c.FS.List(c.in(dir))
 	if err != nil {
 		return nil, classify(err)
@@ -87,7 +92,7 @@ func (c Config) openStored(path string, v *volume) (*stored, error) {
 	if err != nil {
 		return nil, classify(err)
 	}
-	s := &stored{path: path, file: f}
+	s := &stored{path: path, file: f, of: v}
 	if s.size, err = f.Size(); err == nil {
 		err = s.readStamp(v)
 	}
@@ -120,11 +125,10 @@ func (s *stored) read(b []byte, off int64) error {
 	n, err := s.file.ReadAt(b, off)
 	if errors.Is(err, io.EOF) {
 		clear(b[n:])
-		return nil
-	}
-	if err != nil {
+	} else if err != nil {
 		return base.Errorf(base.Unavailable, "read %s, offset %d: %w", s.path, off, err)
 	}
+	s.of.getsOn()
 	return nil
 }
 
@@ -411,7 +415,7 @@ func (c Config) Read(ctx context.Context, opt block.Options, victim block.Victim
 		if from >= end {
 			return
 		}
-		v, err := c.openVolume(opt.Cluster, victim)
+		v, err := c.openVolume(opt, victim)
 		if err != nil {
 			yield(nil, err)
 			return
@@ -445,7 +449,7 @@ func (c Config) Read(ctx context.Context, opt block.Options, victim block.Victim
 // findAndRecord finds the end of the log and records it. The token is marked, or the lock held, already.
 func (c Config) findAndRecord(ctx context.Context, opt block.Options, victim block.Victim, from base.WALPos, who string) (base.WALPos, error) {
 	dir := epochName(victim.Node, victim.Epoch)
-	v, err := c.openVolume(opt.Cluster, victim)
+	v, err := c.openVolume(opt, victim)
 	if err != nil {
 		return 0, err
 	}

@@ -31,8 +31,26 @@ func (c Class) Seal(ctx context.Context, opt block.Options, victim block.Victim,
 	if err != nil {
 		return 0, err
 	}
+	if opt.OnProgress != nil {
+		sl.Store = telling{sl.Store, opt.OnProgress}
+	}
 	end, err := sl.Seal(ctx, uint64(victim.Epoch), uint64(from), slotlog.Seal{Who: who, Why: "rescue of node epoch " + victim.String()})
 	return base.WALPos(end), err
+}
+
+// telling is a store that says when a slot was looked at.
+type telling struct {
+	driver.Store
+	getsOn func()
+}
+
+// Get implements driver.Store.
+func (t telling) Get(ctx context.Context, key string, off, n int64, dst []byte) ([]byte, error) {
+	b, err := t.Store.Get(ctx, key, off, n, dst)
+	if err == nil {
+		t.getsOn()
+	}
+	return b, err
 }
 
 // Read returns the blocks [from, end).
