@@ -10,7 +10,6 @@ import (
 	"sluice/base"
 	"sluice/base/seeded"
 	"sluice/broker/partition"
-	"sluice/wire/batch"
 	"sluice/wire/kerr"
 )
 
@@ -140,9 +139,6 @@ func (fl *flight) read() (got int, final, cold bool) {
 		pt.resolve(fl.f.opt.Directory, fl.version >= 13)
 		if pt.err == nil {
 			pt.res, pt.err = pt.p.Read(fl.ctx, fl.request(pt, true))
-			if pt.err == nil && fl.version < 10 {
-				pt.refuseZstd()
-			}
 		}
 		switch {
 		case pt.err == partition.ErrCold && fl.coldMost > 0 && colds >= fl.coldMost:
@@ -181,24 +177,6 @@ func (pt *part) resolve(d Directory, byID bool) {
 		pt.p, pt.err = d.GetByName(pt.key.name, pt.key.index)
 	} else {
 		pt.p, pt.err = d.Get(pt.key.id, pt.key.index)
-	}
-}
-
-// refuseZstd keeps zstd from clients that do not know it.
-func (pt *part) refuseZstd() {
-	if pt.res.Chunk == nil {
-		return
-	}
-	for _, seg := range pt.res.Chunk.Segments {
-		for len(seg) > 0 {
-			b, rest, err := batch.Parse(seg)
-			if err != nil || b.Codec() == batch.Zstd {
-				pt.release()
-				pt.err = kerr.Errorf(kerr.UnsupportedCompressionType, "zstd needs Fetch version 10")
-				return
-			}
-			seg = rest
-		}
 	}
 }
 
@@ -255,9 +233,7 @@ func (fl *flight) fillUp() {
 		}
 		misses = 0
 		pt.release()
-		if pt.res = res; fl.version < 10 {
-			pt.refuseZstd()
-		}
+		pt.res = res
 		left -= pt.res.Bytes()
 	}
 }
@@ -270,9 +246,6 @@ func (fl *flight) readCold(ctx context.Context, pt *part) {
 	defer fl.f.cold.release()
 	fl.f.metrics.cold.Inc()
 	pt.res, pt.err = pt.p.Read(ctx, fl.request(pt, false))
-	if pt.err == nil && fl.version < 10 {
-		pt.refuseZstd()
-	}
 }
 
 // coldError is the answer where the bucket is too slow: the client tries again.

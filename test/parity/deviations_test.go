@@ -42,7 +42,6 @@ var deviations = []deviation{
 	{where: `^EndTxn 5 (commit after it|CompleteAbort, commit true, epoch -1|a late commit) ErrorCode$`, kafka: "INVALID_TXN_STATE", sluice: "PRODUCER_FENCED", why: "a commit that lost the race against an abort is no fatal error: Kafka says so from 4.4 on (KAFKA-20785)"},
 	{where: `^StreamsGroupHeartbeat 0 internal topics are missing Status\[\]\.StatusDetail$`, kafka: `"Internal topics are missing: .*`, sluice: `"Internal topics are missing: .*`, why: "Kafka names topics in no order"},
 	{where: `^StreamsGroupDescribe 0 with one member .*Topics\[.*\]\.Partitions$`, kafka: "0", sluice: "2", why: "Kafka forgets what it has found out of a topology that its first heartbeat brings, until the second"},
-	{where: `^Fetch [4-9] (read produce-codecs-plain|of a zstd topic) `, kafka: "", why: "zstd is refused to old clients where it is met, Kafka looks only at the topic's compression.type"},
 }
 
 // excused reports whether a difference is meant.
