@@ -175,7 +175,7 @@ func (p *Partition) checkRecords(req *AppendRequest, b batch.Batch, cfg *topicco
 // walk checks every record.
 func (p *Partition) walk(b batch.Batch, cfg *topicconfig.Config, bounds timeBounds) *AppendResult {
 	var bad []RecordError
-	code, maxTS, i := kerr.InvalidRecord, int64(-1), int32(0)
+	late, maxTS, i := false, int64(-1), int32(0)
 	for r, err := range b.Records(batch.Shared) {
 		switch {
 		case err != nil:
@@ -187,14 +187,17 @@ func (p *Partition) walk(b batch.Batch, cfg *topicconfig.Config, bounds timeBoun
 		case cfg.Compact && r.Key == nil:
 			bad = append(bad, RecordError{i, fmt.Sprintf("the record has no key, and %s is compacted by key", p.opt.Name)})
 		case !bounds.has(r.Timestamp):
-			code = kerr.InvalidTimestamp
+			late = true
 			bad = append(bad, RecordError{i, fmt.Sprintf("timestamp %d is not within [%d, %d]", r.Timestamp, bounds.min, bounds.max)})
 		}
 		maxTS = max(maxTS, r.Timestamp)
 		i++
 	}
 	if len(bad) > 0 {
-		res := failure(kerr.Errorf(code, "%d of %d records are refused; nothing was appended", len(bad), i))
+		res := failure(kerr.Errorf(kerr.InvalidRecord, "One or more records have been rejected: %d of %d; nothing was appended", len(bad), i))
+		if late {
+			res = failure(kerr.Errorf(kerr.InvalidTimestamp, "One or more records have been rejected due to invalid timestamp"))
+		}
 		res.RecordErrors = bad[:min(len(bad), recordErrorsMax)]
 		return &res
 	}
