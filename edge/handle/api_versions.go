@@ -36,6 +36,11 @@ var features = []feature{
 func (h *Handler) apiVersions(c *call, req *msg.ApiVersionsRequest) *msg.ApiVersionsResponse {
 	resp := new(msg.ApiVersionsResponse)
 	resp.SetDefaults()
+	if c.session.begun {
+		resp.ErrorCode = int16(kerr.IllegalSASLState)
+		c.refuse(resp, h.opt.Security.FailureDelay, "ApiVersions amid a login")
+		return nil
+	}
 	if c.Version >= 3 && (!software.MatchString(req.ClientSoftwareName) || !software.MatchString(req.ClientSoftwareVersion)) {
 		resp.ErrorCode = int16(kerr.InvalidRequest)
 		return resp

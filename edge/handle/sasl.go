@@ -23,9 +23,14 @@ func (h *Handler) saslHandshake(c *call, req *msg.SaslHandshakeRequest) {
 	resp := new(msg.SaslHandshakeResponse)
 	resp.SetDefaults()
 	s := c.session
-	if !s.login || s.open && !h.reauthenticates(s) {
+	switch {
+	case !s.login || s.open && !h.reauthenticates(s):
 		resp.ErrorCode = int16(kerr.IllegalSASLState)
 		c.reply(resp)
+		return
+	case s.begun:
+		resp.ErrorCode = int16(kerr.IllegalSASLState)
+		c.refuse(resp, h.opt.Security.FailureDelay, "a second SaslHandshake amid a login")
 		return
 	}
 	resp.Mechanisms = h.opt.Security.SASL.Mechanisms()

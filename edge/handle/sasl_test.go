@@ -137,6 +137,35 @@ func TestAFailedLoginIsAnsweredAndThenClosed(t *testing.T) {
 	}
 }
 
+// Once a mechanism is chosen, only SaslAuthenticate may follow, as in Kafka: what a client learns before it logs in must not be what it goes by after that.
+func TestAmidALoginNothingElseIsServed(t *testing.T) {
+	address := loginServer(t, 0, nil)
+	begin := func() loginClient {
+		c := dialLogin(t, address)
+		var shake msg.SaslHandshakeResponse
+		if !c.ask(&msg.SaslHandshakeRequest{Mechanism: config.Plain}, &shake, 1) || shake.ErrorCode != 0 {
+			t.Fatalf("handshake: %+v", shake)
+		}
+		return c
+	}
+	c := begin()
+	var versions msg.ApiVersionsResponse
+	if !c.ask(&msg.ApiVersionsRequest{}, &versions, 0) || kerr.Code(versions.ErrorCode) != kerr.IllegalSASLState || len(versions.ApiKeys) != 0 {
+		t.Errorf("ApiVersions: %+v", versions)
+	}
+	if c.ask(&msg.ApiVersionsRequest{}, &versions, 0) {
+		t.Error("the connection lives on")
+	}
+	c = begin()
+	var shake msg.SaslHandshakeResponse
+	if !c.ask(&msg.SaslHandshakeRequest{Mechanism: config.Plain}, &shake, 1) || kerr.Code(shake.ErrorCode) != kerr.IllegalSASLState {
+		t.Errorf("a second handshake: %+v", shake)
+	}
+	if c.ask(&msg.ApiVersionsRequest{}, &versions, 0) {
+		t.Error("the connection lives on")
+	}
+}
+
 func TestBareTokens(t *testing.T) {
 	c := dialLogin(t, loginServer(t, 0, nil))
 	var shake msg.SaslHandshakeResponse
