@@ -20,6 +20,7 @@ import (
 	"sluice/base/config"
 	"sluice/storage/objstore"
 	"sluice/storage/wal/disk"
+	"sluice/wire/msg"
 )
 
 func TestMain(m *testing.M) {
@@ -208,6 +209,12 @@ func TestTopicsAreCreatedOnDemand(t *testing.T) {
 	c.start()
 	c.produce(c.client(kgo.AllowAutoTopicCreation()), "made", 0, 10)
 	c.wantEach(c.consume(c.client(reader("made")...), 10), 0, 10)
+	var resp msg.MetadataResponse
+	name := "__cluster_metadata"
+	c.dial().call(12, &msg.MetadataRequest{Topics: []msg.MetadataRequestMetadataRequestTopic{{Name: &name}}, AllowAutoTopicCreation: true}, &resp)
+	if resp.Topics[0].ErrorCode != kerr.UnknownTopicOrPartition.Code {
+		t.Errorf("%+v", resp.Topics)
+	}
 	topics, err := kadm.NewClient(c.client()).ListTopics(c.ctx(), "made", "not-made", "bad name")
 	if err != nil || len(topics["made"].Partitions) != 2 || !errors.Is(topics["not-made"].Err, kerr.UnknownTopicOrPartition) || !errors.Is(topics["bad name"].Err, kerr.InvalidTopicException) {
 		t.Fatalf("%v %+v", err, topics)

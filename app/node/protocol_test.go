@@ -239,9 +239,10 @@ func TestCreateTopicsChecks(t *testing.T) {
 	w.call(7, &msg.CreateTopicsRequest{TimeoutMs: 5000, Topics: []msg.CreateTopicsRequestCreatableTopic{
 		topic("good", -1, -1, "retention.ms=1000", "min.insync.replicas=2"), topic("bad/name", 1, 1), topic("none", 0, 1), topic("rf", 1, 0),
 		topic("conf", 1, 1, "no.such.thing=1"), topic("value", 1, 1, "retention.ms=soon"), topic("twice", 1, 1), topic("twice", 1, 1),
+		topic("__cluster_metadata", 1, 1),
 	}}, &resp)
 	want := map[string]kerr.Code{"good": kerr.None, "bad/name": kerr.InvalidTopicException, "none": kerr.InvalidPartitions, "rf": kerr.InvalidReplicationFactor,
-		"conf": kerr.InvalidConfig, "value": kerr.InvalidConfig, "twice": kerr.InvalidRequest}
+		"conf": kerr.InvalidConfig, "value": kerr.InvalidConfig, "twice": kerr.InvalidRequest, "__cluster_metadata": kerr.InvalidRequest}
 	if len(resp.Topics) != len(want) {
 		t.Fatalf("%d answers", len(resp.Topics))
 	}

@@ -118,6 +118,9 @@ func (h *Handler) newTopic(asked *askedTopic, duplicate, taken bool) (meta.NewTo
 	if duplicate {
 		return t, kerr.Errorf(kerr.InvalidRequest, "Duplicate topic name.")
 	}
+	if asked.Name == metadataTopic {
+		return t, kerr.Errorf(kerr.InvalidRequest, "Creation of internal topic %s is prohibited.", metadataTopic)
+	}
 	if r := meta.CheckTopicName(asked.Name); r != nil {
 		return t, r
 	}

@@ -206,7 +206,7 @@ func (h *Handler) autoCreate(ctx context.Context, req *msg.MetadataRequest) {
 	var missing []meta.NewTopic
 	for i := range req.Topics {
 		name := req.Topics[i].Name
-		if name == nil || isInternal(*name) || meta.CheckTopicName(*name) != nil {
+		if name == nil || isInternal(*name) || *name == metadataTopic || meta.CheckTopicName(*name) != nil {
 			continue
 		}
 		if _, ok := img.TopicByName(*name); !ok && !slices.ContainsFunc(missing, func(t meta.NewTopic) bool { return t.Name == *name }) {
