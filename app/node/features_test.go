@@ -37,6 +37,15 @@ func TestFeatureLevels(t *testing.T) {
 		c.dial().call(1, &msg.ConsumerGroupHeartbeatRequest{}, resp)
 		return kerr.Code(resp.ErrorCode)
 	}
+	describe := func() kerr.Code {
+		t.Helper()
+		resp := new(msg.ConsumerGroupDescribeResponse)
+		c.dial().call(1, &msg.ConsumerGroupDescribeRequest{GroupIds: []string{"g"}}, resp)
+		if len(resp.Groups) != 1 || resp.Groups[0].GroupId != "g" {
+			t.Fatalf("%+v", resp)
+		}
+		return kerr.Code(resp.Groups[0].ErrorCode)
+	}
 	const upgrade, safe = 1, 2
 	if level("group.version") != 1 || heartbeat() == kerr.UnsupportedVersion {
 		t.Fatal("a new cluster has the newest level")
@@ -52,6 +61,9 @@ func TestFeatureLevels(t *testing.T) {
 	c.start()
 	if level("group.version") != 0 || level("transaction.version") != 1 || heartbeat() != kerr.UnsupportedVersion {
 		t.Fatal(level("group.version"), level("transaction.version"), heartbeat())
+	}
+	if code := describe(); code != kerr.UnsupportedVersion {
+		t.Fatal(code)
 	}
 	update(kerr.InvalidUpdateVersion, "group.version", 1, safe, false)
 	update(kerr.None, "group.version", 1, upgrade, false)

@@ -120,8 +120,11 @@ func (h *Handler) offsetDelete(c *call, req *msg.OffsetDeleteRequest) {
 	h.opt.Groups.OffsetDelete(c.caller(), req, func(r *msg.OffsetDeleteResponse) { c.reply(r) })
 }
 
+// consuming reports whether groups of the consumer protocol are in use.
+func (h *Handler) consuming() bool { return FeatureLevel(h.opt.Control.Image(), "group.version") >= 1 }
+
 func (h *Handler) consumerGroupHeartbeat(c *call, req *msg.ConsumerGroupHeartbeatRequest) {
-	if FeatureLevel(h.opt.Control.Image(), "group.version") < 1 {
+	if !h.consuming() {
 		resp := new(msg.ConsumerGroupHeartbeatResponse)
 		resp.SetDefaults()
 		resp.ErrorCode = int16(kerr.UnsupportedVersion)
@@ -137,6 +140,16 @@ func (h *Handler) consumerGroupHeartbeat(c *call, req *msg.ConsumerGroupHeartbea
 }
 
 func (h *Handler) consumerGroupDescribe(c *call, req *msg.ConsumerGroupDescribeRequest) {
+	if !h.consuming() {
+		resp := new(msg.ConsumerGroupDescribeResponse)
+		resp.SetDefaults()
+		for _, id := range req.GroupIds {
+			out := add(&resp.Groups)
+			out.GroupId, out.ErrorCode, out.ErrorMessage = id, int16(kerr.UnsupportedVersion), nil
+		}
+		c.reply(resp)
+		return
+	}
 	h.opt.Groups.ConsumerGroupDescribe(c.caller(), req, func(r *msg.ConsumerGroupDescribeResponse) {
 		for i := range r.Groups {
 			out := &r.Groups[i]
