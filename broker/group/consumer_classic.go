@@ -1,6 +1,7 @@
 package group
 
 import (
+	"slices"
 	"time"
 
 	"sluice/broker/coord"
@@ -50,7 +51,7 @@ func (m *machine) syncConsumers(now time.Time, t coord.Ticket, c *syncCommand, g
 		return
 	}
 	ch := m.change(g)
-	if cg.epoch > mb.epoch && mb.state != memberUnrevoked {
+	if cg.targetEpoch > mb.epoch && mb.state != memberUnrevoked {
 		m.expectRejoin(now, ch, mb)
 		refuse(kerr.RebalanceInProgress)
 		return
@@ -71,8 +72,9 @@ func (m *machine) expectRejoin(now time.Time, ch *change, c *consumer) {
 	}
 }
 
-// heartbeatConsumers serves the Heartbeat of a classic member. It has to join if the group has moved on, if it has partitions to give
-// up, or if all that it waits for has become free.
+// heartbeatConsumers serves the Heartbeat of a classic member. It has to join if there is a new target, if it has partitions to give
+// up, or if all that it waits for has become free. While the group has moved on and its target has not, there is nothing to join for; the
+// heartbeat computes the target when that is due, for there may be nobody of the consumer protocol to do it.
 func (m *machine) heartbeatConsumers(now time.Time, t coord.Ticket, c *heartbeatCommand, g *classic) {
 	cg := g.consumers
 	mb, code := cg.classicMember(c.identity)
@@ -85,8 +87,9 @@ func (m *machine) heartbeatConsumers(now time.Time, t coord.Ticket, c *heartbeat
 	}
 	ch := m.change(g)
 	ch.bump(false) // topics may have changed
+	ch.retarget(now)
 	ch.beatTimers(now, mb)
-	if mb.epoch < cg.epoch || mb.state == memberUnrevoked || mb.state == memberUnreleased && cg.released(mb) {
+	if mb.epoch < cg.targetEpoch || mb.state == memberUnrevoked || mb.state == memberUnreleased && cg.released(mb) {
 		code = kerr.RebalanceInProgress
 		m.expectRejoin(now, ch, mb)
 	}
@@ -103,22 +106,30 @@ func (cg *consumerGroup) released(c *consumer) bool {
 	return true
 }
 
-// leaveGroupConsumers serves a LeaveGroup: of classic members, or, by instance id alone, an administrator's for them.
+// leavingConsumer finds the member that a LeaveGroup names, of either protocol: an administrator may take out members of both, by instance
+// id alone, too.
+func (cg *consumerGroup) leavingConsumer(who identity) (*consumer, kerr.Code) {
+	id := who.member
+	if who.instance != "" {
+		id = cg.byInstance[who.instance]
+		if id != "" && who.member != "" && who.member != id {
+			return nil, kerr.FencedInstanceID
+		}
+	}
+	c := cg.members[id]
+	if c == nil {
+		return nil, kerr.UnknownMemberID
+	}
+	return c, kerr.None
+}
+
+// leaveGroupConsumers serves a LeaveGroup: of classic members, or an administrator's.
 func (m *machine) leaveGroupConsumers(now time.Time, t coord.Ticket, c *leaveCommand, g *classic) {
-	cg := g.consumers
 	r := leaveResult{members: make([]kerr.Code, len(c.members))}
 	var leaving []*consumer
-	seen := map[string]bool{}
 	for i, who := range c.members {
-		if id, ok := cg.byInstance[who.instance]; ok && who.member == "" && who.instance != "" {
-			who.member = id
-		}
-		mb, code := cg.classicMember(who.identity)
-		if code == kerr.None && seen[mb.id] {
-			code = kerr.UnknownMemberID
-		}
-		if r.members[i] = code; code == kerr.None {
-			seen[mb.id] = true
+		mb, code := g.consumers.leavingConsumer(who.identity)
+		if r.members[i] = code; code == kerr.None && !slices.Contains(leaving, mb) {
 			leaving = append(leaving, mb)
 			m.fx.Note("member leaves", "group", g.id, "member", mb.id, "why", who.reason)
 		}

@@ -64,6 +64,7 @@ func (m *machine) upgrade(ch *change) {
 		ch.add(groupTombstone(g.id))
 	}
 	g.clearMembers()
+	g.generation, g.protocol, g.leader = 0, "", "" // as after a replay
 	g.consumers = newConsumerGroup()
 	g.mirror()
 	if len(members) == 0 {
@@ -186,22 +187,23 @@ func (m *machine) vacate(g *classic) {
 // and its assignment with the next SyncGroup.
 func (m *machine) joinConsumers(now time.Time, t coord.Ticket, c *joinCommand, g *classic) {
 	old, code := m.joiningConsumer(g, c)
+	if code != kerr.None {
+		m.refuseJoin(t, "", code)
+		return
+	}
 	id := c.identity.member
 	if id == "" {
 		id = c.client.id + "-" + m.newID()
 	}
-	if code == kerr.None && c.identity == (identity{}) && c.idRequired {
-		code = kerr.MemberIDRequired
-	}
-	if code != kerr.None {
-		m.refuseJoin(t, id, code)
+	if c.identity == (identity{}) && c.idRequired {
+		m.refuseJoin(t, id, kerr.MemberIDRequired)
 		return
 	}
 	ch := m.change(g)
 	s, ok := decodeSubscription(c.protocols[0].metadata, ch.view)
 	next := c.update(id, old, s)
 	if !ok || !m.fits(consumerRecord(g.id, next)) {
-		m.refuseJoin(t, id, kerr.UnknownServerError)
+		m.refuseJoin(t, "", kerr.UnknownServerError)
 		return
 	}
 	replaces := old != nil && old.id != id
@@ -227,7 +229,7 @@ func (m *machine) joinConsumers(now time.Time, t coord.Ticket, c *joinCommand, g
 		ch.expectClassic(now, done, "it did not send SyncGroup in time")
 	}
 	if ch.failed {
-		r = joinResult{code: kerr.UnknownServerError, generation: -1, member: id}
+		r = joinResult{code: kerr.UnknownServerError, generation: -1}
 	}
 	ch.commit(func(time.Time) { m.fx.Reply(t, r) })
 }
@@ -235,6 +237,9 @@ func (m *machine) joinConsumers(now time.Time, t coord.Ticket, c *joinCommand, g
 // joiningConsumer finds the member that a classic member is, or replaces, nil if it is new.
 func (m *machine) joiningConsumer(g *classic, c *joinCommand) (*consumer, kerr.Code) {
 	cg := g.consumers
+	if m.migration == "disabled" {
+		return nil, kerr.InconsistentGroupProtocol
+	}
 	old := cg.members[c.identity.member]
 	if len(cg.members) >= m.consumersMax && old == nil {
 		return nil, kerr.GroupMaxSizeReached

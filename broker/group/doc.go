@@ -43,6 +43,7 @@
 //
 // What is not obvious about groups of the consumer protocol:
 //
+//   - Classic members join for a new target, not for a new epoch of the group: until the assignment interval has passed there would be nothing to join for.
 //   - A new group is at epoch 1, so its first member that subscribes to something makes it 2, as in Kafka 4.3.
 //   - A member that is known may join again under epoch 0: it says that it owns nothing. It need not wait for its session to end.
 //   - Expressions match internal topics, too: leaving them out is a matter of classic clients.

@@ -288,6 +288,8 @@ func (w *world) set(arg string) {
 		w.rules.groupSizeMax = number(w.t, value, 0)
 	case "batch":
 		w.rules.batchBytesMax = number(w.t, value, 0)
+	case "interval":
+		w.rules.consumerAssign = limited{duration(w.t, value), 0, time.Hour}
 	case "delay":
 		w.rules.initialRebalanceDelay = duration(w.t, value)
 	default:

@@ -81,7 +81,7 @@ C: beat g member=m1 epoch=2 owned=a2
 B: heartbeat g member=b-2 gen=3
 ----
   B <- MEMBER_ID_REQUIRED b-2
-  B <- INCONSISTENT_GROUP_PROTOCOL b-2
+  B <- INCONSISTENT_GROUP_PROTOCOL
       (group has a new target: group=g epoch=3 members=3 assignor=uniform)
       append g: member b-2 [a] classic
       append g: group epoch 3
@@ -174,9 +174,110 @@ wait 4s
       append g: member m1 gone
       append g: group epoch 3
   C <- m1 epoch -1
-      (group prepares to rebalance: group=g generation=5 state=Empty why=member a-3 is new)
+      (group prepares to rebalance: group=g generation=0 state=Empty why=member a-3 is new)
       append g: target gone
       append g: group gone
   after 3s:
-      (group has joined: group=g generation=6 members=1 protocol=range)
-  A <- generation 6 consumer/range, you are a-3, leader a-3, members: a-3
+      (group has joined: group=g generation=1 members=1 protocol=range)
+  A <- generation 1 consumer/range, you are a-3, leader a-3, members: a-3
+
+# Nor does a classic member join a group of the consumer protocol then: not one that is new, and not in the place of another.
+
+L: leave g members=a-3
+C: beat g member=m1 instance=i topics=a
+A: join g client=a protocols=range:a
+A: join g client=a v4 protocols=range:a
+A: join g client=a instance=i protocols=range:a
+A: join g client=a instance=j protocols=range:a
+L: list
+----
+      (member leaves: group=g member=a-3 why=)
+      (group prepares to rebalance: group=g generation=1 state=CompletingRebalance why=members left)
+      (group is empty: group=g generation=2)
+      append g: generation 2 consumer/ leader - []
+  L <- left: ok
+      (member joins: group=g member=m1 instance=i)
+      (group has a new target: group=g epoch=2 members=1 assignor=uniform)
+      append g: deleted
+      append g: member m1 [a]
+      append g: group epoch 2
+      append g: target of m1 [a0 a1 a2 a3]
+      append g: target epoch 2
+      append g: state of m1 epoch 2 [a0 a1 a2 a3]
+  C <- m1 epoch 2 [a0 a1 a2 a3]
+  A <- INCONSISTENT_GROUP_PROTOCOL
+  A <- INCONSISTENT_GROUP_PROTOCOL
+  A <- INCONSISTENT_GROUP_PROTOCOL
+  A <- INCONSISTENT_GROUP_PROTOCOL
+  L <- groups: g(consumer Stable)
+
+# While the group has moved on and its target waits for the assignment interval, there is nothing for classic members to join for. When it
+# has passed, the heartbeat of a classic member computes the target as well as that of another.
+
+set migration=bidirectional
+set interval=2s
+crash
+C: beat g member=m1 instance=i epoch=-1
+A: join h client=a protocols=range:a
+wait 4s
+A: sync h member=a-4 gen=1 assign=a-4:@a0+a1+a2+a3
+C: beat h member=m1 topics=a
+A: heartbeat h member=a-4 gen=1
+A: join h member=a-4 protocols=range:a
+A: sync h member=a-4 gen=2
+C: beat h member=m2 topics=a
+A: heartbeat h member=a-4 gen=2
+A: sync h member=a-4 gen=2
+wait 2s
+A: heartbeat h member=a-4 gen=2
+A: sync h member=a-4 gen=2
+A: join h member=a-4 protocols=range:a
+----
+      (member leaves: group=g member=m1)
+      append g: state of m1 gone
+      append g: target of m1 gone
+      append g: member m1 gone
+      append g: group epoch 3
+  C <- m1 epoch -1
+      (group prepares to rebalance: group=h generation=0 state=Empty why=member a-4 is new)
+  after 3s:
+      (group has joined: group=h generation=1 members=1 protocol=range)
+  A <- generation 1 consumer/range, you are a-4, leader a-4, members: a-4
+      append h: generation 1 consumer/range leader a-4 [a-4:[a0 a1 a2 a3]]
+  A <- assigned [a0 a1 a2 a3] by consumer/range
+      (group changes to the consumer protocol: group=h members=1)
+      (member joins: group=h member=m1 instance=)
+      (group has a new target: group=h epoch=2 members=2 assignor=uniform)
+      append h: deleted
+      append h: member a-4 [a] classic
+      append h: group epoch 1
+      append h: target of a-4 [a0 a1 a2 a3]
+      append h: target epoch 1
+      append h: state of a-4 epoch 1 [a0 a1 a2 a3]
+      append h: member m1 [a]
+      append h: group epoch 2
+      append h: target of a-4 [a0 a1]
+      append h: target of m1 [a2 a3]
+      append h: target epoch 2
+      append h: state of m1 epoch 2 [] waits for more
+  C <- m1 epoch 2 []
+  A <- REBALANCE_IN_PROGRESS
+      append h: member a-4 [a] classic
+      append h: state of a-4 epoch 2 [a0 a1]
+  A <- generation 2 consumer/range, you are a-4, leader 
+  A <- assigned [a0 a1] by consumer/range
+      (member joins: group=h member=m2 instance=)
+      append h: member m2 [a]
+      append h: group epoch 3
+      append h: state of m2 epoch 2 []
+  C <- m2 epoch 2 []
+  A <- ok
+  A <- assigned [a0 a1] by consumer/range
+      (group has a new target: group=h epoch=3 members=3 assignor=uniform)
+      append h: target of m1 [a2]
+      append h: target of m2 [a3]
+      append h: target epoch 3
+  A <- REBALANCE_IN_PROGRESS
+  A <- REBALANCE_IN_PROGRESS
+      append h: state of a-4 epoch 3 [a0 a1]
+  A <- generation 3 consumer/range, you are a-4, leader 
