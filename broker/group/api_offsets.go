@@ -68,6 +68,22 @@ func (c *Coordinator) resolve(name string, id base.UUID, byID bool) (string, bas
 	return name, id, kerr.None
 }
 
+// knownFirst puts topics with ids that are not known last, as Kafka does in its answer.
+func (c *Coordinator) knownFirst(info CallInfo, topics []msg.OffsetFetchRequestOffsetFetchRequestTopics) {
+	if info.Version < 10 {
+		return
+	}
+	unknown := func(id base.UUID) int {
+		if _, ok := c.opt.Cluster.TopicName(id); ok {
+			return 0
+		}
+		return 1
+	}
+	slices.SortStableFunc(topics, func(a, b msg.OffsetFetchRequestOffsetFetchRequestTopics) int {
+		return cmp.Compare(unknown(a.TopicId), unknown(b.TopicId))
+	})
+}
+
 // OffsetFetch serves OffsetFetch, versions 1 to 10; from version 8 a request names several groups, from version 10 topics by id.
 func (c *Coordinator) OffsetFetch(info CallInfo, req *msg.OffsetFetchRequest, reply func(*msg.OffsetFetchResponse)) {
 	if info.Version < 8 {
@@ -80,6 +96,7 @@ func (c *Coordinator) OffsetFetch(info CallInfo, req *msg.OffsetFetchRequest, re
 	for i, g := range req.Groups {
 		out := &res.Groups[i]
 		out.GroupId = g.GroupId
+		c.knownFirst(info, g.Topics)
 		cmd := &fetchCommand{group: g.GroupId, all: g.Topics == nil, requireStable: req.RequireStable, member: text(g.MemberId), epoch: g.MemberEpoch}
 		makeSlice(&out.Topics, len(g.Topics))
 		for j, t := range g.Topics {
@@ -212,14 +229,15 @@ func (c *Coordinator) OffsetDelete(_ CallInfo, req *msg.OffsetDeleteRequest, rep
 	}
 	makeSlice(&res.Topics, len(req.Topics))
 	var targets []*int16 // where the outcome of each partition of cmd goes
+	view := c.opt.Cluster.Topics()
 	for i, t := range req.Topics {
 		out := &res.Topics[i]
 		out.Name = t.Name
 		makeSlice(&out.Partitions, len(t.Partitions))
-		_, known := c.opt.Cluster.TopicID(t.Name)
+		_, partitions, _ := view.ByName(t.Name)
 		for j, p := range t.Partitions {
 			out.Partitions[j].PartitionIndex = p.PartitionIndex
-			if !known {
+			if p.PartitionIndex < 0 || p.PartitionIndex >= partitions {
 				out.Partitions[j].ErrorCode = int16(kerr.UnknownTopicOrPartition)
 				continue
 			}

@@ -438,6 +438,13 @@ func TestOffsetVersions(t *testing.T) {
 				}
 			}
 		}
+		// Ids that are not known come last in an answer.
+		known := s.cluster.topics["t"]
+		delete(s.cluster.topics, "t")
+		if got, want := s.fetched(10, false, "g2"), " g2: u-1=201 -0=-1!UNKNOWN_TOPIC_ID"; got != want {
+			t.Fatalf("%q", got)
+		}
+		s.cluster.topics["t"] = known
 		// A topic is deleted: names are harmless, ids are not known any more.
 		delete(s.cluster.topics, "u")
 		if got, want := s.fetched(10, false, "g2"), " g2: t-0=0 -1=-1!UNKNOWN_TOPIC_ID"; got != want {
@@ -600,12 +607,14 @@ func TestGroupAdministration(t *testing.T) {
 		makeSlice(&q.Topics, 2)
 		q.Topics[0].Name, q.Topics[1].Name = "u", "unknown"
 		for i := range q.Topics {
-			makeSlice(&q.Topics[i].Partitions, 1)
+			makeSlice(&q.Topics[i].Partitions, 2)
+			q.Topics[i].Partitions[1].PartitionIndex = 1000
 		}
 		decoded(t, q, 0, func(q *msg.OffsetDeleteRequest) { s.c.OffsetDelete(CallInfo{}, q, del.take) })
 		del.none(t)
 		s.wal.Complete(1)
-		if r := del.response(t); r.ErrorCode != 0 || r.Topics[0].Partitions[0].ErrorCode != 0 || kerr.Code(r.Topics[1].Partitions[0].ErrorCode) != kerr.UnknownTopicOrPartition {
+		if r := del.response(t); r.ErrorCode != 0 || r.Topics[0].Partitions[0].ErrorCode != 0 || kerr.Code(r.Topics[0].Partitions[1].ErrorCode) != kerr.UnknownTopicOrPartition ||
+			kerr.Code(r.Topics[1].Partitions[0].ErrorCode) != kerr.UnknownTopicOrPartition {
 			t.Fatalf("%+v", r)
 		}
 		if got := s.fetched(8, true, "simple"); got != " simple: u-1=1" {
