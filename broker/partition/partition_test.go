@@ -158,6 +158,8 @@ func TestRefusals(t *testing.T) {
 	view, _, _ := batch.Parse(empty)
 	view.SetMaxTimestamp(testNow)
 	zstd := records(1, batch.Options{Codec: batch.Zstd})
+	badZstd := slices.Clone(zstd)
+	badZstd[len(badZstd)-1] ^= 1
 	for _, tc := range []struct {
 		what string
 		req  AppendRequest
@@ -176,6 +178,7 @@ func TestRefusals(t *testing.T) {
 		{"too large", AppendRequest{Batch: records(20, batch.Options{})}, kerr.MessageTooLarge},
 		{"a time in the future", AppendRequest{Batch: late.Bytes()}, kerr.InvalidTimestamp},
 		{"zstd in version 6", AppendRequest{Batch: zstd, Version: 6}, kerr.UnsupportedCompressionType},
+		{"zstd in version 6, and a flipped bit", AppendRequest{Batch: badZstd, Version: 6}, kerr.UnsupportedCompressionType},
 		{"a transactional batch without a transaction", AppendRequest{Batch: records(1, batch.Options{Idempotent: true, Transactional: true})}, kerr.TransactionalIDAuthorizationFailed},
 		{"a producer without a sequence", AppendRequest{Batch: records(1, idempotent(5, 0, -1))}, kerr.InvalidRecord},
 	} {

@@ -26,6 +26,9 @@ const recordErrorsMax = 100
 func (p *Partition) prepare(req *AppendRequest, nowMS int64) (prepared, *AppendResult) {
 	cfg := p.Config()
 	b, err := onlyBatch(req.Batch)
+	if err == nil && req.Origin == Client {
+		err = checkCodec(b, req.Version)
+	}
 	if err != nil {
 		res := failure(err)
 		res.unread = true
@@ -104,7 +107,24 @@ func startsWhole(raw []byte) bool {
 	return len(raw) > magicAt && (!ok || size <= len(raw))
 }
 
-// checkClient refuses what only the broker may write, and what the version of the request does not allow.
+// CheckRequest says what is wrong with the records of a Produce before anybody asks what they are part of, as in Kafka: there has to be one batch, in
+// a codec that the version of the request has.
+func CheckRequest(records []byte, version int16) *kerr.Error {
+	b, err := onlyBatch(records)
+	if err != nil {
+		return err
+	}
+	return checkCodec(b, version)
+}
+
+func checkCodec(b batch.Batch, version int16) *kerr.Error {
+	if b.Codec() == batch.Zstd && version > 0 && version < 7 {
+		return kerr.Errorf(kerr.UnsupportedCompressionType, "zstd needs Produce version 7, the request has %d", version)
+	}
+	return nil
+}
+
+// checkClient refuses what only the broker may write.
 func checkClient(b batch.Batch, req *AppendRequest) *kerr.Error {
 	switch {
 	case b.IsControl():
@@ -117,8 +137,6 @@ func checkClient(b batch.Batch, req *AppendRequest) *kerr.Error {
 		return kerr.Errorf(kerr.InvalidRecord, "a transactional batch needs a producer id")
 	case b.IsTransactional() && !req.Transactional:
 		return kerr.Errorf(kerr.TransactionalIDAuthorizationFailed, "a transactional batch comes without a transaction")
-	case b.Codec() == batch.Zstd && req.Version > 0 && req.Version < 7:
-		return kerr.Errorf(kerr.UnsupportedCompressionType, "zstd needs Produce version 7, the request has %d", req.Version)
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func transactional(records []byte) (batch.Batch, bool) {
 func (p *produceCall) unverified(b *producedBatch, part *partition.Partition) bool {
 	b.guard, b.verified = 0, nil
 	view, ok := transactional(b.records())
-	if !ok {
+	if !ok || partition.CheckRequest(b.records(), p.call.Version) != nil { // the partition will refuse it
 		return false
 	}
 	guard, needed := part.Verify(view.ProducerID(), view.ProducerEpoch(), view.BaseSequence(), p.call.Version >= firstTransactionsV2)

@@ -102,10 +102,15 @@ func TestTransactionalProduce(t *testing.T) {
 		{"a marker took the guard away", 12, append([]func() kerr.Code{marker}, say(kerr.None)...), kerr.None, 2},
 		{"a marker took the guard away, v1", 11, append([]func() kerr.Code{marker}, say(kerr.None)...), kerr.None, 2},
 		{"again and again", 12, []func() kerr.Code{marker, marker, marker, marker, marker}, kerr.InvalidTxnState, 5},
+		{"a codec that the version has not", 6, nil, kerr.UnsupportedCompressionType, 0},
 	} {
 		id++
 		v.set(tc.answers)
-		raw := batch.NewBuilder(batch.Options{Idempotent: true, Transactional: true, ProducerID: id})
+		options := batch.Options{Idempotent: true, Transactional: true, ProducerID: id}
+		if tc.want == kerr.UnsupportedCompressionType {
+			options.Codec = batch.Zstd
+		}
+		raw := batch.NewBuilder(options)
 		raw.Add(batch.Record{Value: []byte("x")})
 		name := fmt.Sprint("id", id)
 		req := &msg.ProduceRequest{TransactionalId: &name, Acks: -1, TimeoutMs: 1000, TopicData: []msg.ProduceRequestTopicProduceData{{
@@ -116,6 +121,9 @@ func TestTransactionalProduce(t *testing.T) {
 		asked := v.questions()
 		if got := kerr.Code(resp.Responses[0].PartitionResponses[0].ErrorCode); got != tc.want || len(asked) != tc.asked {
 			t.Errorf("%s: %v after %d questions, want %v after %d", tc.what, got, len(asked), tc.want, tc.asked)
+			continue
+		}
+		if tc.asked == 0 {
 			continue
 		}
 		q := asked[0]
