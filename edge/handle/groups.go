@@ -117,7 +117,32 @@ func (h *Handler) deleteGroups(c *call, req *msg.DeleteGroupsRequest) {
 }
 
 func (h *Handler) offsetDelete(c *call, req *msg.OffsetDeleteRequest) {
-	h.opt.Groups.OffsetDelete(c.caller(), req, func(r *msg.OffsetDeleteResponse) { c.reply(r) })
+	rest := siftDeleted(h.opt.Control.Image(), req)
+	h.opt.Groups.OffsetDelete(c.caller(), req, func(r *msg.OffsetDeleteResponse) {
+		if r.ErrorCode == int16(kerr.None) {
+			rest.inFront(r)
+		}
+		c.reply(r)
+	})
+}
+
+// notDeleted are the partitions of an OffsetDelete that are not there.
+type notDeleted []absent
+
+// siftDeleted leaves the partitions that are there, and returns the others.
+func siftDeleted(img *meta.Image, req *msg.OffsetDeleteRequest) notDeleted {
+	type topic = msg.OffsetDeleteRequestOffsetDeleteRequestTopic
+	type part = msg.OffsetDeleteRequestOffsetDeleteRequestPartition
+	return sift(&req.Topics, func(t *topic) (absent, meta.Topic) { return byName(img, t.Name) },
+		func(t *topic) *[]part { return &t.Partitions }, func(p *part) int32 { return p.PartitionIndex })
+}
+
+func (n notDeleted) inFront(r *msg.OffsetDeleteResponse) {
+	type topic = msg.OffsetDeleteResponseOffsetDeleteResponseTopic
+	type part = msg.OffsetDeleteResponseOffsetDeleteResponsePartition
+	inFront(n, &r.Topics, func(a absent) topic { return topic{Name: a.name} }, func(a, b *topic) bool { return a.Name == b.Name },
+		func(t *topic) *[]part { return &t.Partitions },
+		func(index int32, code kerr.Code) part { return part{PartitionIndex: index, ErrorCode: int16(code)} })
 }
 
 // consuming reports whether groups of the consumer protocol are in use.

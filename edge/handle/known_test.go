@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 
@@ -38,6 +39,44 @@ func TestSift(t *testing.T) {
 	want := []topic{{Name: "a", Partitions: []outcome{of(3, unknown), of(-1, unknown), of(0, kerr.None)}}, {Name: "none", Partitions: []outcome{of(7, unknown)}}}
 	if !slices.EqualFunc(answered, want, func(a, b topic) bool { return a.Name == b.Name && slices.Equal(a.Partitions, b.Partitions) }) {
 		t.Errorf("answered %+v, want %+v", answered, want)
+	}
+}
+
+// An OffsetDelete is answered for each topic once where partitions are not there, and not at all for a topic of which nothing is asked for.
+func TestOffsetDeleteOfWhatIsNotThere(t *testing.T) {
+	b := newBroker(t, 1)
+	do[meta.TopicsCreated](b, &meta.CreateTopics{Topics: []meta.NewTopic{{Name: "a", Partitions: 2}, {Name: "b", Partitions: 1}}})
+	req := &msg.OffsetDeleteRequest{GroupId: "g"}
+	for _, asked := range []struct {
+		name  string
+		parts []int32
+	}{{"none", nil}, {"a", []int32{2, 1}}, {"b", nil}, {"none", []int32{5}}, {"a", []int32{0}}} {
+		topic := add(&req.Topics)
+		topic.Name = asked.name
+		for _, index := range asked.parts {
+			add(&topic.Partitions).PartitionIndex = index
+		}
+	}
+	rest := siftDeleted(b.ctl.Image(), req)
+	var resp msg.OffsetDeleteResponse
+	for _, topic := range req.Topics { // as the coordinator answers
+		out := add(&resp.Topics)
+		out.Name = topic.Name
+		for _, p := range topic.Partitions {
+			add(&out.Partitions).PartitionIndex = p.PartitionIndex
+		}
+	}
+	rest.inFront(&resp)
+	var got []string
+	for _, topic := range resp.Topics {
+		text := topic.Name
+		for _, p := range topic.Partitions {
+			text += fmt.Sprintf(" %d:%d", p.PartitionIndex, p.ErrorCode)
+		}
+		got = append(got, text)
+	}
+	if want := []string{"none 5:3", "a 2:3 1:0 0:0"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
 	}
 }
 
