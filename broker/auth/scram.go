@@ -127,8 +127,8 @@ func ParseCredential(text string) (c Credential, err error) {
 	return c, nil
 }
 
-// CheckCredential says what is wrong with a salt and a number of iterations; nil if nothing is.
-func CheckCredential(salt []byte, iterations int) error {
+// CheckCredential says what is wrong with a salt, what was made of it and a password, and a number of iterations; nil if nothing is.
+func CheckCredential(salt, salted []byte, iterations int) error {
 	switch {
 	case iterations < MinIterations:
 		return fmt.Errorf("Too few iterations")
@@ -136,6 +136,8 @@ func CheckCredential(salt []byte, iterations int) error {
 		return fmt.Errorf("Too many iterations")
 	case len(salt) == 0 || len(salt) > saltMax:
 		return fmt.Errorf("The salt is empty or too long")
+	case len(salted) == 0:
+		return fmt.Errorf("The salted password is empty")
 	}
 	return nil
 }

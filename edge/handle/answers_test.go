@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"sluice/cluster/control"
+	"sluice/cluster/meta"
 	"sluice/wire/kerr"
 	"sluice/wire/msg"
 )
@@ -177,5 +178,52 @@ func TestForeignBrokerConfigs(t *testing.T) {
 	want := map[string]string{node + " no.such.config": "null true 2", " no.such.config": "null true 1", node + " " + other: "7 false 1", node + " " + password: "null true 1"}
 	if !maps.Equal(seen, want) {
 		t.Errorf("shown: %v, want %v", seen, want)
+	}
+}
+
+// TestOperationsOfTopicsThatAreNotThere: who asks what it may do to a topic is told, whether the topic is there, could be, or could not.
+func TestOperationsOfTopicsThatAreNotThere(t *testing.T) {
+	b := newBroker(t, 1)
+	do[meta.TopicsCreated](b, &meta.CreateTopics{Topics: []meta.NewTopic{{Name: "t", Partitions: 1}}})
+	for name, want := range map[string]kerr.Code{"t": kerr.None, "none": kerr.UnknownTopicOrPartition, "not a name": kerr.InvalidTopicException} {
+		for _, asks := range []bool{false, true} {
+			var resp msg.MetadataResponse
+			b.ask(9, &msg.MetadataRequest{Topics: []msg.MetadataRequestMetadataRequestTopic{{Name: &name}}, IncludeTopicAuthorizedOperations: asks}, &resp)
+			if len(resp.Topics) != 1 || kerr.Code(resp.Topics[0].ErrorCode) != want {
+				t.Errorf("%q: answered %+v", name, resp.Topics)
+				continue
+			}
+			if got := resp.Topics[0].TopicAuthorizedOperations; asks != (got == topicOperations) {
+				t.Errorf("%q, asked %v: %d", name, asks, got)
+			}
+		}
+	}
+}
+
+// TestScram: what no password gives is refused, and who is described without an error has an empty text for it, as in Kafka.
+func TestScram(t *testing.T) {
+	b := newBroker(t, 1)
+	mac := make([]byte, 32)
+	for _, c := range []struct {
+		salt, salted []byte
+		want         kerr.Code
+	}{{mac, nil, kerr.UnacceptableCredential}, {nil, mac, kerr.UnacceptableCredential}, {mac, mac, kerr.None}} {
+		var resp msg.AlterUserScramCredentialsResponse
+		b.ask(0, &msg.AlterUserScramCredentialsRequest{Upsertions: []msg.AlterUserScramCredentialsRequestScramCredentialUpsertion{
+			{Name: "u", Mechanism: 1, Iterations: 4096, Salt: c.salt, SaltedPassword: c.salted}}}, &resp)
+		if len(resp.Results) != 1 || kerr.Code(resp.Results[0].ErrorCode) != c.want {
+			t.Errorf("salt %x, salted %x: answered %+v", c.salt, c.salted, resp.Results)
+		}
+	}
+	var resp msg.DescribeUserScramCredentialsResponse
+	b.ask(0, &msg.DescribeUserScramCredentialsRequest{Users: []msg.DescribeUserScramCredentialsRequestUserName{{Name: "u"}, {Name: "none"}}}, &resp)
+	if len(resp.Results) != 2 {
+		t.Fatalf("described %+v", resp.Results)
+	}
+	if r := resp.Results[0]; r.ErrorCode != 0 || r.ErrorMessage == nil || *r.ErrorMessage != "" || len(r.CredentialInfos) != 1 {
+		t.Errorf("described %+v", r)
+	}
+	if r := resp.Results[1]; kerr.Code(r.ErrorCode) != kerr.ResourceNotFound || r.ErrorMessage == nil || *r.ErrorMessage == "" {
+		t.Errorf("described %+v", r)
 	}
 }

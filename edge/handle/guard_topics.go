@@ -100,7 +100,7 @@ func guardMetadata(g *gate, req *msg.MetadataRequest) msg.Message {
 			})
 		}
 		for i := range resp.Topics {
-			if t := &resp.Topics[i]; req.IncludeTopicAuthorizedOperations && t.Name != nil && t.ErrorCode != int16(kerr.UnknownTopicOrPartition) {
+			if t := &resp.Topics[i]; req.IncludeTopicAuthorizedOperations && t.Name != nil {
 				t.TopicAuthorizedOperations = g.topicBits(told, *t.Name)
 			}
 		}

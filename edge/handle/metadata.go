@@ -116,9 +116,9 @@ func (h *Handler) addRequested(resp *msg.MetadataResponse, img *meta.Image, name
 	t.Name, t.ErrorCode = name, int16(kerr.UnknownTopicOrPartition)
 	if r := meta.CheckTopicName(*name); r != nil {
 		t.ErrorCode = int16(kerr.InvalidTopicException)
-		if operations { // told of any name that no topic can have, and of those that are there
-			t.TopicAuthorizedOperations = topicOperations
-		}
+	}
+	if operations { // of what is not there too, as Kafka does
+		t.TopicAuthorizedOperations = topicOperations
 	}
 }
 

@@ -31,7 +31,7 @@ func (h *Handler) describeScram(_ *call, req *msg.DescribeUserScramCredentialsRe
 	}
 	for _, user := range users {
 		out := add(&resp.Results)
-		out.User, out.ErrorMessage = user, nil
+		out.User = user
 		var err error
 		if counts[user] > 1 {
 			err = kerr.Errorf(kerr.DuplicateResource, "Cannot describe SCRAM credentials for the same user twice in a single request: %s", user)
@@ -46,7 +46,9 @@ func (h *Handler) describeScram(_ *call, req *msg.DescribeUserScramCredentialsRe
 				err = kerr.Errorf(kerr.ResourceNotFound, "Attempt to describe a user credential that does not exist: %s", user)
 			}
 		}
-		out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+		if err != nil { // without one the text is empty, as Kafka's
+			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
+		}
 	}
 	return resp
 }
@@ -90,7 +92,7 @@ func (h *Handler) alterScram(c *call, req *msg.AlterUserScramCredentialsRequest)
 		ch := scramChange{user: u.Name, mechanism: auth.Mechanism(u.Mechanism)}
 		err := checkScramUser(ch)
 		if err == nil {
-			if err = auth.CheckCredential(u.Salt, int(u.Iterations)); err != nil {
+			if err = auth.CheckCredential(u.Salt, u.SaltedPassword, int(u.Iterations)); err != nil {
 				err = kerr.Errorf(kerr.UnacceptableCredential, "%v", err)
 			}
 		}
