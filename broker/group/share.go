@@ -41,7 +41,7 @@ type shareTopic struct {
 
 type shareGroup struct {
 	id          string
-	epoch       int32
+	epoch       int32 // begins at 1, as in Kafka: the first member makes it 2
 	hash        int64 // of the subscribed topics, as of epoch
 	targetEpoch int32
 	targetMS    int64 // when the target was computed
@@ -58,7 +58,7 @@ type shareGroup struct {
 
 func newShareGroup(id string) *shareGroup {
 	return &shareGroup{
-		id: id, members: map[string]*shareMember{}, targets: map[string][]partitionID{}, initialized: map[base.UUID]shareTopic{},
+		id: id, epoch: 1, targetEpoch: 1, members: map[string]*shareMember{}, targets: map[string][]partitionID{}, initialized: map[base.UUID]shareTopic{},
 		sessions: map[string]*coord.Deadline{},
 	}
 }

@@ -126,25 +126,25 @@ func (d *shareDesk) wantBeat(want, member string, epoch int32, topics ...string)
 
 func TestShareGroupStory(t *testing.T) {
 	d := newShareDesk(t)
-	d.wantBeat("GROUP_ID_NOT_FOUND", "a", 1)
-	d.wantBeat("epoch 2 1-0 1-1 1-2", "a", 0, "t") // state began on the way, which is a change
-	d.wantBeat("UNKNOWN_MEMBER_ID", "b", 1)
-	d.wantBeat("epoch 3 1-2", "b", 0, "t") // what a has it keeps, as far as that is even
-	d.wantBeat("epoch 3 1-0 1-1", "a", 2)
-	d.wantBeat("epoch 3", "a", 2) // the answer was lost: the epoch before is good
-	d.wantBeat("epoch 3", "a", 3)
-	d.wantBeat("FENCED_MEMBER_EPOCH", "a", 4)
-	d.wantBeat("FENCED_MEMBER_EPOCH", "a", 1)
-	d.wantBeat("epoch 5 1-1 2-0", "c", 0, "t", "u")
+	d.wantBeat("GROUP_ID_NOT_FOUND", "a", 2)
+	d.wantBeat("epoch 3 1-0 1-1 1-2", "a", 0, "t") // state began on the way, which is a change
+	d.wantBeat("UNKNOWN_MEMBER_ID", "b", 2)
+	d.wantBeat("epoch 4 1-2", "b", 0, "t") // what a has it keeps, as far as that is even
+	d.wantBeat("epoch 4 1-0 1-1", "a", 3)
+	d.wantBeat("epoch 4", "a", 3) // the answer was lost: the epoch before is good
+	d.wantBeat("epoch 4", "a", 4)
+	d.wantBeat("FENCED_MEMBER_EPOCH", "a", 5)
+	d.wantBeat("FENCED_MEMBER_EPOCH", "a", 2)
+	d.wantBeat("epoch 6 1-1 2-0", "c", 0, "t", "u")
 	d.wantBeat("GROUP_MAX_SIZE_REACHED", "d", 0, "t")
 	d.load() // members have a session from now on
-	if r := d.do(&describeShare{"g"}).(describeShareResult); r.status != "Stable" || r.epoch != 5 || len(r.members) != 3 || len(r.topics) != 2 {
+	if r := d.do(&describeShare{"g"}).(describeShareResult); r.status != "Stable" || r.epoch != 6 || len(r.members) != 3 || len(r.topics) != 2 {
 		t.Fatalf("%+v", r)
 	}
 	d.wait(30 * time.Second)
-	d.wantBeat("epoch 5 1-0", "a", 3)
+	d.wantBeat("epoch 6 1-0", "a", 4)
 	d.wait(30 * time.Second) // b and c have not been heard of
-	d.wantBeat("epoch 7 1-0 1-1 1-2", "a", 5)
+	d.wantBeat("epoch 8 1-0 1-1 1-2", "a", 6)
 	if r := d.do(&alterShare{group: "g"}).(alterShareResult); r.code != kerr.NonEmptyGroup {
 		t.Fatal(r)
 	}
@@ -153,7 +153,7 @@ func TestShareGroupStory(t *testing.T) {
 		t.Fatal(r)
 	}
 	altered := d.do(&alterShare{group: "g"}).(alterShareResult)
-	if altered.code != kerr.None || altered.epoch != 9 {
+	if altered.code != kerr.None || altered.epoch != 10 {
 		t.Fatal(altered)
 	}
 	if r := d.do(&alterShare{group: "g"}).(alterShareResult); r.code != kerr.NonEmptyGroup {
@@ -179,11 +179,11 @@ func TestShareGroupStory(t *testing.T) {
 	if r := d.do(&alterShare{group: "g"}).(alterShareResult); r.code != kerr.GroupIDNotFound {
 		t.Fatal(r)
 	}
-	if r := d.do(&alterShare{group: "g", create: true}).(alterShareResult); r.code != kerr.None || r.epoch != 1 {
+	if r := d.do(&alterShare{group: "g", create: true}).(alterShareResult); r.code != kerr.None || r.epoch != 2 {
 		t.Fatal(r)
 	}
 	d.load()
-	if g := d.m.shares["g"]; g == nil || g.epoch != 1 {
+	if g := d.m.shares["g"]; g == nil || g.epoch != 2 {
 		t.Fatalf("%+v", g)
 	}
 }
@@ -191,11 +191,14 @@ func TestShareGroupStory(t *testing.T) {
 // Topics that come and grow are assigned, those that are deleted go.
 func TestShareGroupTopics(t *testing.T) {
 	d := newShareDesk(t)
-	d.wantBeat("epoch 2 1-0 1-1 1-2", "a", 0, "t", "v")
+	d.wantBeat("epoch 2", "b", 0, "none") // Kafka counts from 1 on, and this is a change
+	d.wantBeat("epoch -1", "b", -1)
+	d = newShareDesk(t)
+	d.wantBeat("epoch 3 1-0 1-1 1-2", "a", 0, "t", "v")
 	d.topics = d.topics.with("v", fixedTopic{base.UUID{3}, 2})
-	d.wantBeat("epoch 4 1-0 1-1 1-2 3-0 3-1", "a", 2)
+	d.wantBeat("epoch 5 1-0 1-1 1-2 3-0 3-1", "a", 3)
 	d.topics = d.topics.with("t", fixedTopic{})
-	d.wantBeat("epoch 5 3-0 3-1", "a", 4)
+	d.wantBeat("epoch 6 3-0 3-1", "a", 5)
 }
 
 // Where there are more members than partitions each has one, and none is left alone.
