@@ -56,6 +56,7 @@ type life struct {
 	mu     sync.Mutex
 	dead   bool
 	files  *simdisk.Mount // of the process that runs now
+	shut   bool           // nothing goes in or out of them, whichever process runs
 	ambush *ambush        // nil: none
 }
 
@@ -167,7 +168,7 @@ func (b *broker) setPaused(on bool) {
 		}
 	}
 	b.life.door.setShut(on)
-	b.life.seen().SetShut(on)
+	b.life.setShut(on)
 	b.state = up
 	if on {
 		b.state = paused

@@ -87,7 +87,16 @@ func (b *broker) again(l *life, err error) bool {
 	b.w.rec.Fault("ended by its disk")
 	l.files.Down()
 	l.files = b.mount(l)
+	l.files.SetShut(l.shut)
 	return true
+}
+
+// setShut holds all operations of the machine's file systems back, also those of a process that begins meanwhile, or lets them go on.
+func (l *life) setShut(shut bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.shut = shut
+	l.files.SetShut(shut)
 }
 
 // down takes the ports of a process away.

@@ -41,11 +41,10 @@ var storageFaults = []trouble{
 	}},
 	{name: "cut from the disks", brokers: 1, needs: Scenario.onShared, do: func(w *world) {
 		b := w.in(up)[0]
-		files := b.life.seen()
-		files.SetShut(true)
+		b.life.setShut(true)
 		w.trace.Mark("cut %s from its disks", b.name)
 		w.random(0, 3*w.session)
-		files.SetShut(false)
+		b.life.setShut(false)
 	}},
 	{name: "power failure", brokers: 1, needs: Scenario.onFiles, do: func(w *world) {
 		b := w.in(up)[0]
