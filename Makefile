@@ -36,7 +36,7 @@ unit: ## unit and property tests
 	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/sim)
 
 race: ## the same under the race detector
-	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/sim -e /test/lint)
+	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e '/test/sim$$' -e /test/lint)
 
 integration: deps ## real clients against the built binary
 	@$(GO) test -count=1 -timeout 30m -v ./test/compat

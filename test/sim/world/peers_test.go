@@ -8,6 +8,7 @@ import (
 	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -23,7 +24,7 @@ import (
 type peers struct {
 	w      *world
 	client *peer.Client
-	served *int // calls
+	served *atomic.Int64 // calls
 }
 
 func newPeers(t *testing.T, steps ...Step) peers {
@@ -38,9 +39,9 @@ func newPeers(t *testing.T, steps ...Step) peers {
 	if err != nil {
 		t.Fatal(err)
 	}
-	served := new(int)
+	served := new(atomic.Int64)
 	answer := func(_ context.Context, body []byte) ([]byte, error) {
-		*served++
+		served.Add(1)
 		if len(body) == 0 {
 			return nil, base.Errorf(base.Invalid, "nothing was asked")
 		}
@@ -135,7 +136,7 @@ func peerFault(t *testing.T, answer, before, reset bool) {
 			t.Fatal(err)
 		}
 	}
-	served := *p.served
+	served := p.served.Load()
 	err := p.call(4, 10)
 	select {
 	case <-a.done:
@@ -150,7 +151,7 @@ func peerFault(t *testing.T, answer, before, reset bool) {
 	if !reset && !answer && !before {
 		heard = true // the way back is whole
 	}
-	if done := *p.served > served; done != through && !(reset && !answer && !before) {
+	if done := p.served.Load() > served; done != through && !(reset && !answer && !before) {
 		t.Errorf("the call was carried out: %t", done) // a server whose connection is reset may have no time for the call
 	}
 	if (err == nil) != heard {
