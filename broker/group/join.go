@@ -13,13 +13,18 @@ import (
 // leader learns of all members. A group that was empty waits a little in any case, so that a fleet that starts does not rebalance
 // once per member: the initial delay, extended while members keep coming, up to the longest rebalance timeout.
 
-func (m *machine) join(now time.Time, t coord.Ticket, c *joinCommand) {
+// allowsSession reports whether a member may have the session that it asks for, which is looked at before the group is.
+func (m *machine) allowsSession(c *joinCommand) bool {
 	timeout := time.Duration(c.sessionTimeoutMS) * time.Millisecond
+	return timeout >= m.sessionTimeoutMin && timeout <= m.sessionTimeoutMax
+}
+
+func (m *machine) join(now time.Time, t coord.Ticket, c *joinCommand) {
 	switch {
 	case c.group == "":
 		m.refuseJoin(t, c.identity.member, kerr.InvalidGroupID)
 		return
-	case timeout < m.sessionTimeoutMin || timeout > m.sessionTimeoutMax:
+	case !m.allowsSession(c):
 		m.refuseJoin(t, c.identity.member, kerr.InvalidSessionTimeout)
 		return
 	}

@@ -287,7 +287,7 @@ func (m *machine) refuseOther(t coord.Ticket, command any) bool {
 	}
 	switch c := command.(type) {
 	case *joinCommand:
-		if is(c.group) {
+		if is(c.group) && m.allowsSession(c) {
 			m.refuseJoin(t, "", kerr.InconsistentGroupProtocol)
 			return true
 		}

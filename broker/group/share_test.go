@@ -350,6 +350,11 @@ func TestShareGroupIsNoConsumerGroup(t *testing.T) {
 			t.Errorf("%+v: %v, want %v: %s", c.beat, r.code, c.want, r.message)
 		}
 	}
+	for ms, want := range map[int32]kerr.Code{0: kerr.InvalidSessionTimeout, 10_000: kerr.InconsistentGroupProtocol} {
+		if r := d.do(&joinCommand{group: "g", sessionTimeoutMS: ms}).(joinResult); r.code != want {
+			t.Errorf("joined with a session of %d ms: %v, want %v", ms, r.code, want)
+		}
+	}
 	if r := d.do(&describeConsumersCommand{group: "g"}).(describeConsumersResult); r.code != kerr.GroupIDNotFound || r.message != "Group g is not a consumer group." {
 		t.Errorf("described: %v %s", r.code, r.message)
 	}
