@@ -48,7 +48,7 @@ func (h *Handler) produce(c *call, req *msg.ProduceRequest) {
 	case refused != kerr.None:
 		p.refuseAll(refused)
 		if refused == kerr.InvalidRequiredAcks {
-			p.tellUnknown(req)
+			p.tellWrong(req)
 		}
 	default:
 		p.append(req)
@@ -103,10 +103,10 @@ func (p *produceCall) rooms(req *msg.ProduceRequest) (all []needed) {
 // admit checks what concerns the whole request, and waits for room wherever something of it goes.
 func (p *produceCall) admit(req *msg.ProduceRequest) kerr.Code {
 	switch {
-	case req.Acks < -1 || req.Acks > 1:
-		return kerr.InvalidRequiredAcks
 	case p.txn && (req.TransactionalId == nil || p.h.opt.TxnClient == nil):
 		return kerr.TransactionalIDAuthorizationFailed
+	case req.Acks < -1 || req.Acks > 1:
+		return kerr.InvalidRequiredAcks
 	case p.txn && !sameProducer(req):
 		return kerr.InvalidProducerIDMapping
 	}
@@ -142,13 +142,18 @@ func (p *produceCall) refuseAll(code kerr.Code) {
 	}
 }
 
-// tellUnknown names the partitions that are not known by that: they are looked for before acks are looked at, as in Kafka.
-func (p *produceCall) tellUnknown(req *msg.ProduceRequest) {
+// tellWrong says of partitions that are not known, and of records that no request may hold, what they are: they are looked at before acks, as in Kafka.
+func (p *produceCall) tellWrong(req *msg.ProduceRequest) {
 	for i := range req.TopicData {
 		t := &req.TopicData[i]
 		for j := range t.PartitionData {
 			_, err := p.find(t, t.PartitionData[j].Index)
-			if code := codeOf(err); code == kerr.UnknownTopicOrPartition || code == kerr.UnknownTopicID {
+			code := codeOf(err)
+			if wrong := partition.CheckRequest(t.PartitionData[j].Records, p.call.Version); wrong != nil && err == nil {
+				code = wrong.Code
+			}
+			switch code {
+			case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidRecord, kerr.CorruptMessage, kerr.UnsupportedCompressionType:
 				p.resp.Responses[i].PartitionResponses[j].ErrorCode = int16(code)
 			}
 		}

@@ -132,3 +132,39 @@ func TestTransactionalProduce(t *testing.T) {
 		}
 	}
 }
+
+// TestWrongAcks: of a request with acks that are none, transactional batches without a transaction are told before, and records that no request may hold.
+func TestWrongAcks(t *testing.T) {
+	wal := &memlog.WAL{}
+	defer wal.Auto()()
+	p, err := partition.Open(t.Context(), partition.Options{Name: "t", Epoch: 1, EpochStarts: []partition.EpochStart{{Epoch: 1}}, Data: wal.New(0), Meta: wal.New(0)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBroker(t, 1, func(o *Options) { o.Directory = onePartition{p} })
+	batchOf := func(o batch.Options) []byte {
+		raw := batch.NewBuilder(o)
+		raw.Add(batch.Record{Value: []byte("x")})
+		return raw.Bytes()
+	}
+	plain := batchOf(batch.Options{})
+	for _, tc := range []struct {
+		what    string
+		records []byte
+		want    kerr.Code
+	}{
+		{"good", plain, kerr.InvalidRequiredAcks},
+		{"two batches", slices.Concat(plain, plain), kerr.InvalidRecord},
+		{"no batch", nil, kerr.InvalidRecord},
+		{"a codec that the version has not", batchOf(batch.Options{Codec: batch.Zstd}), kerr.UnsupportedCompressionType},
+		{"of a transaction", batchOf(batch.Options{Idempotent: true, Transactional: true, ProducerID: 7}), kerr.TransactionalIDAuthorizationFailed},
+	} {
+		var resp msg.ProduceResponse
+		b.ask(6, &msg.ProduceRequest{Acks: 7, TimeoutMs: 1000, TopicData: []msg.ProduceRequestTopicProduceData{{
+			Name: "t", PartitionData: []msg.ProduceRequestPartitionProduceData{{Records: tc.records}},
+		}}}, &resp)
+		if got := kerr.Code(resp.Responses[0].PartitionResponses[0].ErrorCode); got != tc.want {
+			t.Errorf("%s: %v, want %v", tc.what, got, tc.want)
+		}
+	}
+}
