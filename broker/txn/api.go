@@ -95,14 +95,17 @@ func (c *Coordinator) EndTxn(version int16, req *msg.EndTxnRequest, reply func(*
 // the protocol, 0 or 2. done gets a code for each partition in order. A partition that does not exist is the end of it for all.
 func (c *Coordinator) AddPartitions(version int16, r AddPartitions, done func([]kerr.Code)) {
 	codes := all(kerr.OperationNotAttempted, r)
-	unknown := false
+	wrong := false
 	for i, p := range r.Partitions {
-		if p.Index < 0 || p.Index >= c.opt.Cluster.Partitions(p.Topic) {
-			codes[i], unknown = kerr.UnknownTopicOrPartition, true
+		switch {
+		case version == 0 && slices.Contains(internal, p.Topic): // a producer writes no such records
+			codes[i], wrong = kerr.TopicAuthorizationFailed, true
+		case p.Index < 0 || p.Index >= c.opt.Cluster.Partitions(p.Topic):
+			codes[i], wrong = kerr.UnknownTopicOrPartition, true
 		}
 	}
 	switch {
-	case unknown:
+	case wrong:
 		done(codes)
 		return
 	case r.TransactionalID == "":
@@ -111,6 +114,9 @@ func (c *Coordinator) AddPartitions(version int16, r AddPartitions, done func([]
 	}
 	c.addKnown(version, r, done)
 }
+
+// internal are the topics that only coordinators write to. They add them to transactions themselves.
+var internal = []string{"__consumer_offsets", Topic, "__share_group_state"}
 
 func (c *Coordinator) addKnown(version int16, r AddPartitions, done func([]kerr.Code)) {
 	cmd := &addCommand{
@@ -161,10 +167,10 @@ func (c *Coordinator) AddPartitionsToTxn(version int16, req *msg.AddPartitionsTo
 	wait.done()
 }
 
-// topicResults answers topics as they were asked for. Where partitions were looked at one by one, because one is not there or to verify them,
+// topicResults answers topics as they were asked for. Where partitions were looked at one by one, because one is not there or not a producer's, or to verify them,
 // each stands once, and topics without any are left out.
 func topicResults(version int16, topics []msg.AddPartitionsToTxnRequestAddPartitionsToTxnTopic, codes []kerr.Code, verify bool) []addedTopic {
-	apart := verify || slices.Contains(codes, kerr.UnknownTopicOrPartition)
+	apart := verify || slices.Contains(codes, kerr.UnknownTopicOrPartition) || slices.Contains(codes, kerr.TopicAuthorizationFailed)
 	out, at, seen := []addedTopic{}, map[string]int{}, map[TopicPartition]bool{}
 	i := 0
 	for _, t := range topics {

@@ -150,6 +150,7 @@ func TestTopicResults(t *testing.T) {
 		{make([]kerr.Code, 3), false, "a 0:0 0:0;b;a 1:0;"},
 		{make([]kerr.Code, 3), true, "a 0:0 1:0;"},
 		{unknown, false, "a 0:55 1:3;"},
+		{[]kerr.Code{kerr.TopicAuthorizationFailed, kerr.TopicAuthorizationFailed, kerr.OperationNotAttempted}, false, "a 0:29 1:55;"},
 	} {
 		if got := text(tc.codes, tc.verify); got != tc.want {
 			t.Errorf("%v %v: %q, want %q", tc.codes, tc.verify, got, tc.want)

@@ -2,6 +2,7 @@ package txn
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -379,6 +380,36 @@ func TestDeletedTopic(t *testing.T) {
 		}
 		if codes := s.add("a", identity{who.id, who.epoch + 1}, x0, y2); !slices.Equal(codes, []kerr.Code{kerr.UnknownTopicOrPartition, kerr.OperationNotAttempted}) {
 			t.Errorf("%v", codes)
+		}
+	})
+}
+
+// A producer adds no topic to its transaction that only coordinators write to; other nodes do.
+func TestInternalTopicsAreNotAdded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		who := s.begin("a", x0)
+		offsets := TopicPartition{internal[0], 0}
+		s.cluster.change(func() { s.cluster.topics[offsets.Topic], s.cluster.leaders[offsets] = 1, 1 })
+		added := func(version int16, topics ...string) (text string) {
+			req := &msg.AddPartitionsToTxnRequest{V3AndBelowTransactionalId: "a", V3AndBelowProducerId: who.id, V3AndBelowProducerEpoch: who.epoch}
+			for _, name := range topics {
+				req.V3AndBelowTopics = append(req.V3AndBelowTopics, msg.AddPartitionsToTxnRequestAddPartitionsToTxnTopic{Name: name, Partitions: []int32{0}})
+			}
+			req.V3AndBelowTopics = append(req.V3AndBelowTopics, msg.AddPartitionsToTxnRequestAddPartitionsToTxnTopic{Name: "nothing of it"})
+			res := ask(t, func(reply func(*msg.AddPartitionsToTxnResponse)) { s.c.AddPartitionsToTxn(version, req, reply) })
+			for _, r := range res.ResultsByTopicV3AndBelow {
+				for _, p := range r.ResultsByPartition {
+					text += fmt.Sprintf("%s %v;", r.Name, kerr.Code(p.PartitionErrorCode))
+				}
+			}
+			return text
+		}
+		if got, want := added(3, "x", offsets.Topic), "x OPERATION_NOT_ATTEMPTED;"+offsets.Topic+" TOPIC_AUTHORIZATION_FAILED;"; got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+		if codes := s.add("a", who, offsets); codes[0] != kerr.None {
+			t.Errorf("added by a node: %v", codes)
 		}
 	})
 }
