@@ -168,6 +168,9 @@ func TestRefusals(t *testing.T) {
 		{"no batch", AppendRequest{}, kerr.InvalidRecord},
 		{"two batches", AppendRequest{Batch: append(records(1, batch.Options{}), ok...)}, kerr.InvalidRecord},
 		{"a flipped bit", AppendRequest{Batch: flipped}, kerr.CorruptMessage},
+		{"twelve bytes that are no batch", AppendRequest{Batch: make([]byte, 12)}, kerr.CorruptMessage},
+		{"twelve bytes behind it that are no batch", AppendRequest{Batch: append(records(1, batch.Options{}), make([]byte, 12)...)}, kerr.CorruptMessage},
+		{"zstd in version 6, and another batch", AppendRequest{Batch: slices.Concat(zstd, ok), Version: 6}, kerr.UnsupportedCompressionType},
 		{"half a batch", AppendRequest{Batch: ok[:70]}, kerr.InvalidRecord},
 		{"a base offset", AppendRequest{Batch: moved}, kerr.InvalidRecord},
 		{"magic 3", AppendRequest{Batch: newer}, kerr.CorruptMessage},
@@ -693,5 +696,35 @@ func TestReplayIsBoundedInBatches(t *testing.T) {
 	f.wal.Complete(f.wal.Pending())
 	if f.meta.Next() != 2 {
 		t.Fatal("a snapshot was written that is larger than what it covers")
+	}
+}
+
+// What stands where a batch may begin is one, is none, or does not say.
+func TestPeek(t *testing.T) {
+	whole := records(1, batch.Options{})
+	with := func(at int, value byte, n int) []byte {
+		b := slices.Clone(whole)
+		b[at] = value
+		return b[:n]
+	}
+	for _, tc := range []struct {
+		what string
+		raw  []byte
+		want peeked
+	}{
+		{"nothing", nil, nothing},
+		{"eleven bytes", make([]byte, 11), nothing},
+		{"a size that is none", make([]byte, 12), noBatch},
+		{"a size, and no more", with(0, 0, 16), nothing},
+		{"a format to come", with(magicAt, 3, 17), noBatch},
+		{"a format of old", with(magicAt, 1, len(whole)), aBatch},
+		{"half a batch", with(0, 0, len(whole)-1), nothing},
+		{"a negative size", with(sizeAt, 0xff, len(whole)), noBatch},
+		{"a batch", whole, aBatch},
+		{"a batch and more", append(slices.Clone(whole), 1, 2), aBatch},
+	} {
+		if got := peek(tc.raw); got != tc.want {
+			t.Errorf("%s: %d, want %d", tc.what, got, tc.want)
+		}
 	}
 }

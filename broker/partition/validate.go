@@ -1,6 +1,7 @@
 package partition
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 
@@ -25,10 +26,7 @@ const recordErrorsMax = 100
 // prepare parses, checks and stamps a batch. A refusal is the whole answer.
 func (p *Partition) prepare(req *AppendRequest, nowMS int64) (prepared, *AppendResult) {
 	cfg := p.Config()
-	b, err := onlyBatch(req.Batch)
-	if err == nil && req.Origin == Client {
-		err = checkCodec(b, req.Version)
-	}
+	b, err := onlyBatch(req.Batch, req.Version)
 	if err != nil {
 		res := failure(err)
 		res.unread = true
@@ -80,41 +78,70 @@ func check(b batch.Batch) *kerr.Error {
 }
 
 // onlyBatch finds the one batch in raw. As in Kafka, a batch that is not all there counts as none, and bytes that are left over do no
-// harm.
-func onlyBatch(raw []byte) (batch.Batch, *kerr.Error) {
-	if !startsWhole(raw) {
-		return batch.Batch{}, kerr.Errorf(kerr.InvalidRecord, "there is no record batch for the partition")
+// harm, unless they are enough to say that they are no batch.
+func onlyBatch(raw []byte, version int16) (batch.Batch, *kerr.Error) {
+	if what := peek(raw); what != aBatch {
+		return batch.Batch{}, what.refused("there is no record batch for the partition")
 	}
 	b, rest, err := batch.Parse(raw)
 	if err != nil {
-		if raw[magicAt] > 2 { // a format nobody ever had
-			return b, kerr.Errorf(kerr.CorruptMessage, "%v", err)
-		}
 		return b, refusedBytes(err)
 	}
-	if startsWhole(rest) {
-		return b, kerr.Errorf(kerr.InvalidRecord, "there must be exactly one record batch per partition, %d bytes follow the first", len(rest))
+	if err := checkCodec(b, version); err != nil {
+		return b, err
+	}
+	if what := peek(rest); what != nothing {
+		return b, what.refused(fmt.Sprintf("there must be exactly one record batch per partition, %d bytes follow the first", len(rest)))
 	}
 	return b, nil
 }
 
-// magicAt is where every format of records has its number.
-const magicAt = 16
+// peeked is what bytes are that stand where a batch may begin.
+type peeked uint8
 
-// startsWhole reports whether raw starts with records that claim to be no longer than it.
-func startsWhole(raw []byte) bool {
-	size, ok := batch.PeekSize(raw)
-	return len(raw) > magicAt && (!ok || size <= len(raw))
+const (
+	nothing peeked = iota // too short for the size they tell, or to tell one
+	noBatch               // no format of records that there ever was
+	aBatch
+)
+
+// Where every format of records has its size and its number, and the least size that one of them can have.
+const (
+	sizeAt, sizeEnd = 8, 12
+	sizeMin         = 14
+	magicAt         = 16
+)
+
+func peek(raw []byte) peeked {
+	if len(raw) < sizeEnd {
+		return nothing
+	}
+	size := int64(int32(binary.BigEndian.Uint32(raw[sizeAt:])))
+	switch {
+	case size < sizeMin:
+		return noBatch
+	case len(raw) <= magicAt:
+		return nothing
+	case raw[magicAt] > 2:
+		return noBatch
+	case size+sizeEnd > int64(len(raw)):
+		return nothing
+	}
+	return aBatch
+}
+
+func (p peeked) refused(text string) *kerr.Error {
+	if p == noBatch {
+		return kerr.Errorf(kerr.CorruptMessage, "what should be a record batch is none")
+	}
+	return kerr.Errorf(kerr.InvalidRecord, "%s", text)
 }
 
 // CheckRequest says what is wrong with the records of a Produce before anybody asks what they are part of, as in Kafka: there has to be one batch, in
 // a codec that the version of the request has.
 func CheckRequest(records []byte, version int16) *kerr.Error {
-	b, err := onlyBatch(records)
-	if err != nil {
-		return err
-	}
-	return checkCodec(b, version)
+	_, err := onlyBatch(records, version)
+	return err
 }
 
 func checkCodec(b batch.Batch, version int16) *kerr.Error {
