@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"sluice/test/twin"
@@ -15,6 +16,9 @@ import (
 // entry is a difference that is meant: patterns of "API version path", of the request, and of both values. An empty pattern matches everything.
 type entry struct {
 	where, request, kafka, sluice *regexp.Regexp
+
+	// twice are fields; the request has an array with the same one of them twice. None: that does not matter.
+	twice []string
 
 	why string
 	// covers says that everything in which this answer differs comes of it.
@@ -65,6 +69,8 @@ func (e *entry) set(key, value string) (err error) {
 		e.kafka, err = regexp.Compile("^(?s:" + value + ")$")
 	case "sluice":
 		e.sluice, err = regexp.Compile("^(?s:" + value + ")$")
+	case "twice":
+		e.twice = strings.Split(value, ", ")
 	case "why":
 		e.why = value
 	case "ends":
@@ -79,7 +85,44 @@ func (e *entry) set(key, value string) (err error) {
 
 func (e *entry) matches(st step, d twin.Difference) bool {
 	is := func(p *regexp.Regexp, s string) bool { return p == nil || p.MatchString(s) }
-	return is(e.where, fmt.Sprintf("%s %d %s", msg.Name(st.Key), st.Version, d.Path)) && is(e.kafka, d.Kafka) && is(e.sluice, d.Sluice) && is(e.request, encodeStep(st))
+	if !is(e.where, fmt.Sprintf("%s %d %s", msg.Name(st.Key), st.Version, d.Path)) || !is(e.kafka, d.Kafka) || !is(e.sluice, d.Sluice) || !is(e.request, encodeStep(st)) {
+		return false
+	}
+	return len(e.twice) == 0 || slices.ContainsFunc(e.twice, func(field string) bool { return hasTwice(st.Body, field) })
+}
+
+// hasTwice reports whether two elements of an array in v have the same in a field, or are the same in an array of that name.
+func hasTwice(v tree, field string) bool {
+	switch x := v.(type) {
+	case object:
+		for name, part := range x {
+			if name == field && repeats(list(part)) || hasTwice(part, field) {
+				return true
+			}
+		}
+	case []any:
+		var held []tree
+		for _, one := range x {
+			if o, ok := one.(object); ok && o[field] != nil {
+				held = append(held, o[field])
+			}
+		}
+		return repeats(held) || slices.ContainsFunc(x, func(one tree) bool { return hasTwice(one, field) })
+	}
+	return false
+}
+
+// repeats reports whether two values are written the same way.
+func repeats(all []any) bool {
+	seen := map[string]bool{}
+	for _, one := range all {
+		text := fmt.Sprint(one)
+		if seen[text] {
+			return true
+		}
+		seen[text] = true
+	}
+	return false
 }
 
 // encodeStep writes a step as a line.

@@ -11,7 +11,7 @@ func (d *drawer) number(path, name string, f field, sofar object, odd bool) tree
 		return one[tree](d, 0, 0, 20, 50)
 	case "RebalanceTimeoutMs":
 		if d.api == "JoinGroup" {
-			return 300
+			return 3000 // what comes between a JoinGroup and its SyncGroup takes less
 		}
 		return one[tree](d, 1000, 60_000, -1, 0)
 	case "SessionTimeoutMs":
@@ -126,6 +126,8 @@ func (d *drawer) bound(st *step) {
 	switch {
 	case d.api == "UpdateFeatures":
 		o["ValidateOnly"] = true
+	case (d.api == "OffsetCommit" || d.api == "TxnOffsetCommit") && o["GroupId"] == "": // would make a group that all sequences have
+		o["GroupId"] = object{"in": "none"}
 	case d.api == "DescribeTopicPartitions" && len(list(o["Topics"])) == 0: // pages would hold what others made
 		o["Topics"] = []any{object{"Name": object{"in": "t0"}}}
 	}
