@@ -47,7 +47,7 @@ func (h *Handler) produce(c *call, req *msg.ProduceRequest) {
 	switch refused := p.admit(req); {
 	case refused != kerr.None:
 		p.refuseAll(refused)
-		if refused == kerr.InvalidRequiredAcks {
+		if refused == kerr.InvalidRequiredAcks || refused == kerr.InvalidProducerIDMapping {
 			p.tellWrong(req)
 		}
 	default:
@@ -142,22 +142,28 @@ func (p *produceCall) refuseAll(code kerr.Code) {
 	}
 }
 
-// tellWrong says of partitions that are not known, and of records that no request may hold, what they are: they are looked at before acks, as in Kafka.
+// tellWrong says what is wrong with parts of a request by themselves, where all of it is refused: that is looked at before, as in Kafka.
 func (p *produceCall) tellWrong(req *msg.ProduceRequest) {
 	for i := range req.TopicData {
-		t := &req.TopicData[i]
-		for j := range t.PartitionData {
-			_, err := p.find(t, t.PartitionData[j].Index)
-			code := codeOf(err)
-			if wrong := partition.CheckRequest(t.PartitionData[j].Records, p.call.Version); wrong != nil && err == nil {
-				code = wrong.Code
-			}
-			switch code {
-			case kerr.UnknownTopicOrPartition, kerr.UnknownTopicID, kerr.InvalidRecord, kerr.CorruptMessage, kerr.UnsupportedCompressionType:
-				p.resp.Responses[i].PartitionResponses[j].ErrorCode = int16(code)
+		for j := range req.TopicData[i].PartitionData {
+			if code := p.wrong(&req.TopicData[i], j); code != kerr.None {
+				o := &p.resp.Responses[i].PartitionResponses[j]
+				o.ErrorCode, o.ErrorMessage = int16(code), nil
 			}
 		}
 	}
+}
+
+// wrong says what is wrong with a part of a request by itself: its partition is not known, or its records are none that a request may hold.
+func (p *produceCall) wrong(t *msg.ProduceRequestTopicProduceData, at int) kerr.Code {
+	_, err := p.find(t, t.PartitionData[at].Index)
+	if code := codeOf(err); code == kerr.UnknownTopicOrPartition || code == kerr.UnknownTopicID {
+		return code
+	}
+	if wrong := partition.CheckRequest(t.PartitionData[at].Records, p.call.Version); wrong != nil && err == nil {
+		return wrong.Code
+	}
+	return kerr.None
 }
 
 // producedBatch is a batch that has not been appended yet.

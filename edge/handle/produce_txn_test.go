@@ -141,7 +141,7 @@ func TestWrongAcks(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := newBroker(t, 1, func(o *Options) { o.Directory = onePartition{p} })
+	b := newBroker(t, 1, func(o *Options) { o.Directory, o.TxnClient = onePartition{p}, &verifier{} })
 	batchOf := func(o batch.Options) []byte {
 		raw := batch.NewBuilder(o)
 		raw.Add(batch.Record{Value: []byte("x")})
@@ -165,6 +165,20 @@ func TestWrongAcks(t *testing.T) {
 		}}}, &resp)
 		if got := kerr.Code(resp.Responses[0].PartitionResponses[0].ErrorCode); got != tc.want {
 			t.Errorf("%s: %v, want %v", tc.what, got, tc.want)
+		}
+	}
+	// Two producers in a request of a transaction refuse all of it, but for what is wrong by itself.
+	id := "x"
+	of := func(producer int64) []byte {
+		return batchOf(batch.Options{Idempotent: true, Transactional: true, ProducerID: producer})
+	}
+	var resp msg.ProduceResponse
+	b.ask(8, &msg.ProduceRequest{TransactionalId: &id, Acks: -1, TimeoutMs: 1000, TopicData: []msg.ProduceRequestTopicProduceData{{
+		Name: "t", PartitionData: []msg.ProduceRequestPartitionProduceData{{Records: of(7)}, {Index: 1, Records: slices.Concat(of(8), of(8))}, {Index: 2, Records: of(8)}},
+	}}}, &resp)
+	for i, want := range []kerr.Code{kerr.InvalidProducerIDMapping, kerr.InvalidRecord, kerr.InvalidProducerIDMapping} {
+		if got := kerr.Code(resp.Responses[0].PartitionResponses[i].ErrorCode); got != want {
+			t.Errorf("partition %d: %v, want %v", i, got, want)
 		}
 	}
 }
