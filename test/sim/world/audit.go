@@ -2,6 +2,7 @@ package world
 
 import (
 	"context"
+	"math"
 	"time"
 
 	"sluice/broker/partition"
@@ -11,8 +12,15 @@ import (
 // ahead is by how much the clock of the last broker is off: all graces are over by it.
 const ahead = 3 * time.Hour
 
-// restWithin is how long the last broker may take to remove what nothing refers to.
-const restWithin = time.Minute
+// In the end what is left over gets less. A sweep asks the bucket for each small slot, one after the other, and removes when it has looked at a page of so many keys: a long
+// world leaves more than a page, because the slots of a controller's epoch stay while it lasts. So the time until nothing is left has no bound that would hold for
+// every bucket; the time without any progress has.
+const (
+	pageOfSweep = 1000
+	restWithin  = time.Minute // for the rest: to start, to take over, to list
+	lookEvery   = 5 * time.Second
+	lookRarely  = 30 * time.Second
+)
 
 // audit compares what the metadata say with what is in the bucket, when all brokers have stopped: nothing is missing, damaged or there twice (G6, G10). In a world
 // that comes to rest nothing is left over, either (G11).
@@ -25,18 +33,27 @@ func (w *world) audit() {
 	last.skew.Store(int64(ahead))
 	w.ending = true
 	last.launch()
-	until := time.Now().Add(restWithin)
-	var wrong []string
-	for {
-		time.Sleep(5 * time.Second)
-		if wrong = w.verify(ahead, audit.Warning); len(wrong) == 0 || time.Now().After(until) {
-			break
-		}
-	}
+	wrong := w.tidied(func() []string { return w.verify(ahead, audit.Warning) })
 	last.stop()
 	w.complainOf(wrong)
 	if err := last.life.err; err != nil {
 		w.complainf("the last broker: %v", err)
+	}
+}
+
+// tidied waits until nothing is left over, or until that gets no less.
+func (w *world) tidied(left func() []string) (wrong []string) {
+	request := w.Latency.Max + Span(w.Latency.Slowly*float64(w.Latency.Slow)) // takes no longer, on average
+	patience := restWithin + pageOfSweep*time.Duration(request)
+	least, until := math.MaxInt, time.Time{}
+	for pause := lookEvery; ; pause = min(pause+pause/4, lookRarely) {
+		time.Sleep(pause)
+		if wrong = left(); len(wrong) < least {
+			least, until = len(wrong), time.Now().Add(patience)
+		}
+		if len(wrong) == 0 || time.Now().After(until) {
+			return wrong
+		}
 	}
 }
 
