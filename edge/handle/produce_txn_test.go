@@ -7,6 +7,7 @@ import (
 	"math"
 	"slices"
 	stdsync "sync"
+	"sync/atomic"
 	"testing"
 
 	"sluice/base"
@@ -75,10 +76,10 @@ func TestTransactionalProduce(t *testing.T) {
 		}
 		return answers
 	}
-	id := int64(100)
+	var last atomic.Int64        // producer id; the marker is asked for by the broker
 	marker := func() kerr.Code { // arrives while the coordinator is asked
 		done := make(chan error, 1)
-		p.Append(partition.AppendRequest{Batch: batch.AppendMarker(nil, batch.Marker{}, id, 0, 1), Origin: partition.Coordinator}, func(r partition.AppendResult) { done <- r.Err })
+		p.Append(partition.AppendRequest{Batch: batch.AppendMarker(nil, batch.Marker{}, last.Load(), 0, 1), Origin: partition.Coordinator}, func(r partition.AppendResult) { done <- r.Err })
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
@@ -104,7 +105,7 @@ func TestTransactionalProduce(t *testing.T) {
 		{"again and again", 12, []func() kerr.Code{marker, marker, marker, marker, marker}, kerr.InvalidTxnState, 5},
 		{"a codec that the version has not", 6, nil, kerr.UnsupportedCompressionType, 0},
 	} {
-		id++
+		id := last.Add(1)
 		v.set(tc.answers)
 		options := batch.Options{Idempotent: true, Transactional: true, ProducerID: id}
 		if tc.want == kerr.UnsupportedCompressionType {
