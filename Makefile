@@ -33,10 +33,10 @@ lint: ## vet, formatting, layers, sizes, docs
 	@$(GO) test -count=1 ./test/lint
 
 unit: ## unit and property tests
-	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/sim)
+	@$(GO) test $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/differential -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e /test/sim)
 
 race: ## the same under the race detector
-	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e '/test/sim$$' -e /test/lint)
+	@$(GO) test -race $$($(GO) list ./... | grep -v -e /test/compat -e /test/parity -e /test/differential -e /test/kafkasuite -e /test/crash -e /test/cluster -e /test/hostile -e '/test/sim$$' -e /test/lint)
 
 integration: deps ## real clients against the built binary
 	@$(GO) test -count=1 -timeout 30m -v ./test/compat
@@ -44,7 +44,7 @@ integration: deps ## real clients against the built binary
 parity: deps ## the same requests to sluice and to Apache Kafka 4.3, answers compared
 	@$(GO) test -count=1 -timeout 10m ./test/parity
 
-differential: deps ## random requests to sluice and to Apache Kafka 4.3, answers compared: SEED=1 REQUESTS=2000 KEYS=Fetch,Produce REPLAY=file
+differential: deps ## random requests to sluice and to Apache Kafka 4.3, answers compared: SEED=1 REQUESTS=2000 KEYS=Fetch,Produce REPLAY=file; make test runs a few hundred
 	@SLUICE_DIFFERENTIAL=1 SLUICE_DIFFERENTIAL_SEED=$(SEED) SLUICE_DIFFERENTIAL_REQUESTS=$(REQUESTS) SLUICE_DIFFERENTIAL_KEYS=$(KEYS) \
 	  SLUICE_DIFFERENTIAL_REPLAY=$(abspath $(REPLAY)) $(GO) test -count=1 -timeout 3h -v -run TestDifferential ./test/differential
 

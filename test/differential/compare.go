@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"sluice/test/twin"
 	"sluice/wire/msg"
@@ -17,6 +18,8 @@ type pair struct {
 	targets [2]*twin.Target // Kafka, Sluice
 	schemas map[int16]schema
 	meant   []*entry
+
+	answerMax time.Duration // how long a broker may take for an answer
 
 	mu struct {
 		sync.Mutex
@@ -100,6 +103,7 @@ func (p *pair) sequence(steps []step) (*finding, error) {
 	for i, target := range p.targets {
 		wg.Go(func() {
 			r := newRunner(target, p.schemas, fences[i], prefix)
+			r.answerMax = p.answerMax
 			defer r.close()
 			answers[i], errs[i] = r.all(steps)
 		})

@@ -7,9 +7,10 @@
 // same steps, one after the other; answers are compared line by line.
 //
 // A sequence that shows a difference is run again without one step after the other, and without one field after the other, until
-// nothing can be left out (shrink.go). What is left is printed as lines of JSON; REPLAY=file runs them.
+// nothing can be left out (compare.go). What is left is printed as lines of JSON; REPLAY=file runs them.
 //
-// Differences that are meant stand in differences.txt with their reason; one that does not occur in a run of all keys that is long enough is told.
+// Differences that are meant stand in differences.txt with their reason (differences.go says what an entry holds), as narrow as can be said: by API, path and
+// versions, by what each broker answers, and by what the request says. A run tells how often each occurred.
 //
 // Invariants:
 //
@@ -17,5 +18,6 @@
 //  2. A sequence sees only what it made: names carry a prefix, and what has another prefix is left out of answers.
 //  3. After a step that changes metadata, the next one starts when both brokers have applied it.
 //
-// `make differential SEED=1 REQUESTS=20000 KEYS=Fetch,Produce` runs it; a short form is not part of `make test`.
+// `make differential SEED=1 REQUESTS=2000 KEYS=Fetch,Produce` runs it. The short form, TestSomeRequests, is part of `make test`: a few hundred requests of one seed,
+// one sequence after the other. Whoever adds an API or changes what is drawn changes those requests too.
 package differential

@@ -13,7 +13,7 @@ import (
 	"sluice/wire/msg"
 )
 
-// answerMax is how long a broker may take for an answer.
+// answerMax is how long a broker may take for an answer where some never come.
 const answerMax = 10 * time.Second
 
 // lines are a rendered answer.
@@ -26,6 +26,8 @@ type runner struct {
 	schemas map[int16]schema
 	conn    *twin.Conn
 	fence   *fence
+
+	answerMax time.Duration
 }
 
 // foreign are names that other sequences made.
@@ -73,7 +75,7 @@ func (r *runner) take(st step) (lines, error) {
 	}
 	var answer msg.Message
 	if err == nil {
-		answer, err = p.Await(answerMax)
+		answer, err = p.Await(r.answerMax)
 	}
 	if err != nil {
 		r.close()

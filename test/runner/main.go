@@ -1,8 +1,8 @@
 // Command runner runs the steps of `make test` one after the other, prints a line a package and the output of what failed, and ends
 // with the counts: `N passed, N failed, N skipped`. It exits with 1 if anything failed.
 //
-// The steps: lint, unit and property tests, the same under the race detector, real clients, parity with Apache Kafka, a few of Kafka's own
-// tests, hostile clients, simulated clusters, crashes, a cluster under faults.
+// The steps: lint, unit and property tests, the same under the race detector, real clients, parity with Apache Kafka, random requests beside it, a few of
+// Kafka's own tests, hostile clients, simulated clusters, crashes, a cluster under faults.
 package main
 
 import (
@@ -31,13 +31,14 @@ func steps() []step {
 	if rounds == "" {
 		rounds = "8"
 	}
-	processes := []string{"/test/compat", "/test/parity", "/test/kafkasuite", "/test/crash", "/test/cluster", "/test/hostile", "/test/sim"}
+	processes := []string{"/test/compat", "/test/parity", "/test/differential", "/test/kafkasuite", "/test/crash", "/test/cluster", "/test/hostile", "/test/sim"}
 	return []step{
 		{name: "lint", args: []string{"-count=1"}, only: []string{"./test/lint"}},
 		{name: "unit and property tests", without: append(processes, "/test/lint")},
 		{name: "race detector", args: []string{"-race", "-short"}, without: append(processes, "/test/")},
 		{name: "real clients", args: []string{"-count=1", "-timeout=25m", "-parallel=4"}, only: []string{"./test/compat/..."}},
 		{name: "parity with Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/parity"}},
+		{name: "random requests beside Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/differential"}},
 		{name: "Apache Kafka's own tests", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/kafkasuite"}},
 		{name: "hostile clients", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/hostile"}},
 		{name: "simulated clusters", args: []string{"-count=1", "-timeout=20m"}, only: []string{"./test/sim/..."}},
