@@ -2,7 +2,6 @@ package topicconfig
 
 import (
 	_ "embed"
-	"fmt"
 	"math"
 	"strconv"
 	"strings"
@@ -164,21 +163,22 @@ func LookupGroup(name string) *Def { return groups.byName[name] }
 // LookupClientMetrics finds a setting of a telemetry subscription, or returns nil.
 func LookupClientMetrics(name string) *Def { return clientMetrics.byName[name] }
 
-// Check reports whether value is right for the setting. The error has kind base.Invalid and names the setting and what is right.
+// Check reports whether value is right for the setting. The error has kind base.Invalid and names the setting and what is right, in the words of
+// Kafka's ConfigDef where that has the same rule.
 func (d *Def) Check(value string) error {
 	v := strings.TrimSpace(value)
 	var why string
 	switch d.Type {
 	case Boolean:
 		if l := strings.ToLower(v); l != "true" && l != "false" {
-			why = "want true or false"
+			why = "Expected value to be either true or false"
 		}
 	case Int:
-		why = d.checkInt(v, 32)
+		why = d.checkInt(v, 32, "INT")
 	case Short:
-		why = d.checkInt(v, 16)
+		why = d.checkInt(v, 16, "SHORT")
 	case Long:
-		why = d.checkInt(v, 64)
+		why = d.checkInt(v, 64, "LONG")
 	case Double:
 		why = d.checkDouble(v)
 	case List:
@@ -187,7 +187,7 @@ func (d *Def) Check(value string) error {
 		if d.rule == "reset" {
 			why = checkReset(v)
 		} else if d.rule != "" && !oneOf(d.rule, v) {
-			why = "want one of " + strings.ReplaceAll(strings.TrimPrefix(d.rule, ","), ",", ", ")
+			why = "String must be one of: " + strings.ReplaceAll(strings.TrimPrefix(d.rule, ","), ",", ", ")
 			if d.rule[0] == ',' {
 				why += ", or nothing"
 			}
@@ -215,20 +215,20 @@ func bounds(rule string) (lo, hi, extra string) {
 	return lo, hi, extra
 }
 
-func (d *Def) checkInt(v string, bits int) string {
+func (d *Def) checkInt(v string, bits int, name string) string {
 	n, err := strconv.ParseInt(v, 10, bits)
 	if err != nil {
-		return fmt.Sprintf("want a whole number of %d bits", bits)
+		return "Not a number of type " + name
 	}
 	lo, hi, extra := bounds(d.rule)
 	if v == extra && extra != "" {
 		return ""
 	}
 	if l, err := strconv.ParseInt(lo, 10, 64); err == nil && n < l {
-		return "want at least " + lo
+		return "Value must be at least " + lo
 	}
 	if h, err := strconv.ParseInt(hi, 10, 64); err == nil && n > h {
-		return "want at most " + hi
+		return "Value must be no more than " + hi
 	}
 	return ""
 }
@@ -236,14 +236,14 @@ func (d *Def) checkInt(v string, bits int) string {
 func (d *Def) checkDouble(v string) string {
 	n, err := strconv.ParseFloat(v, 64)
 	if err != nil || math.IsNaN(n) {
-		return "want a number"
+		return "Not a number of type DOUBLE"
 	}
 	lo, hi, _ := bounds(d.rule)
 	if l, err := strconv.ParseFloat(lo, 64); err == nil && n < l {
-		return "want at least " + lo
+		return "Value must be at least " + lo
 	}
 	if h, err := strconv.ParseFloat(hi, 64); err == nil && n > h {
-		return "want at most " + hi
+		return "Value must be no more than " + hi
 	}
 	return ""
 }

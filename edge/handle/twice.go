@@ -67,7 +67,7 @@ func checkOps(ops []alterOp) error {
 	for _, op := range ops {
 		switch {
 		case seen[op.name]:
-			return kerr.Errorf(kerr.InvalidRequest, "Error due to duplicate config keys: %s", op.name)
+			return kerr.Errorf(kerr.InvalidRequest, "Error due to duplicate config keys")
 		case op.value == nil && op.op != opDelete:
 			return kerr.Errorf(kerr.InvalidRequest, "Null value not supported for: %s", op.name)
 		}
