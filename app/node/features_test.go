@@ -65,6 +65,12 @@ func TestFeatureLevels(t *testing.T) {
 	if code := describe(); code != kerr.UnsupportedVersion {
 		t.Fatal(code)
 	}
+	update(kerr.None, "share.version", 0, safe, false)
+	shares := new(msg.ShareGroupDescribeResponse)
+	c.dial().call(1, &msg.ShareGroupDescribeRequest{GroupIds: []string{"g"}}, shares)
+	if len(shares.Groups) != 1 || shares.Groups[0].GroupId != "g" || kerr.Code(shares.Groups[0].ErrorCode) != kerr.UnsupportedVersion {
+		t.Fatalf("%+v", shares)
+	}
 	update(kerr.InvalidUpdateVersion, "group.version", 1, safe, false)
 	update(kerr.None, "group.version", 1, upgrade, false)
 	if level("group.version") != 1 || heartbeat() == kerr.UnsupportedVersion {

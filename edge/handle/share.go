@@ -42,6 +42,16 @@ func (h *Handler) shareGroupHeartbeat(c *call, req *msg.ShareGroupHeartbeatReque
 }
 
 func (h *Handler) shareGroupDescribe(c *call, req *msg.ShareGroupDescribeRequest) {
+	if !h.sharing() {
+		resp := new(msg.ShareGroupDescribeResponse)
+		resp.SetDefaults()
+		for _, id := range req.GroupIds {
+			out := add(&resp.Groups)
+			out.GroupId, out.ErrorCode, out.ErrorMessage = id, int16(kerr.UnsupportedVersion), nil
+		}
+		c.reply(resp)
+		return
+	}
 	h.opt.Groups.ShareGroupDescribe(c.caller(), req, func(r *msg.ShareGroupDescribeResponse) {
 		for i := range r.Groups {
 			out := &r.Groups[i]
