@@ -14,6 +14,7 @@ import org.junit.jupiter.api.AfterEach;
 import org.junit.jupiter.api.BeforeEach;
 import org.junit.jupiter.api.TestInfo;
 import org.junit.jupiter.params.provider.Arguments;
+import org.opentest4j.TestAbortedException;
 import scala.Option;
 import scala.collection.Seq;
 import scala.jdk.javaapi.CollectionConverters;
@@ -82,6 +83,9 @@ public abstract class QuorumTestHarness implements Logging {
         info = test;
         Formatter formatter = new Formatter();
         addFormatterSettings(formatter);
+        if (metadataVersion().isLessThan(MetadataVersion.latestProduction())) {
+            throw new TestAbortedException("no level " + metadataVersion().featureLevel() + " of metadata.version");
+        }
         harness = new Harness(formatter);
     }
 

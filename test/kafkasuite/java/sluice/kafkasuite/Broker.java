@@ -75,9 +75,9 @@ class Broker {
                 "--listener.security.protocol.map", String.join(",", protocols), "--sasl-users", users(dir, listeners.users).toString()));
     }
 
-    /** The port of a listener, for clients. */
+    /** The port of a listener, for clients; that of another one if there is none of this name, as that of a controller. */
     int port(String listener) {
-        return ports.getOrDefault(listener, port);
+        return ports.getOrDefault(listener, ports.entrySet().stream().filter(e -> !e.getKey().equals(Listeners.OWN)).map(Map.Entry::getValue).findFirst().orElse(port));
     }
 
     /** The users whom brokers know. */
@@ -163,16 +163,30 @@ class Broker {
     }
 
     /** A plain socket: the client of java.net leaves threads behind, which Kafka's tests take for a leak. */
-    private boolean ready() {
+    private String get(String path) throws IOException {
         try (Socket s = new Socket()) {
             s.connect(new InetSocketAddress("127.0.0.1", admin), 1000);
             s.setSoTimeout(2000);
-            s.getOutputStream().write("GET /readyz HTTP/1.0\r\n\r\n".getBytes(StandardCharsets.US_ASCII));
+            s.getOutputStream().write(("GET " + path + " HTTP/1.0\r\n\r\n").getBytes(StandardCharsets.US_ASCII));
             InputStream in = s.getInputStream();
-            String answer = new String(in.readNBytes(12), StandardCharsets.US_ASCII);
-            return answer.endsWith(" 200");
-        } catch (IOException e) {
+            return new String(in.readAllBytes(), StandardCharsets.UTF_8);
+        }
+    }
+
+    private boolean ready() {
+        try {
+            return get("/readyz").substring(8).startsWith(" 200");
+        } catch (IOException | IndexOutOfBoundsException e) {
             return false;
+        }
+    }
+
+    /** How many logins the broker has refused, those that were over and were used on among them. */
+    double refusedLogins() {
+        try {
+            return get("/metrics").lines().filter(l -> l.startsWith("sluice_kafka_logins_refused_total")).mapToDouble(l -> Double.parseDouble(l.substring(l.lastIndexOf(' ') + 1))).sum();
+        } catch (IOException e) {
+            throw new UncheckedIOException(e);
         }
     }
 

@@ -3,6 +3,7 @@ package sluice.kafkasuite;
 import java.util.ArrayList;
 import java.util.HashMap;
 import java.util.List;
+import java.util.Locale;
 import java.util.Map;
 import java.util.TreeMap;
 import org.apache.kafka.common.security.auth.KafkaPrincipal;
@@ -36,10 +37,13 @@ final class Listeners {
         }
         this.users.putAll(users);
         this.users.put(JaasUtils.KAFKA_PLAIN_ADMIN, JaasUtils.KAFKA_PLAIN_ADMIN_PASSWORD);
-        String builder = kafka.get(Settings.BUILDER);
         for (String listener : kafka.get("listeners").split(",")) {
             String name = listener.substring(0, listener.indexOf(':'));
             SecurityProtocol protocol = protocols.containsKey(name) ? protocols.get(name) : SecurityProtocol.forName(name);
+            String builder = kafka.getOrDefault("listener.name." + name.toLowerCase(Locale.ROOT) + "." + Settings.BUILDER, kafka.get(Settings.BUILDER));
+            if (builder != null && protocol != SecurityProtocol.PLAINTEXT) {
+                throw Harness.javaClass(Settings.BUILDER); // it would have to see certificates and logins
+            }
             String user = null;
             if (builder != null && protocol == SecurityProtocol.PLAINTEXT) {
                 KafkaPrincipal who = SecurityUtils.parseKafkaPrincipal(Principals.of(builder, name));

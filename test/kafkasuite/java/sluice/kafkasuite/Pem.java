@@ -13,6 +13,7 @@ import java.security.cert.Certificate;
 import java.util.ArrayList;
 import java.util.Base64;
 import java.util.Collections;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import org.apache.kafka.common.config.types.Password;
@@ -35,7 +36,17 @@ final class Pem {
                 chain.add(c.getEncoded());
             }
             Path chainFile = write(dir.resolve("chain.pem"), "CERTIFICATE", chain);
-            return Map.of("ssl.keystore.location", keyFile + "," + chainFile);
+            Map<String, String> all = new HashMap<>();
+            all.put("ssl.keystore.location", keyFile + "," + chainFile);
+            if (ssl.get("ssl.truststore.location") != null) {
+                KeyStore trusted = load(ssl, "ssl.truststore.");
+                List<byte[]> authorities = new ArrayList<>();
+                for (String name : Collections.list(trusted.aliases())) {
+                    authorities.add(trusted.getCertificate(name).getEncoded());
+                }
+                all.put("ssl.truststore.location", write(dir.resolve("trusted.pem"), "CERTIFICATE", authorities).toString());
+            }
+            return all;
         } catch (IOException | GeneralSecurityException e) {
             throw new IllegalStateException(e);
         }

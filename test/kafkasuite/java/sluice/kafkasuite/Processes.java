@@ -5,6 +5,7 @@ import java.io.UncheckedIOException;
 import java.nio.file.Files;
 import java.nio.file.Path;
 import java.util.Comparator;
+import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
 import java.util.SortedMap;
@@ -45,9 +46,12 @@ public class Processes {
         }
     }
 
-    /** Adds a broker that is started later. */
-    public void add(int id, Settings settings) {
+    /** Adds a broker that is started later, with the keys of these settings if there are any. */
+    public void add(int id, Settings settings, Map<String, String> ssl) {
         makeDir();
+        if (ssl.containsKey("ssl.keystore.location")) {
+            settings.start.putAll(Pem.settings(new HashMap<>(ssl), dir.resolve("tls-" + id)));
+        }
         brokers.put(id, new Broker(dir, id, false, settings));
     }
 
@@ -100,6 +104,10 @@ public class Processes {
 
     SortedSet<Integer> alive() {
         return brokers.entrySet().stream().filter(e -> e.getValue().alive()).map(Map.Entry::getKey).collect(Collectors.toCollection(TreeSet::new));
+    }
+
+    double refusedLogins() {
+        return brokers.values().stream().filter(Broker::alive).mapToDouble(Broker::refusedLogins).sum();
     }
 
     int port(int id, String listener) {

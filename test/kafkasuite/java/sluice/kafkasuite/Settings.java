@@ -29,7 +29,7 @@ public class Settings {
             "queued.max.request.bytes", "unstable.api.versions.enable", "unstable.feature.versions.enable", "log.index.size.max.bytes", "offsets.commit.timeout.ms",
             "transaction.abort.timed.out.transaction.cleanup.interval.ms",
             "broker.session.timeout.ms", "broker.heartbeat.interval.ms", "unclean.leader.election.interval.ms", "replica.fetch.backoff.ms", "transaction.state.log.segment.bytes",
-            "log.flush.interval.messages", "log.dirs", "log.dir",
+            "log.flush.interval.messages", "group.share.persister.class.name", "log.dirs", "log.dir",
             "group.coordinator.append.linger.ms", "share.coordinator.append.linger.ms", "offsets.topic.segment.bytes", "controller.quorum.auto.join.enable",
             "security.inter.broker.protocol", "sasl.mechanism.inter.broker.protocol", "sasl.mechanism.controller.protocol");
 
@@ -55,6 +55,10 @@ public class Settings {
     private static final Set<String> SAID = Set.of("listeners", "advertised.listeners", "listener.security.protocol.map", "inter.broker.listener.name", "node.id", "broker.id",
             "process.roles", "metadata.log.dir");
 
+    /** Of the files with keys, which are handed over as what they hold. */
+    private static final Set<String> STORES = Set.of("ssl.keystore.location", "ssl.keystore.password", "ssl.keystore.type", "ssl.key.password",
+            "ssl.truststore.location", "ssl.truststore.password", "ssl.truststore.type", "ssl.protocol", "ssl.endpoint.identification.algorithm");
+
     public Settings(Map<String, String> kafka) {
         this(kafka, false);
     }
@@ -62,7 +66,7 @@ public class Settings {
     /** Of a broker with the listeners that its configuration names; who has the name of an admin of Kafka's tests may do everything. */
     static Settings withListeners(Map<String, String> kafka, Map<String, String> users) {
         Map<String, String> rest = new TreeMap<>(kafka);
-        rest.keySet().removeIf(name -> SAID.contains(name) || name.startsWith("controller.") || name.startsWith("listener.name.") || name.equals(BUILDER) || name.equals("sasl.enabled.mechanisms"));
+        rest.keySet().removeIf(name -> SAID.contains(name) || name.startsWith("controller.") || name.startsWith("listener.name.") || STORES.contains(name) || name.equals(BUILDER) || name.equals("sasl.enabled.mechanisms"));
         if (kafka.containsKey("authorizer.class.name")) {
             rest.merge("super.users", "User:" + JaasUtils.KAFKA_PLAIN_ADMIN, (theirs, own) -> theirs + ";" + own);
         }

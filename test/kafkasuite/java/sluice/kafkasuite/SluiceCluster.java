@@ -113,6 +113,9 @@ public class SluiceCluster implements ClusterInstance {
             }
         });
         for (String name : config.serverProperties().keySet()) {
+            if (name.equals("group.share.persister.class.name")) {
+                continue; // of no meaning: the state of share groups is kept in one way
+            }
             if (name.equals("authorizer.class.name") || name.equals(Settings.BUILDER)) {
                 continue; // the broker knows Kafka's own authorizer by its name, and refuses others; the suite asks the builder
             }
@@ -252,7 +255,7 @@ public class SluiceCluster implements ClusterInstance {
         if (!core && !authorizer) {
             throw inside();
         }
-        return Map.of(CONTROLLER, Standin.controller(authorizer ? acls() : null, this::own, this::inside));
+        return Map.of(CONTROLLER, Standin.controller(authorizer ? acls() : null, processes, this::own, this::inside));
     }
 
     private Acls acls() {

@@ -14,6 +14,7 @@ import kafka.network.SocketServer;
 import kafka.raft.KafkaRaftManager;
 import kafka.server.BrokerServer;
 import kafka.server.ControllerServer;
+import kafka.server.KafkaApis;
 import kafka.server.KafkaConfig;
 import kafka.server.SharedServer;
 import org.apache.kafka.clients.admin.Admin;
@@ -66,6 +67,8 @@ final class Standin {
     BrokerServer broker() {
         KRaftMetadataCache cache = Mockito.mock(KRaftMetadataCache.class, Mockito.withSettings().stubOnly().defaultAnswer(call -> switch (call.getMethod().getName()) {
             case "getAliveBrokerNodes" -> nodes();
+            case "hasAliveBroker" -> nodes().stream().anyMatch(n -> n.id() == (int) call.getArgument(0));
+            case "getTopicId" -> topic(call.getArgument(0)).map(TopicDescription::topicId).orElse(Uuid.ZERO_UUID);
             case "numPartitions" -> topic(call.getArgument(0)).map(t -> t.partitions().size());
             case "contains" -> call.getArgument(0) instanceof String ? topic(call.getArgument(0)).isPresent() : refused();
             case "getLeaderAndIsr" -> !waits ? refused() : topic(call.getArgument(0)).flatMap(t -> leader(t, call.getArgument(1)));
@@ -74,13 +77,25 @@ final class Standin {
         }));
         GroupCoordinator coordinator = proxy(GroupCoordinator.class, "group coordinator of broker " + id, (self, method, args) ->
                 method.getName().equals("groupMetadataTopicConfigs") ? offsetsTopic() : refused());
-        SocketServer sockets = Mockito.mock(SocketServer.class, Mockito.withSettings().stubOnly().defaultAnswer(call -> switch (call.getMethod().getName()) {
-            case "boundPort" -> processes.port(id, ((ListenerName) call.getArgument(0)).value());
+        SocketServer sockets = sockets(processes, id, refuse);
+        Inside inside = new Inside(id, admin, refuse);
+        KafkaApis apis = Mockito.mock(KafkaApis.class, Mockito.withSettings().stubOnly().defaultAnswer(call -> switch (call.getMethod().getName()) {
+            case "metadataCache" -> cache;
+            case "authorizerPlugin" -> plugin(authorizer);
+            case "clusterId" -> clusterId();
             default -> refused();
         }));
         return Mockito.mock(BrokerServer.class, Mockito.withSettings().stubOnly().defaultAnswer(call -> switch (call.getMethod().getName()) {
             case "metadataCache" -> cache;
             case "groupCoordinator" -> coordinator;
+            case "dataPlaneRequestProcessor" -> apis;
+            case "metrics" -> inside.metrics(processes.broker(id)::refusedLogins);
+            case "lifecycleManager" -> inside.lifecycle();
+            case "replicaManager" -> inside.replicas();
+            case "logManager" -> inside.logs();
+            case "tokenCache" -> inside.tokens();
+            case "quotaManagers" -> inside.quotas();
+            case "clusterId" -> clusterId();
             case "config" -> given == null ? config() : given;
             case "boundPort" -> processes.port(id, ((ListenerName) call.getArgument(0)).value());
             case "socketServer" -> sockets;
@@ -111,8 +126,22 @@ final class Standin {
         return authorizer == null ? Option.empty() : Option.apply(Plugin.wrapInstance(authorizer, null, "authorizer.class.name"));
     }
 
-    /** A controller that has nothing but an authorizer, and the ids of topics. */
-    static ControllerServer controller(Authorizer authorizer, Supplier<Admin> admin, Supplier<? extends Error> refuse) {
+    /** The place where clients of a broker connect. */
+    private static SocketServer sockets(Processes processes, int id, Supplier<? extends Error> refuse) {
+        return Mockito.mock(SocketServer.class, Mockito.withSettings().stubOnly().defaultAnswer(call -> switch (call.getMethod().getName()) {
+            case "boundPort" -> processes.port(id, ((ListenerName) call.getArgument(0)).value());
+            default -> throw refuse.get();
+        }));
+    }
+
+    private String clusterId() throws ExecutionException, InterruptedException {
+        try (Admin a = admin.get()) {
+            return a.describeCluster().clusterId().get();
+        }
+    }
+
+    /** A controller that has an authorizer, the ids of topics, and quotas. Who wants to talk to it talks to the first broker, for every one takes the requests of a controller. */
+    static ControllerServer controller(Authorizer authorizer, Processes processes, Supplier<Admin> admin, Supplier<? extends Error> refuse) {
         Controller active = proxy(Controller.class, "controller", (self, method, args) -> switch (method.getName()) {
             case "isActive" -> true;
             case "findAllTopicIds" -> CompletableFuture.completedFuture(topicIds(admin));
@@ -123,6 +152,8 @@ final class Standin {
             case "authorizerPlugin" -> plugin(authorizer);
             case "controller" -> active;
             case "raftManager" -> log;
+            case "socketServer" -> sockets(processes, processes.ids().first(), refuse);
+            case "quotaManagers" -> new Inside(-1, admin, refuse).quotas();
             case "toString" -> "controller";
             default -> throw refuse.get();
         }));
