@@ -125,6 +125,7 @@ func streamsGroup(s *script) {
 	b := s.streamBeats(2)
 	s.create("rep", 2)
 	s.create("log", 2)
+	s.published()
 	b.describe("before it exists")
 	b.beat("unknown group", "m1", 4)
 	b.join("first member", "m1", endpointOf("h1"))
@@ -192,6 +193,7 @@ func streamsTopology(s *script) {
 	b.join("no source topic", "m1")
 	b.describe("not ready")
 	s.create("t", 3)
+	s.published() // a coordinator of Kafka's learns of a topic later than the broker's cache
 	answer := b.beat("internal topics are missing", "m1", 2)
 	for deadline := time.Now().Add(settleMax); answer != nil && len(answer.Status) > 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
 		r := new(streamsBeat)
@@ -280,6 +282,7 @@ func streamsInvalid(s *script) {
 		t.Subtopologies = []streamsPart{{SubtopologyId: "0", RepartitionSinkTopics: []string{s.topic("rep")}, RepartitionSourceTopics: []streamsInfo{{Name: s.topic("rep")}}}}
 	}))
 	s.create("u", 3)
+	s.published()
 	b.join("partitions that do not match", "m", with(func(t *msg.StreamsGroupHeartbeatRequestTopology) {
 		t.Subtopologies = []streamsPart{{SubtopologyId: "0", SourceTopics: []string{b.topic, s.topic("u")}, CopartitionGroups: []msg.StreamsGroupHeartbeatRequestCopartitionGroup{{SourceTopics: []int16{0, 1}}}}}
 	}))
