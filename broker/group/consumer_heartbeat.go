@@ -326,12 +326,19 @@ func (ch *change) bump(changed bool) {
 	cg.seen = view.Version()
 }
 
+// tooSoon reports whether a target that was computed at a time, 0 for none, keeps the next one waiting for the assignment interval. One from the
+// future does not: the clock was set back, or the group came from a node whose clock is ahead.
+func tooSoon(now time.Time, atMS int64, interval time.Duration) bool {
+	past := now.UnixMilli() - atMS
+	return atMS > 0 && past >= 0 && past < interval.Milliseconds()
+}
+
 // retarget computes the target of the group's epoch if that is not done yet. Changes that follow one another closely are assigned
 // together: the next heartbeat after the interval computes one target for all of them. Somebody who is alone does not wait.
 func (ch *change) retarget(now time.Time) {
 	cg, view := ch.g.consumers, ch.view
 	interval := ch.m.consumerAssign.of(ch.m.config(ch.g.id), "consumer.assignment.interval.ms")
-	if cg.epoch <= cg.targetEpoch || cg.targetMS > 0 && len(cg.members) > 1 && now.UnixMilli()-cg.targetMS < interval.Milliseconds() {
+	if cg.epoch <= cg.targetEpoch || len(cg.members) > 1 && tooSoon(now, cg.targetMS, interval) {
 		return
 	}
 	members := cg.sortedMembers()

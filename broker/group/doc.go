@@ -63,7 +63,10 @@
 //   - Whoever serves a heartbeat creates the internal topics that are missing; the machine only names them.
 //   - Clients keep only the last entry of an endpoint, so members of one process are told as one.
 //
-// Share groups (KIP-932) are a kind of their own beside these, see shareGroup; what their members have read is kept by package share.
+// Share groups (KIP-932) are a kind of their own beside these, see shareGroup; what their members have read is kept by package share. They, too, wait for an
+// assignment interval unless somebody is alone.
+//
+// A target from the future keeps nobody waiting for the interval: the clock was set back, or the group came from a node whose clock is ahead.
 //
 // Goroutines: none of its own but one per creation of the internal topic and those of coord.
 package group

@@ -240,6 +240,7 @@ type shareRules struct {
 const (
 	shareSessionSetting  = "share.session.timeout.ms"
 	shareIntervalSetting = "share.heartbeat.interval.ms"
+	shareAssignSetting   = "share.assignment.interval.ms"
 	// shareBeginMS is the heartbeat interval a member is told while state of its partitions is being begun.
 	shareBeginMS = 500
 )
@@ -293,13 +294,20 @@ func (m *machine) afterShare(g *shareGroup, then func(now time.Time)) {
 	w.then = append(w.then, then)
 }
 
-// bump raises the group epoch, if the topics have changed or because must says so, and computes a target if there is none of that epoch.
+// bump raises the group epoch, if the topics have changed or because must says so, and computes a target if there is none of that epoch and
+// the last one is old enough. Somebody who is alone does not wait, as in a group of the consumer protocol. What comes of topics while a target
+// is awaited will be in it: that is no epoch of its own.
 func (ch *shareChange) bump(now time.Time, must bool) {
 	g := ch.g
 	if hash := g.topicsHash(ch.view); must || hash != g.hash {
-		ch.add(shareGroupRecord(g.id, g.epoch+1, hash))
+		epoch := g.epoch
+		if must || g.targetEpoch >= epoch {
+			epoch++
+		}
+		ch.add(shareGroupRecord(g.id, epoch, hash))
 	}
-	if g.targetEpoch >= g.epoch {
+	interval := time.Duration(ch.m.shareMS(g.id, shareAssignSetting)) * time.Millisecond
+	if g.targetEpoch >= g.epoch || len(g.members) > 1 && tooSoon(now, g.targetMS, interval) {
 		return
 	}
 	targets := g.assign(ch.view)

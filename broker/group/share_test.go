@@ -26,6 +26,8 @@ type shareDesk struct {
 	ticket  coord.Ticket
 	answers map[coord.Ticket]any
 	topics  fixedTopics
+	// assignMS is the assignment interval.
+	assignMS int64
 }
 
 func newShareDesk(t *testing.T) *shareDesk {
@@ -33,7 +35,7 @@ func newShareDesk(t *testing.T) *shareDesk {
 	d.topics = fixedTopics{1, map[string]fixedTopic{"t": {base.UUID{1}, 3}, "u": {base.UUID{2}, 1}}}
 	d.rules.topics = func() Topics { return d.topics }
 	d.rules.shareRules = shareRules{sharesMax: 3, shareMS: func(_, name string) int64 {
-		return map[string]int64{shareSessionSetting: 45_000, shareIntervalSetting: 5_000}[name]
+		return map[string]int64{shareSessionSetting: 45_000, shareIntervalSetting: 5_000, shareAssignSetting: d.assignMS}[name]
 	}}
 	d.load()
 	return d
@@ -122,6 +124,34 @@ func (d *shareDesk) wantBeat(want, member string, epoch int32, topics ...string)
 	if got := d.beat(member, epoch, topics...); got != want {
 		d.t.Fatalf("%s at %d: got %q, want %q", member, epoch, got, want)
 	}
+}
+
+// Changes that follow one another closely are assigned together, whoever is alone does not wait, and neither does anybody when the clock was set back.
+func TestShareAssignmentInterval(t *testing.T) {
+	d := newShareDesk(t)
+	d.assignMS = 1000
+	d.wantBeat("epoch 3 1-0 1-1 1-2", "a", 0, "t")
+	d.wait(time.Millisecond)
+	d.wantBeat("epoch 3", "b", 0, "t")
+	d.wantBeat("epoch 3", "c", 0, "t")
+	d.wait(998 * time.Millisecond)
+	d.wantBeat("epoch 3", "a", 3)
+	d.wait(time.Millisecond)
+	d.wantBeat("epoch 5 1-0", "a", 3)
+	d.wantBeat("epoch 5 1-1", "b", 3)
+	d.wantBeat("epoch 5 1-2", "c", 3)
+	d.wantBeat("epoch -1", "b", -1)
+	d.wantBeat("epoch 5", "a", 5)
+	d.wantBeat("epoch -1", "c", -1)
+	d.wantBeat("epoch 7 1-0 1-1 1-2", "a", 5)
+	d.wait(time.Second)
+	d.wantBeat("epoch 8 1-2", "b", 0, "t")
+	d.wantBeat("epoch 8 1-2", "b", 8, "t", "u") // the state of u begins meanwhile
+	d.wait(time.Second)
+	d.wantBeat("epoch 9 1-2 2-0", "b", 8)
+	d.wantBeat("epoch -1", "b", -1)
+	d.now = d.now.Add(-time.Hour)
+	d.wantBeat("epoch 11 1-2", "b", 0, "t")
 }
 
 func TestShareGroupStory(t *testing.T) {

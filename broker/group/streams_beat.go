@@ -378,7 +378,7 @@ func (m *machine) retargetStreams(now time.Time, ch *streamsChange, conf *config
 	if sg.targetEpoch >= sg.epoch {
 		return sg.targetEpoch, sg.targets[member]
 	}
-	if interval := m.streamsTime(ch.g, streamsAssignSetting); interval > 0 && sg.targetMS > 0 && now.UnixMilli() < sg.targetMS+interval.Milliseconds() {
+	if tooSoon(now, sg.targetMS, m.streamsTime(ch.g, streamsAssignSetting)) {
 		r.say(statusAssignmentDelays, "Assignment delayed due to the configured assignment interval.")
 		return sg.targetEpoch, sg.targets[member]
 	}
