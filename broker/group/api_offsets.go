@@ -73,15 +73,15 @@ func (c *Coordinator) knownFirst(info CallInfo, topics []msg.OffsetFetchRequestO
 	if info.Version < 10 {
 		return
 	}
-	unknown := func(id base.UUID) int {
-		if _, ok := c.opt.Cluster.TopicName(id); ok {
-			return 0
+	known, unknown := topics[:0], topics[:0:0]
+	for _, t := range topics {
+		if _, ok := c.opt.Cluster.TopicName(t.TopicId); ok {
+			known = append(known, t)
+		} else {
+			unknown = append(unknown, t)
 		}
-		return 1
 	}
-	slices.SortStableFunc(topics, func(a, b msg.OffsetFetchRequestOffsetFetchRequestTopics) int {
-		return cmp.Compare(unknown(a.TopicId), unknown(b.TopicId))
-	})
+	copy(topics[len(known):], unknown)
 }
 
 // OffsetFetch serves OffsetFetch, versions 1 to 10; from version 8 a request names several groups, from version 10 topics by id.
@@ -229,15 +229,14 @@ func (c *Coordinator) OffsetDelete(_ CallInfo, req *msg.OffsetDeleteRequest, rep
 	}
 	makeSlice(&res.Topics, len(req.Topics))
 	var targets []*int16 // where the outcome of each partition of cmd goes
-	view := c.opt.Cluster.Topics()
 	for i, t := range req.Topics {
 		out := &res.Topics[i]
 		out.Name = t.Name
 		makeSlice(&out.Partitions, len(t.Partitions))
-		_, partitions, _ := view.ByName(t.Name)
+		_, known := c.opt.Cluster.TopicID(t.Name)
 		for j, p := range t.Partitions {
 			out.Partitions[j].PartitionIndex = p.PartitionIndex
-			if p.PartitionIndex < 0 || p.PartitionIndex >= partitions {
+			if !known {
 				out.Partitions[j].ErrorCode = int16(kerr.UnknownTopicOrPartition)
 				continue
 			}
