@@ -170,7 +170,7 @@ func (h *Handler) consumerGroupDescribe(c *call, req *msg.ConsumerGroupDescribeR
 		resp.SetDefaults()
 		for _, id := range req.GroupIds {
 			out := add(&resp.Groups)
-			out.GroupId, out.ErrorCode, out.ErrorMessage = id, int16(kerr.UnsupportedVersion), nil
+			out.GroupId, out.ErrorCode = id, int16(kerr.UnsupportedVersion)
 		}
 		c.reply(resp)
 		return

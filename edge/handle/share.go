@@ -47,7 +47,7 @@ func (h *Handler) shareGroupDescribe(c *call, req *msg.ShareGroupDescribeRequest
 		resp.SetDefaults()
 		for _, id := range req.GroupIds {
 			out := add(&resp.Groups)
-			out.GroupId, out.ErrorCode, out.ErrorMessage = id, int16(kerr.UnsupportedVersion), nil
+			out.GroupId, out.ErrorCode = id, int16(kerr.UnsupportedVersion)
 		}
 		c.reply(resp)
 		return

@@ -170,7 +170,6 @@ func (h *Handler) streamsGroupDescribe(c *call, req *msg.StreamsGroupDescribeReq
 		resp := new(msg.StreamsGroupDescribeResponse)
 		for _, name := range req.GroupIds {
 			out := add(&resp.Groups)
-			out.SetDefaults()
 			out.GroupId, out.ErrorCode = name, int16(kerr.UnsupportedVersion)
 		}
 		c.reply(resp)
