@@ -168,6 +168,17 @@ func (w *world) happens(kind string) {
 	w.happened[kind]++
 }
 
+// soon waits some seconds for something to have happened, and reports whether it has.
+func soon(times func() int) bool {
+	for range 50 {
+		if times() > 0 {
+			return true
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return times() > 0
+}
+
 // await waits until a disk's rules have hit something, and a while longer.
 func (w *world) await(kind string, fired func() int, longer time.Duration) {
 	w.ask(kind)
