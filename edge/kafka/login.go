@@ -91,7 +91,10 @@ func (r *Request) SetSession(s any) { r.conn.session = s }
 
 // Admit says that the client has logged in: from the next request on, frames may be large and time is long. It is for the goroutine that
 // runs Handle.
-func (r *Request) Admit() { r.conn.login, r.conn.deadline = time.Time{}, time.Time{} }
+func (r *Request) Admit() {
+	r.conn.login, r.conn.deadline = time.Time{}, time.Time{}
+	r.conn.srv.metrics.admitted.WithLabelValues(r.conn.listener).Inc()
+}
 
 // ExpectTokens says whether the frames that follow are bare tokens. It is for the goroutine that runs Handle.
 func (r *Request) ExpectTokens(yes bool) { r.conn.raw = yes }
@@ -109,7 +112,7 @@ func (r *Request) RefuseLogin(reply *Reply, delay time.Duration, reason string) 
 	c.refused = true
 	c.stopReading()
 	c.srv.complain("refused a login", c.nc.RemoteAddr(), c.listener, reasonLogin, reason)
-	c.srv.metrics.logins.WithLabelValues(c.listener).Inc()
+	c.srv.metrics.refused.WithLabelValues(c.listener).Inc()
 	if reply == nil {
 		c.finish(r, Reply{})
 		return

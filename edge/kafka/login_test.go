@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
 // certificate makes a certificate that signs itself.
@@ -118,5 +120,8 @@ func TestTokensAndRefusals(t *testing.T) {
 	var one [1]byte
 	if n, err := nc.Read(one[:]); n != 0 || err == nil {
 		t.Error("a request behind a refused login was answered")
+	}
+	if in, out := testutil.ToFloat64(f.srv.metrics.admitted), testutil.ToFloat64(f.srv.metrics.refused); in != 1 || out != 1 {
+		t.Errorf("counted %v logins, %v refused", in, out)
 	}
 }

@@ -11,7 +11,8 @@ type metrics struct {
 	connections prometheus.Gauge
 	accepted    prometheus.Counter
 	closed      *prometheus.CounterVec
-	logins      *prometheus.CounterVec
+	admitted    *prometheus.CounterVec
+	refused     *prometheus.CounterVec
 	inFlight    prometheus.Gauge
 	bytesIn     prometheus.Counter
 	bytesOut    prometheus.Counter
@@ -28,7 +29,8 @@ func newMetrics(reg prometheus.Registerer, name func(int16) string) *metrics {
 		connections: prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_kafka_connections", Help: "Open client connections."}),
 		accepted:    prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_kafka_connections_accepted_total", Help: "Client connections accepted."}),
 		closed:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_connections_closed_total", Help: "Client connections closed, by reason."}, []string{"reason"}),
-		logins:      prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_logins_refused_total", Help: "Logins refused, by listener."}, []string{"listener"}),
+		admitted:    prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_logins_total", Help: "Logins that succeeded, by listener; those anew on an open connection among them."}, []string{"listener"}),
+		refused:     prometheus.NewCounterVec(prometheus.CounterOpts{Name: "sluice_kafka_logins_refused_total", Help: "Logins refused, by listener."}, []string{"listener"}),
 		inFlight:    prometheus.NewGauge(prometheus.GaugeOpts{Name: "sluice_kafka_requests_in_flight", Help: "Requests between handler and socket."}),
 		bytesIn:     prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_kafka_received_bytes_total", Help: "Bytes of requests received."}),
 		bytesOut:    prometheus.NewCounter(prometheus.CounterOpts{Name: "sluice_kafka_sent_bytes_total", Help: "Bytes of responses sent."}),
@@ -39,7 +41,7 @@ func newMetrics(reg prometheus.Registerer, name func(int16) string) *metrics {
 		name:  name,
 	}
 	if reg != nil {
-		reg.MustRegister(m.connections, m.accepted, m.closed, m.logins, m.inFlight, m.bytesIn, m.bytesOut, m.memory, m.seconds)
+		reg.MustRegister(m.connections, m.accepted, m.closed, m.admitted, m.refused, m.inFlight, m.bytesIn, m.bytesOut, m.memory, m.seconds)
 	}
 	return m
 }
