@@ -115,7 +115,7 @@ func (h *Handler) shareFetch(c *call, req *msg.ShareFetchRequest) {
 				size += len(p.Records)
 				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode, p.AcknowledgeErrorCode)
 				if !ok {
-					if p.ErrorCode != 0 || notLeader(p.AcknowledgeErrorCode) {
+					if p.ErrorCode != 0 || p.AcknowledgeErrorCode != 0 {
 						p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = unknownLeader, unknownLeader
 					}
 					continue
@@ -146,7 +146,7 @@ func (h *Handler) shareAcknowledge(c *call, req *msg.ShareAcknowledgeRequest) {
 				p := &t.Partitions[j]
 				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode)
 				if !ok {
-					if notLeader(p.ErrorCode) {
+					if p.ErrorCode != 0 {
 						p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = unknownLeader, unknownLeader
 					}
 					continue

@@ -10,20 +10,26 @@ import (
 	"sluice/wire/msg"
 )
 
-// moved is where a partition was served until a moment ago.
-type moved struct{}
+// refusing is a directory of partitions none of which is served.
+type refusing kerr.Code
 
-func (moved) Get(base.UUID, int32) (*partition.Partition, error) {
-	return nil, kerr.Errorf(kerr.NotLeaderOrFollower, "not here")
+func (r refusing) Get(base.UUID, int32) (*partition.Partition, error) {
+	return nil, kerr.Errorf(kerr.Code(r), "not here")
 }
 
 // noState keeps no state of share partitions; none is asked for.
 type noState struct{ share.Store }
 
-// TestShareLeaderUnknown: who asks the node that leads a partition no more, while nobody knows who will, is told that nobody knows. The fields that name the leader are 0
-// where nothing is said, and a client went on asking a node 0 that there never was.
+// TestShareLeaderUnknown: who is refused while nobody knows of a leader is told that nobody knows, whatever the refusal is for. The fields that name the leader are 0
+// where nothing is said, and clients take that for a node 0, which there need not be: they went on asking it for ever.
 func TestShareLeaderUnknown(t *testing.T) {
-	m := share.NewManager(share.Options{Directory: moved{}, Store: noState{}})
+	for _, code := range []kerr.Code{kerr.NotLeaderOrFollower, kerr.CoordinatorNotAvailable} {
+		t.Run(code.String(), func(t *testing.T) { shareLeaderUnknown(t, code) })
+	}
+}
+
+func shareLeaderUnknown(t *testing.T, code kerr.Code) {
+	m := share.NewManager(share.Options{Directory: refusing(code), Store: noState{}})
 	defer m.Close()
 	b := newBroker(t, 1, func(o *Options) { o.Shares = m })
 	group, member := "g", "m"
@@ -34,7 +40,7 @@ func TestShareLeaderUnknown(t *testing.T) {
 	fetch.Topics = []msg.ShareFetchRequestFetchTopic{{TopicId: topic, Partitions: []msg.ShareFetchRequestFetchPartition{{}}}}
 	b.ask(2, fetch, fetched)
 	p := fetched.Responses[0].Partitions[0]
-	if kerr.Code(p.ErrorCode) != kerr.NotLeaderOrFollower || p.CurrentLeader.LeaderId != -1 || p.CurrentLeader.LeaderEpoch != -1 {
+	if kerr.Code(p.ErrorCode) != code || p.CurrentLeader.LeaderId != -1 || p.CurrentLeader.LeaderEpoch != -1 {
 		t.Errorf("fetch: %v, leader %+v", kerr.Code(p.ErrorCode), p.CurrentLeader)
 	}
 	ack, acked := new(msg.ShareAcknowledgeRequest), new(msg.ShareAcknowledgeResponse)
@@ -45,7 +51,7 @@ func TestShareLeaderUnknown(t *testing.T) {
 	}}}}
 	b.ask(2, ack, acked)
 	a := acked.Responses[0].Partitions[0]
-	if kerr.Code(a.ErrorCode) != kerr.NotLeaderOrFollower || a.CurrentLeader.LeaderId != -1 || a.CurrentLeader.LeaderEpoch != -1 {
+	if kerr.Code(a.ErrorCode) != code || a.CurrentLeader.LeaderId != -1 || a.CurrentLeader.LeaderEpoch != -1 {
 		t.Errorf("acknowledge: %v, leader %+v", kerr.Code(a.ErrorCode), a.CurrentLeader)
 	}
 }
