@@ -184,12 +184,15 @@ func (s *producers) checkCoordinator(b *batchInfo) *kerr.Error {
 	if !b.marker {
 		return s.checkOrigin(b, p)
 	}
-	switch {
-	case p == nil:
-	case b.epoch < p.epoch, b.v2 && p.inTxn(b.epoch):
-		return kerr.Errorf(kerr.InvalidProducerEpoch, "producer %d has epoch %d, the marker %d", b.producerID, p.epoch, b.epoch)
-	case b.coordinator < p.coordinator:
-		return kerr.Errorf(kerr.TransactionCoordinatorFenced, "the last marker of producer %d was from coordinator epoch %d, this one from %d", b.producerID, p.coordinator, b.coordinator)
+	last := noCoordinator
+	if p != nil {
+		if b.epoch < p.epoch || b.v2 && p.inTxn(b.epoch) {
+			return kerr.Errorf(kerr.InvalidProducerEpoch, "producer %d has epoch %d, the marker %d", b.producerID, p.epoch, b.epoch)
+		}
+		last = p.coordinator
+	}
+	if b.coordinator < last {
+		return kerr.Errorf(kerr.TransactionCoordinatorFenced, "the last marker of producer %d was from coordinator epoch %d, this one from %d", b.producerID, last, b.coordinator)
 	}
 	return nil
 }

@@ -81,6 +81,7 @@ func TestMarkersAreFenced(t *testing.T) {
 		{"an older coordinator", marker(1, 6, 2, true), 0, kerr.TransactionCoordinatorFenced},
 		{"a newer coordinator", marker(1, 6, 4, false), 0, kerr.None},
 		{"the old one again", marker(1, 6, 3, true), 0, kerr.TransactionCoordinatorFenced},
+		{"a coordinator's epoch that none has", marker(2, 0, -2, true), 0, kerr.TransactionCoordinatorFenced},
 		{"a producer that is not known here", marker(2, 0, 1, true), 2, kerr.None},
 	} {
 		tc.req.TransactionVersion = tc.v
