@@ -252,7 +252,8 @@ func apply(configs map[string]string, op alterOp, def *topicconfig.Def) error {
 		return kerr.Errorf(kerr.InvalidRequest, "Unknown operation %d for %s", op.op, op.name)
 	}
 	if def == nil || def.Type != topicconfig.List {
-		return kerr.Errorf(kerr.InvalidConfig, "Config value append and subtract are not allowed for config key: %s", op.name)
+		verb := map[int8]string{opAppend: "APPEND", opSubtract: "SUBTRACT"}[op.op]
+		return kerr.Errorf(kerr.InvalidConfig, "Can't %s to key %s because its type is not LIST.", verb, op.name)
 	}
 	now, set := configs[op.name]
 	if !set {
