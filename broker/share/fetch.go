@@ -72,6 +72,7 @@ type flight struct {
 	final    *session // to be closed when all is done
 	acks     *ackResults
 	places   []place            // to be fetched, in turn order
+	whole    bool               // the first answer of a session: clients may wait for each of its partitions to be in it
 	refused  map[base.UUID]bool // topics that may not be read
 	results  []placeResult
 	watched  []*part
@@ -121,6 +122,7 @@ func (fl *flight) begin(version int16, req *msg.ShareFetchRequest, g GroupConfig
 		err = kerr.Errorf(kerr.InvalidRequest, "the first request of a share session acknowledges nothing")
 	case req.ShareSessionEpoch == epochInitial:
 		s, err = fl.m.open(fl.ctx, fl.key)
+		fl.whole = true
 	default:
 		s, err = fl.m.find(fl.key, req.ShareSessionEpoch)
 	}
@@ -301,8 +303,24 @@ func (fl *flight) finish() {
 				fl.add(&placeResult{place: pl}, codes)
 			}
 		}
+		if fl.whole {
+			fl.addOthers()
+		}
 		fl.deliver(fl.res)
 	})
+}
+
+// addOthers adds the partitions of which there is nothing to tell.
+func (fl *flight) addOthers() {
+	told := map[place]bool{}
+	for _, r := range fl.results {
+		told[r.place] = true
+	}
+	for _, pl := range fl.places {
+		if !told[pl] {
+			fl.add(&placeResult{place: pl}, nil)
+		}
+	}
 }
 
 // add adds a partition to the answer, to its topic if that is there already.

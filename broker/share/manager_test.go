@@ -87,6 +87,8 @@ type stage struct {
 	store    *memStore
 	group    GroupConfig
 	dead     DeadLetters
+	// partitions is how many the last answer had.
+	partitions int
 }
 
 var topic = base.UUID{7}
@@ -159,7 +161,9 @@ func (s *stage) fetch(ctx context.Context, member string, epoch int32, acks ...m
 		return kerr.Code(r.ErrorCode).String()
 	}
 	out := ""
+	s.partitions = 0
 	for _, t := range r.Responses {
+		s.partitions += len(t.Partitions)
 		for _, p := range t.Partitions {
 			if p.ErrorCode != 0 || p.AcknowledgeErrorCode != 0 {
 				out += fmt.Sprintf("%s/%s ", kerr.Code(p.ErrorCode), kerr.Code(p.AcknowledgeErrorCode))
@@ -234,6 +238,19 @@ func TestFetchAsksForTheWholeSession(t *testing.T) {
 		s.want("TOPIC_AUTHORIZATION_FAILED/NONE ", s.fetch(t.Context(), "a", 1))
 		s.readable = func(base.UUID) bool { return true }
 		s.want("1-1×1 1 batches ", s.fetch(t.Context(), "a", 2))
+	})
+}
+
+// The first answer of a session has all of its partitions, those that follow only what there is to tell of.
+func TestFirstAnswerIsWhole(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		for epoch, want := range []int{1, 0} {
+			s.fetch(t.Context(), "a", int32(epoch))
+			if got := s.partitions; got != want {
+				t.Errorf("at epoch %d: %d partitions in the answer, want %d", epoch, got, want)
+			}
+		}
 	})
 }
 
