@@ -183,8 +183,17 @@ class Broker {
 
     /** How many logins the broker has refused, those that were over and were used on among them. */
     double refusedLogins() {
+        return sum("sluice_kafka_logins_refused_total");
+    }
+
+    /** How many it has let in. */
+    double logins() {
+        return sum("sluice_kafka_logins_total");
+    }
+
+    private double sum(String metric) {
         try {
-            return get("/metrics").lines().filter(l -> l.startsWith("sluice_kafka_logins_refused_total")).mapToDouble(l -> Double.parseDouble(l.substring(l.lastIndexOf(' ') + 1))).sum();
+            return get("/metrics").lines().filter(l -> l.startsWith(metric)).mapToDouble(l -> Double.parseDouble(l.substring(l.lastIndexOf(' ') + 1))).sum();
         } catch (IOException e) {
             throw new UncheckedIOException(e);
         }

@@ -27,8 +27,11 @@ import org.apache.kafka.common.metrics.Quota;
 import org.apache.kafka.common.quota.ClientQuotaEntity;
 import org.apache.kafka.common.quota.ClientQuotaFilter;
 import org.apache.kafka.common.quota.ClientQuotaFilterComponent;
+import org.apache.kafka.common.security.scram.ScramCredential;
+import org.apache.kafka.common.security.scram.internals.ScramMechanism;
 import org.apache.kafka.common.security.token.delegation.internals.DelegationTokenCache;
 import org.apache.kafka.common.utils.Time;
+import org.apache.kafka.security.CredentialProvider;
 import org.apache.kafka.server.BrokerLifecycleManager;
 import org.apache.kafka.server.quota.ControllerMutationQuotaManager;
 import org.apache.kafka.storage.internals.log.UnifiedLog;
@@ -135,12 +138,13 @@ final class Inside {
     }
 
     /** What a broker counts of logins, by Kafka's names. It tells refused ones together, so a test that wants none of one kind sees all kinds. */
-    Metrics metrics(DoubleSupplier refusedLogins) {
+    Metrics metrics(DoubleSupplier succeeded, DoubleSupplier refused) {
         Map<MetricName, KafkaMetric> logins = new HashMap<>();
-        for (String name : List.of("failed-reauthentication-total", "expired-connections-killed-count")) {
+        Map.of("successful-authentication-total", succeeded, "failed-authentication-total", refused, "failed-reauthentication-total", refused,
+                "expired-connections-killed-count", refused).forEach((name, count) -> {
             MetricName m = new MetricName(name, "socket-server-metrics", "", Map.of());
-            logins.put(m, new KafkaMetric(this, m, (Measurable) (config, now) -> refusedLogins.getAsDouble(), new MetricConfig(), Time.SYSTEM));
-        }
+            logins.put(m, new KafkaMetric(this, m, (Measurable) (config, now) -> count.getAsDouble(), new MetricConfig(), Time.SYSTEM));
+        });
         Map<MetricName, KafkaMetric> known = new AbstractMap<>() {
             @Override
             public Set<Map.Entry<MetricName, KafkaMetric>> entrySet() {
@@ -153,6 +157,18 @@ final class Inside {
             }
         };
         return standin(Metrics.class, call -> call.getMethod().getName().equals("metrics") ? known : refused());
+    }
+
+    /** The users that brokers know by SCRAM; what they log in with is not told. */
+    CredentialProvider credentials() {
+        CredentialProvider known = new CredentialProvider(ScramMechanism.mechanismNames(), null);
+        try (Admin a = admin.get()) {
+            a.describeUserScramCredentials().all().get().forEach((user, d) -> d.credentialInfos().forEach(c ->
+                    known.updateCredential(c.mechanism(), user, new ScramCredential(new byte[0], new byte[0], new byte[0], c.iterations()))));
+        } catch (InterruptedException | ExecutionException e) {
+            throw new IllegalStateException(e);
+        }
+        return known;
     }
 
     DelegationTokenCache tokens() {

@@ -25,6 +25,8 @@ final class Listeners {
 
     final List<Place> places = new ArrayList<>();
     final Map<String, String> users = new TreeMap<>();
+    /** By which clients with certificates get their names; null if there are none. */
+    String rules;
 
     /** Reads listeners, their protocols and the principal builder; users are the names and passwords of those who log in. */
     Listeners(Map<String, String> kafka, Map<String, String> users) {
@@ -41,7 +43,9 @@ final class Listeners {
             String name = listener.substring(0, listener.indexOf(':'));
             SecurityProtocol protocol = protocols.containsKey(name) ? protocols.get(name) : SecurityProtocol.forName(name);
             String builder = kafka.getOrDefault("listener.name." + name.toLowerCase(Locale.ROOT) + "." + Settings.BUILDER, kafka.get(Settings.BUILDER));
-            if (builder != null && protocol != SecurityProtocol.PLAINTEXT) {
+            if (builder != null && protocol == SecurityProtocol.SSL && Principals.rules(builder) != null) {
+                rules = Principals.rules(builder);
+            } else if (builder != null && protocol != SecurityProtocol.PLAINTEXT) {
                 throw Harness.javaClass(Settings.BUILDER); // it would have to see certificates and logins
             }
             String user = null;

@@ -16,6 +16,11 @@ import java.util.Collections;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
+import javax.crypto.Cipher;
+import javax.crypto.EncryptedPrivateKeyInfo;
+import javax.crypto.SecretKey;
+import javax.crypto.SecretKeyFactory;
+import javax.crypto.spec.PBEKeySpec;
 import org.apache.kafka.common.config.types.Password;
 
 /** Writes the stores of keys and certificates that a test gives a broker as PEM, which is what Sluice reads. */
@@ -27,6 +32,9 @@ final class Pem {
     static Map<String, String> settings(Map<String, Object> ssl, Path dir) {
         try {
             Files.createDirectories(dir);
+            if (ssl.get("ssl.keystore.key") != null) {
+                return given(ssl, dir);
+            }
             KeyStore keys = load(ssl, "ssl.keystore.");
             String alias = Collections.list(keys.aliases()).get(0);
             Key key = keys.getKey(alias, password(ssl, "ssl.key.password"));
@@ -52,9 +60,30 @@ final class Pem {
         }
     }
 
+    /** Of a test that has them as PEM itself. */
+    private static Map<String, String> given(Map<String, Object> ssl, Path dir) throws IOException, GeneralSecurityException {
+        Path key = write(dir.resolve("key.pem"), "PRIVATE KEY", List.of(decrypted(text(ssl, "ssl.keystore.key"), password(ssl, "ssl.key.password"))));
+        Path chain = Files.writeString(dir.resolve("chain.pem"), text(ssl, "ssl.keystore.certificate.chain"));
+        Path trusted = Files.writeString(dir.resolve("trusted.pem"), text(ssl, "ssl.truststore.certificates"));
+        return Map.of("ssl.keystore.location", key + "," + chain, "ssl.truststore.location", trusted.toString());
+    }
+
+    /** A key that was encrypted with a password; Sluice reads such that are not. */
+    private static byte[] decrypted(String pem, char[] password) throws IOException, GeneralSecurityException {
+        EncryptedPrivateKeyInfo key = new EncryptedPrivateKeyInfo(Base64.getMimeDecoder().decode(pem.replaceAll("-----.*-----", "")));
+        SecretKey secret = SecretKeyFactory.getInstance(key.getAlgName()).generateSecret(new PBEKeySpec(password));
+        Cipher cipher = Cipher.getInstance(key.getAlgName());
+        cipher.init(Cipher.DECRYPT_MODE, secret, key.getAlgParameters());
+        return key.getKeySpec(cipher).getEncoded();
+    }
+
+    private static String text(Map<String, Object> ssl, String name) {
+        Object value = ssl.get(name);
+        return value instanceof Password p ? p.value() : String.valueOf(value);
+    }
+
     private static char[] password(Map<String, Object> ssl, String name) {
-        Object p = ssl.get(name);
-        return p instanceof Password ? ((Password) p).value().toCharArray() : p == null ? null : p.toString().toCharArray();
+        return ssl.get(name) == null ? null : text(ssl, name).toCharArray();
     }
 
     private static KeyStore load(Map<String, Object> ssl, String prefix) throws IOException, GeneralSecurityException {

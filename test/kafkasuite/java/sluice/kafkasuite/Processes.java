@@ -49,7 +49,7 @@ public class Processes {
     /** Adds a broker that is started later, with the keys of these settings if there are any. */
     public void add(int id, Settings settings, Map<String, String> ssl) {
         makeDir();
-        if (ssl.containsKey("ssl.keystore.location")) {
+        if (ssl.containsKey("ssl.keystore.location") || ssl.containsKey("ssl.keystore.key")) {
             settings.start.putAll(Pem.settings(new HashMap<>(ssl), dir.resolve("tls-" + id)));
         }
         brokers.put(id, new Broker(dir, id, false, settings));

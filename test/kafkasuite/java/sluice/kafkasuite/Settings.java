@@ -57,7 +57,7 @@ public class Settings {
 
     /** Of the files with keys, which are handed over as what they hold. */
     private static final Set<String> STORES = Set.of("ssl.keystore.location", "ssl.keystore.password", "ssl.keystore.type", "ssl.key.password",
-            "ssl.truststore.location", "ssl.truststore.password", "ssl.truststore.type", "ssl.protocol", "ssl.endpoint.identification.algorithm");
+            "ssl.truststore.location", "ssl.truststore.password", "ssl.truststore.type", "ssl.keystore.key", "ssl.keystore.certificate.chain", "ssl.truststore.certificates", "ssl.protocol", "ssl.endpoint.identification.algorithm");
 
     public Settings(Map<String, String> kafka) {
         this(kafka, false);
@@ -72,6 +72,9 @@ public class Settings {
         }
         Settings s = new Settings(rest);
         s.listeners = new Listeners(kafka, users);
+        if (s.listeners.rules != null) {
+            s.start.put("ssl.principal.mapping.rules", s.listeners.rules);
+        }
         s.start.put("sasl.enabled.mechanisms", "PLAIN,SCRAM-SHA-256,SCRAM-SHA-512");
         return s;
     }

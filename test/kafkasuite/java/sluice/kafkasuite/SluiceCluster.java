@@ -283,6 +283,9 @@ public class SluiceCluster implements ClusterInstance {
 
     @Override
     public Set<Integer> controllerIds() {
+        if (core) {
+            return Set.of(CONTROLLER);
+        }
         throw refuse("asks for controllers of their own");
     }
 

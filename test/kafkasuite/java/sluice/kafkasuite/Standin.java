@@ -89,11 +89,12 @@ final class Standin {
             case "metadataCache" -> cache;
             case "groupCoordinator" -> coordinator;
             case "dataPlaneRequestProcessor" -> apis;
-            case "metrics" -> inside.metrics(processes.broker(id)::refusedLogins);
+            case "metrics" -> inside.metrics(processes.broker(id)::logins, processes.broker(id)::refusedLogins);
             case "lifecycleManager" -> inside.lifecycle();
             case "replicaManager" -> inside.replicas();
             case "logManager" -> inside.logs();
             case "tokenCache" -> inside.tokens();
+            case "credentialProvider" -> inside.credentials();
             case "quotaManagers" -> inside.quotas();
             case "clusterId" -> clusterId();
             case "config" -> given == null ? config() : given;
