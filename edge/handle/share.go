@@ -113,15 +113,12 @@ func (h *Handler) shareFetch(c *call, req *msg.ShareFetchRequest) {
 			for j := range t.Partitions {
 				p := &t.Partitions[j]
 				size += len(p.Records)
-				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode, p.AcknowledgeErrorCode)
-				if !ok {
-					if p.ErrorCode != 0 || p.AcknowledgeErrorCode != 0 {
-						p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = unknownLeader, unknownLeader
-					}
+				hint, refused := h.shareLeader(c, t.TopicId, p.PartitionIndex, p.ErrorCode, p.AcknowledgeErrorCode)
+				if !refused {
 					continue
 				}
 				p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
-				if !named[hint.leader] {
+				if hint.leader != base.NoNode && !named[hint.leader] {
 					named[hint.leader] = true
 					e := add(&resp.NodeEndpoints)
 					e.NodeId, e.Rack, e.Host, e.Port = int32(hint.leader), rack(hint.node), hint.host, hint.port
@@ -144,15 +141,12 @@ func (h *Handler) shareAcknowledge(c *call, req *msg.ShareAcknowledgeRequest) {
 			t := &resp.Responses[i]
 			for j := range t.Partitions {
 				p := &t.Partitions[j]
-				hint, ok := h.shareHint(c, t.TopicId, p.PartitionIndex, p.ErrorCode)
-				if !ok {
-					if p.ErrorCode != 0 {
-						p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = unknownLeader, unknownLeader
-					}
+				hint, refused := h.shareLeader(c, t.TopicId, p.PartitionIndex, p.ErrorCode)
+				if !refused {
 					continue
 				}
 				p.CurrentLeader.LeaderId, p.CurrentLeader.LeaderEpoch = int32(hint.leader), int32(hint.epoch)
-				if !named[hint.leader] {
+				if hint.leader != base.NoNode && !named[hint.leader] {
 					named[hint.leader] = true
 					e := add(&resp.NodeEndpoints)
 					e.NodeId, e.Rack, e.Host, e.Port = int32(hint.leader), rack(hint.node), hint.host, hint.port
@@ -163,20 +157,17 @@ func (h *Handler) shareAcknowledge(c *call, req *msg.ShareAcknowledgeRequest) {
 	})
 }
 
-// unknownLeader says that the leader is not known. It has to be said: the default of the fields is 0, and clients take that for a node, to which they turn for ever.
-const unknownLeader = -1
-
-func notLeader(code int16) bool {
-	return code == int16(kerr.NotLeaderOrFollower) || code == int16(kerr.FencedLeaderEpoch)
-}
-
-// shareHint finds the leader of a partition that is answered with NOT_LEADER, unless it is this node.
-func (h *Handler) shareHint(c *call, topic base.UUID, index int32, codes ...int16) (leaderHint, bool) {
+// shareLeader returns whom an answer names as the leader of a partition: the one that is known, unless it is this node, where NOT_LEADER is answered, and nobody in
+// every other refusal. refused is false if nothing was refused; nothing is said of a leader then. Nobody has to be said: the default of the fields is 0, and clients
+// take that for a node, to which they turn for ever.
+func (h *Handler) shareLeader(c *call, topic base.UUID, index int32, codes ...int16) (who leaderHint, refused bool) {
 	for _, code := range codes {
-		if notLeader(code) {
-			hint, ok := h.hint(h.opt.Control.Image(), topic, index, c.Listener())
-			return hint, ok && hint.leader != h.opt.Node.ID
+		refused = refused || code != 0
+		if code == int16(kerr.NotLeaderOrFollower) || code == int16(kerr.FencedLeaderEpoch) {
+			if hint, ok := h.hint(h.opt.Control.Image(), topic, index, c.Listener()); ok && hint.leader != h.opt.Node.ID {
+				return hint, true
+			}
 		}
 	}
-	return leaderHint{}, false
+	return leaderHint{leader: base.NoNode, epoch: -1}, refused
 }
