@@ -34,6 +34,7 @@ func (k *clock) now() time.Time { return time.Now().Add(time.Duration(k.ahead.Lo
 // TestBucketEqualsReferences: brokers under load, with retention, deleted topics, compaction of objects and of keys, moves, crashes and a store that loses
 // answers and does puts late. When it is over and everything has had its grace, the bucket holds exactly what the metadata needs.
 func TestBucketEqualsReferences(t *testing.T) {
+	t.Parallel()
 	for _, brokers := range []int{1, 3} {
 		t.Run(fmt.Sprintf("brokers=%d", brokers), func(t *testing.T) {
 			k := new(clock)

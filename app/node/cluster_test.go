@@ -69,6 +69,7 @@ func clusterSettings(t *testing.T, wal string) []string {
 }
 
 func TestBrokersShareTheLoad(t *testing.T) {
+	t.Parallel()
 	for _, wal := range []string{"s3", "file://" + t.TempDir() + "?shared=true&segment=1MiB&capacity=16MiB"} {
 		t.Run(wal[:2], func(t *testing.T) {
 			c := newCluster(t, clusterSettings(t, wal)...)
@@ -110,6 +111,7 @@ func TestBrokersShareTheLoad(t *testing.T) {
 
 // A broker that is shut down hands everything over first: producers and a group notice nothing.
 func TestShutdownHandsOver(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, clusterSettings(t, "s3")...)
 	a := c.start()
 	b := c.another()
@@ -162,6 +164,7 @@ func TestShutdownHandsOver(t *testing.T) {
 // Clocks that are years apart, and a controller's role that goes from one to the other: what is uploaded under one clock has expired, or is
 // not yet due, under the other. Nothing is lost, and nothing stands still.
 func TestClocksYearsApart(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, clusterSettings(t, "s3")...)
 	const year = 365 * 24 * time.Hour
 	var nodes []*Node

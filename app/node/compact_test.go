@@ -72,6 +72,7 @@ func (c *cluster) readCompacted(topic string, partitions int32) map[string][]*kg
 // TestCompactedTopic: of a compacted topic only the newest record of every key is left, at its offset, tombstones go in the end, and producers
 // and readers go on, across crashes.
 func TestCompactedTopic(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "log.cleaner.backoff.ms=20")
 	c.start()
 	c.createTopic("table", 2, "cleanup.policy=compact", "min.cleanable.dirty.ratio=0.01", "segment.ms=1", "delete.retention.ms=1")
@@ -138,6 +139,7 @@ func TestCompactedTopic(t *testing.T) {
 // TestCommittedOffsetsAreCompacted: a million commits of a few groups leave __consumer_offsets with little to replay, and nothing of what was
 // committed last is lost; groups that are deleted leave nothing.
 func TestCommittedOffsetsAreCompacted(t *testing.T) {
+	t.Parallel()
 	commits := 1_000_000
 	if testing.Short() {
 		commits = 100_000

@@ -43,6 +43,7 @@ func rowsWhere(p ledger.Period, ok func(ledger.Row) bool) (n float64) {
 // TestCostOfACluster: every broker can tell what all have asked for, each request says what for, and topics pay for what they wrote and read, also when
 // a broker was lost and others have read its WAL.
 func TestCostOfACluster(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, clusterSettings(t, "s3")...)
 	a := c.start()
 	b := c.another()

@@ -19,6 +19,7 @@ func TestMetadataInEtcd(t *testing.T) { testMetaPlace(t, etcdtest.URL("cluster",
 
 // Answers of etcd are lost: every command is found out about, by reading its slot back.
 func TestEtcdLosesAnswers(t *testing.T) {
+	t.Parallel()
 	proxy := etcdtest.StartProxy(t, etcdtest.Start(t), 2)
 	proxy.LoseAnswers(0.3)
 	testMetaPlace(t, "etcd://"+proxy.Client+"/cluster")
@@ -30,6 +31,7 @@ func TestEtcdLosesAnswers(t *testing.T) {
 // etcd is killed under a broker that is written to: commands wait, producers wait when the WAL cache is full, and when etcd is back so is
 // everything, the broker with the same epoch.
 func TestEtcdOutage(t *testing.T) {
+	t.Parallel()
 	server := etcdtest.Start(t)
 	c := newCluster(t, "meta="+etcdtest.URL("cluster", server), "memory=64MiB", "wal-cache=4MiB", "upload-bytes=512KiB", "data="+t.TempDir())
 	self := c.start().self

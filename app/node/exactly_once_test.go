@@ -18,6 +18,7 @@ import (
 // TestExactlyOnce copies a topic in transactions, some of which are aborted, with brokers that come and go meanwhile: who reads what is
 // committed gets every record once, by clients with transactions of version 1 and 2.
 func TestExactlyOnce(t *testing.T) {
+	t.Parallel()
 	for name, opts := range map[string][]kgo.Opt{"v1": {kgo.MaxVersions(kversion.V3_8_0())}, "v2": nil} {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, "transaction.state.log.num.partitions=3")
@@ -207,6 +208,7 @@ func (c *cluster) all(topic string) (values []string) {
 
 // TestOpenTransaction: a transaction that is left behind holds readers of committed records back, is told of, and ends by its timeout.
 func TestOpenTransaction(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "transaction.state.log.num.partitions=1")
 	c.start()
 	cl := c.client(kgo.TransactionalID("left"), kgo.TransactionTimeout(10*time.Second))

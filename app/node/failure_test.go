@@ -105,6 +105,7 @@ func (c *cluster) wantBesideLate(n int) {
 // A disk of two fails under load, in one of several ways: the broker goes on with the other one. Idempotent producers lose, repeat and reorder nothing, a
 // group goes on, and a start without the disk finds everything.
 func TestVolumeFails(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]diskFault{
 		"writes fail":                {"/a/", "WriteDurable", syscall.EIO},
 		"no room for what it has":    {"/a/", "WriteDurable", syscall.ENOSPC},
@@ -145,6 +146,7 @@ func TestVolumeFails(t *testing.T) {
 
 // Transactions go on across the failures of disks: coordinators, offsets and records are on both.
 func TestExactlyOnceWhileVolumesFail(t *testing.T) {
+	t.Parallel()
 	c, d := twoDisks(t, "transaction.state.log.num.partitions=3")
 	const records = 60
 	c.fill("in", records)

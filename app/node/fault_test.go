@@ -20,6 +20,7 @@ import (
 // An outage of the bucket is backpressure: producers wait when the WAL cache is full, consumers and group members go on, and when
 // the bucket is back so is everything.
 func TestBucketOutage(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "memory=64MiB", "wal-cache=4MiB", "upload-bytes=512KiB")
 	store := fault.New(c.store, 1)
 	c.store = store
@@ -67,6 +68,7 @@ func TestBucketOutage(t *testing.T) {
 // TestShutdownInAnOutage: whoever stops a broker gives it a time, and when that is over it ends, also when everything waits for a bucket that
 // does not answer: appends of clients and of coordinators in a WAL in the bucket, uploads, metadata. A broker that has failed waits for nothing.
 func TestShutdownInAnOutage(t *testing.T) {
+	t.Parallel()
 	for _, name := range []string{"file", "s3", "file failed", "s3 failed"} {
 		t.Run(name, func(t *testing.T) {
 			wal, _, failed := strings.Cut(name, " ")
@@ -120,6 +122,7 @@ func TestShutdownInAnOutage(t *testing.T) {
 
 // Every put of the bucket that may have happened is found out about: answers that are lost cost nothing but time.
 func TestLostAnswers(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "wal=s3", "wal-s3-puts-per-second=1000")
 	store := fault.New(c.store, 2, fault.Rule{Name: "lost", Op: fault.Put, Prob: 0.2, Effect: fault.LoseAnswer}, fault.Rule{Name: "late", Op: fault.Put, Prob: 0.1, Effect: fault.Late})
 	c.store = store

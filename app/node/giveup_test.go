@@ -12,6 +12,7 @@ import (
 // TestGivenUpBeforeTheWALBegan: a broker whose node epoch was fenced and rescued while it was still starting, because its bucket was slow, is fenced: it joins again under
 // another epoch, as one that is given up later does, and does not end.
 func TestGivenUpBeforeTheWALBegan(t *testing.T) {
+	t.Parallel()
 	for _, class := range []string{"file", "s3"} {
 		t.Run(class, func(t *testing.T) {
 			c := newCluster(t)

@@ -15,6 +15,7 @@ import (
 // TestReadThatOutlastsTheGrace: a read has found in the metadata where its records are, and takes so long that the objects are compacted away and deleted before it
 // gets to them: all brokers have seen the mark, and the grace is over. It is located again, and its client notices nothing.
 func TestReadThatOutlastsTheGrace(t *testing.T) {
+	t.Parallel()
 	const records, uploads = 200, 8
 	for request := range 2 { // of those for objects: an index, and a block
 		t.Run(fmt.Sprint(request), func(t *testing.T) {

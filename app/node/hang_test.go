@@ -45,6 +45,7 @@ func (d *badDisk) awaitHit() {
 // A disk of two hangs under load, for writes or altogether: the broker goes on with the other one as if it had failed. Idempotent producers lose, repeat and reorder
 // nothing, a group goes on; nor does it matter whether what hangs is done before the broker dies, or never. A start without the disk finds everything.
 func TestVolumeHangs(t *testing.T) {
+	t.Parallel()
 	for name, f := range map[string]struct {
 		dir, op, left string
 		late          bool
@@ -83,6 +84,7 @@ func TestVolumeHangs(t *testing.T) {
 // The last disk that is left takes the broker with it when it hangs. What was being written is in doubt until the disk answers: then it is there or not, and what was
 // acknowledged is.
 func TestLastVolumeHangs(t *testing.T) {
+	t.Parallel()
 	for _, two := range []bool{false, true} {
 		t.Run(map[bool]string{false: "one", true: "two"}[two], func(t *testing.T) {
 			c, d := twoDisks(t, "wal-stall-timeout=1s")
@@ -108,6 +110,7 @@ func TestLastVolumeHangs(t *testing.T) {
 
 // A broker whose disk hangs is stopped before anybody has noticed, or where nobody is to: the stop ends when its time is over, not when the disk answers.
 func TestStopWhileDiskHangs(t *testing.T) {
+	t.Parallel()
 	c, d := twoDisks(t, "wal-stall-timeout=0")
 	c.produce(c.client(), "moves", 0, 300)
 	release := d.hang(t, "/", "")

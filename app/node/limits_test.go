@@ -36,6 +36,7 @@ func (c *cluster) setQuota(kind, name, key string, value float64) {
 // TestQuotas: who produces, fetches and creates more than he may is told to wait; nobody else is. The clock of the quotas stands still where it matters how much
 // was done in how short a time: a machine that is busy is no reason to be told nothing.
 func TestQuotas(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	var stopped atomic.Pointer[time.Time]
 	stop := func(at time.Time) { stopped.Store(&at) }

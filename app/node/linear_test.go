@@ -290,6 +290,7 @@ func began(ops []porcupine.Operation, n int) (some []porcupine.Operation) {
 // TestRegistersAreLinearizable: settings, offsets and names of topics, while the controller's role is transferred, and while its holder
 // crashes, with the coordinators it has.
 func TestRegistersAreLinearizable(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, clusterSettings(t, "s3")...)
 	nodes := []*Node{c.start(), c.another(), c.another()}
 	c.createTopic("set-0", 1)

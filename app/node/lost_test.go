@@ -44,6 +44,7 @@ func (l *logLines) with(all ...string) (found []string) {
 // An object is lost, or damaged, behind everybody's back. Clients that read it get an error again and again; the log says it once, with everything that is
 // needed to go on, and what lies before it is read as ever.
 func TestLostObjectIsReported(t *testing.T) {
+	t.Parallel()
 	for _, lost := range []bool{true, false} {
 		t.Run(map[bool]string{true: "lost", false: "damaged"}[lost], func(t *testing.T) {
 			log := new(logLines)

@@ -222,6 +222,7 @@ func TestTopicsAreCreatedOnDemand(t *testing.T) {
 }
 
 func TestAcknowledgedRecordsSurvive(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		name, wal string
 		end       func(*cluster)

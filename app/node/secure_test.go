@@ -137,6 +137,7 @@ func (l *lines) await(t *testing.T, parts ...string) {
 // TestBrokersSpeakTLS: three brokers over TLS make a cluster, and go on with new certificates; who has another certificate, one for another host, or none is
 // refused, and the log says why.
 func TestBrokersSpeakTLS(t *testing.T) {
+	t.Parallel()
 	ca := newAuthority(t, "brokers")
 	own := ca.issue("broker.pem", "127.0.0.1", "localhost")
 	c := newCluster(t, append(clusterSettings(t, "s3"), ca.settings(own)...)...)

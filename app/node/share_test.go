@@ -55,6 +55,7 @@ func (c *cluster) sharing(n *Node, group, topic string, does func(*kgo.Record) k
 // TestDeadLetters: what members reject is in the topic for dead letters, once, with what the group is configured to have there, whichever brokers lead the
 // two topics; nothing else is.
 func TestDeadLetters(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, append(clusterSettings(t, "file://"+t.TempDir()+"?shared=true"), "errors.deadletterqueue.auto.create.topics.enable=true", "num.partitions=3")...)
 	c.start()
 	c.another()
@@ -97,6 +98,7 @@ func TestDeadLetters(t *testing.T) {
 // TestShareGroupOutlivesBrokers: of three brokers one after the other dies under a share group, whatever it led and coordinated. Every record is delivered,
 // and what was acknowledged, and said to be, is not delivered again.
 func TestShareGroupOutlivesBrokers(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, append(clusterSettings(t, "file://"+t.TempDir()+"?shared=true"), "share.coordinator.state.topic.num.partitions=6")...)
 	c.start()
 	nodes := []*Node{c.another(), c.another()}

@@ -11,6 +11,7 @@ import (
 
 // TestTelemetry: a client that knows KIP-714 sends what a subscription asks for, and it is shown.
 func TestTelemetry(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, "telemetry=metrics")
 	c.start()
 	c.createTopic("t", 1)

@@ -52,6 +52,7 @@ func (c *cluster) readValues(topic string, want int, opts ...kgo.Opt) []string {
 func readCommitted() kgo.Opt { return kgo.FetchIsolationLevel(kgo.ReadCommitted()) }
 
 func TestTransactions(t *testing.T) {
+	t.Parallel()
 	for name, opts := range protocols {
 		t.Run(name, func(t *testing.T) {
 			c := newCluster(t, "transaction.state.log.num.partitions=2")

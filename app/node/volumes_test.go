@@ -250,6 +250,7 @@ func TestOneDirectoryIsOneVolume(t *testing.T) {
 
 // A broker that was not told that a directory is shared does not take it from the others, neither at its start nor as another WAL.
 func TestSharedDirectoryIsNotTaken(t *testing.T) {
+	t.Parallel()
 	dir := "file://" + t.TempDir()
 	c := newCluster(t, "wal="+dir+"/a?shared=true", "data="+t.TempDir())
 	n := c.start()
@@ -285,6 +286,7 @@ func TestSharedDirectoryIsNotTaken(t *testing.T) {
 // What a broker that is gone had on a WAL in the bucket is served by another one at once; what it had in a directory of its own waits for it, and
 // nothing of either is lost.
 func TestBucketDoesNotWaitForDirectory(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t, twoWALs(t), "wal-s3-puts-per-second=500", "balance=false", "upload-interval=1h", "data="+t.TempDir())
 	gone := c.start()
 	c.createTopic("dir", 2)

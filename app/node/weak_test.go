@@ -24,6 +24,7 @@ func (w weak) Put(ctx context.Context, key string, body [][]byte, opt objstore.P
 
 // TestBucketWithoutPutIfAbsent: it is refused, with the reason and the way out, unless it holds nothing that needs it. Then everything works.
 func TestBucketWithoutPutIfAbsent(t *testing.T) {
+	t.Parallel()
 	for _, refuses := range []bool{false, true} {
 		elsewhere := "file://" + t.TempDir()
 		for settings, mention := range map[string]string{
