@@ -204,11 +204,11 @@ func (m *Member) Close() error {
 	m.cancel()
 	m.interrupt()
 	m.view.notify.close()
+	m.client.Close() // first: its connection to this member's own server is not one that is lost
 	if m.server != nil {
 		m.server.Close()
 	}
 	m.wg.Wait()
-	m.client.Close()
 	return nil
 }
 

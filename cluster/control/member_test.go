@@ -1,11 +1,13 @@
 package control
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -69,13 +71,18 @@ var rollSlots uint64 // 0: the default
 // join starts a member and registers it.
 func join(t *testing.T, store objstore.Store, session time.Duration) *process {
 	t.Helper()
-	p := &process{t: t, fenced: make(chan error, 1)}
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
 	var log *slog.Logger
 	if testing.Verbose() {
 		log = slog.New(slog.NewTextHandler(logTo{t}, nil))
 	}
+	return joinLogging(t, store, session, log)
+}
+
+func joinLogging(t *testing.T, store objstore.Store, session time.Duration, log *slog.Logger) *process {
+	t.Helper()
+	p := &process{t: t, fenced: make(chan error, 1)}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
 	m, err := Join(ctx, MemberOptions{
 		Controller: Options{Store: store, Logger: log, RollSlots: rollSlots}, Former: base.NoNode, Session: session, OnFenced: func(err error) { p.fenced <- err }, Dial: p.dial,
 	})
@@ -393,4 +400,19 @@ func TestSessions(t *testing.T) {
 	if len(s.nodes) != 1 {
 		t.Fatal("nodes that are gone are kept")
 	}
+}
+
+// The connection of a member to its own server ends with the member, and is not one that was lost.
+func TestCloseLosesNoConnection(t *testing.T) {
+	inVirtualTime(t, func(t *testing.T) {
+		var log bytes.Buffer
+		p := joinLogging(t, mem.New(), 10*time.Second, slog.New(slog.NewTextHandler(&log, nil)))
+		if _, err := p.m.Ask(t.Context(), p.self.ID, methodPing, nil); err != nil {
+			t.Fatal(err)
+		}
+		p.m.Close()
+		if strings.Contains(log.String(), "was lost") {
+			t.Errorf("the log has\n%s", &log)
+		}
+	})
 }
