@@ -129,14 +129,33 @@ func (l Listener) TLS() bool { return l.Protocol == SSL || l.Protocol == SASLSSL
 // SASL reports whether clients of the listener have to log in.
 func (l Listener) SASL() bool { return l.Protocol == SASLPlaintext || l.Protocol == SASLSSL }
 
-// ListenerList returns the listeners, at least one. The error has kind Invalid; Resolve has checked that there is none.
+// ListenerList returns the listeners, at least one: those of listeners, or else the one of listen, which is called PLAINTEXT as Kafka's default is. The
+// error has kind Invalid; Resolve has checked that there is none.
 func (c *Config) ListenerList() ([]Listener, error) {
-	if c.Listeners == "" {
-		return []Listener{{Name: Plaintext, Protocol: Plaintext, Listen: c.Listen, Advertise: c.Advertise}}, nil
+	all := []Listener{{Name: Plaintext, Protocol: Plaintext, Listen: c.Listen, Advertise: c.Advertise}}
+	if c.Listeners != "" {
+		var err error
+		if all, err = c.namedListeners(); err != nil {
+			return nil, err
+		}
 	}
-	wrong := func(name, value, format string, args ...any) ([]Listener, error) {
-		return nil, base.Errorf(base.Invalid, "setting %s = %q (%s): "+format, append([]any{name, value, c.Origin(name)}, args...)...)
+	for _, e := range listed(c.AdvertisedListeners) {
+		name, at, err := cutListener(e)
+		i := slices.IndexFunc(all, func(l Listener) bool { return l.Name == name })
+		switch {
+		case err != "":
+			return nil, c.wrong("advertised.listeners", c.AdvertisedListeners, "%q %s; want %s", e, err, listenerForm)
+		case i < 0 && c.Listeners == "":
+			return nil, c.wrong("advertised.listeners", c.AdvertisedListeners, "there is no listener %s; without the setting listeners there is PLAINTEXT alone", name)
+		case i < 0:
+			return nil, c.wrong("advertised.listeners", c.AdvertisedListeners, "there is no listener %s", name)
+		}
+		all[i].Advertise = at
 	}
+	return all, nil
+}
+
+func (c *Config) namedListeners() (all []Listener, err error) {
 	names := map[string]string{}
 	for _, p := range protocols {
 		names[p] = p
@@ -144,40 +163,33 @@ func (c *Config) ListenerList() ([]Listener, error) {
 	for _, e := range listed(c.ListenerProtocols) {
 		name, protocol, ok := strings.Cut(e, ":")
 		if !ok || name == "" || !slices.Contains(protocols, protocol) {
-			return wrong("listener.security.protocol.map", c.ListenerProtocols, "%q is no NAME:PROTOCOL with one of the protocols %s", e, strings.Join(protocols, ", "))
+			return nil, c.wrong("listener.security.protocol.map", c.ListenerProtocols, "%q is no NAME:PROTOCOL with one of the protocols %s", e, strings.Join(protocols, ", "))
 		}
 		names[strings.ToUpper(name)] = protocol
 	}
-	var all []Listener
 	for _, e := range listed(c.Listeners) {
 		name, at, err := cutListener(e)
 		if err != "" {
-			return wrong("listeners", c.Listeners, "%q %s; want %s", e, err, listenerForm)
+			return nil, c.wrong("listeners", c.Listeners, "%q %s; want %s", e, err, listenerForm)
 		}
 		protocol, known := names[name]
 		if !known {
-			return wrong("listeners", c.Listeners, "listener %s is no security protocol and not in listener.security.protocol.map", name)
+			return nil, c.wrong("listeners", c.Listeners, "listener %s is no security protocol and not in listener.security.protocol.map", name)
 		}
 		if slices.ContainsFunc(all, func(l Listener) bool { return l.Name == name }) || name == "PEER" {
-			return wrong("listeners", c.Listeners, "the name %s is taken", name)
+			return nil, c.wrong("listeners", c.Listeners, "the name %s is taken", name)
 		}
 		all = append(all, Listener{Name: name, Protocol: protocol, Listen: at})
 	}
 	if len(all) == 0 {
-		return wrong("listeners", c.Listeners, "it names no listener")
-	}
-	for _, e := range listed(c.AdvertisedListeners) {
-		name, at, err := cutListener(e)
-		i := slices.IndexFunc(all, func(l Listener) bool { return l.Name == name })
-		switch {
-		case err != "":
-			return wrong("advertised.listeners", c.AdvertisedListeners, "%q %s; want %s", e, err, listenerForm)
-		case i < 0:
-			return wrong("advertised.listeners", c.AdvertisedListeners, "there is no listener %s", name)
-		}
-		all[i].Advertise = at
+		return nil, c.wrong("listeners", c.Listeners, "it names no listener")
 	}
 	return all, nil
+}
+
+// wrong is the error of a setting that does not go with the others.
+func (c *Config) wrong(name, value, format string, args ...any) error {
+	return base.Errorf(base.Invalid, "setting %s = %q (%s): "+format, append([]any{name, value, c.Origin(name)}, args...)...)
 }
 
 // cutListener divides NAME://HOST:PORT; wrong says what is wrong with it.
@@ -224,22 +236,22 @@ func (c *Config) OAuthAudiences() []string { return listed(c.OAuthAudience) }
 
 // checkSecurity proves the relations between the settings of security.
 func (c *Config) checkSecurity() error {
-	wrong := func(name, value, why string) error {
-		return base.Errorf(base.Invalid, "setting %s = %q (%s): %s", name, value, c.Origin(name), why)
-	}
 	all, err := c.ListenerList()
 	if err != nil {
 		return err
 	}
 	if c.Listeners != "" && c.Origin("listen") != "default" {
-		return wrong("listen", c.Listen, "listeners is given too; put it there")
+		return c.wrong("listen", c.Listen, "listeners is given too; put it there")
 	}
 	if c.Listeners != "" && c.Advertise != "" {
-		return wrong("advertise", c.Advertise, "listeners is given; use advertised.listeners")
+		return c.wrong("advertise", c.Advertise, "listeners is given; use advertised.listeners")
+	}
+	if c.Advertise != "" && c.AdvertisedListeners != "" {
+		return c.wrong("advertise", c.Advertise, "advertised.listeners is given too; want one of them")
 	}
 	for _, v := range c.SSLVersions() {
 		if v != "TLSv1.2" && v != "TLSv1.3" {
-			return wrong("ssl.enabled.protocols", c.SSLProtocols, "want TLSv1.2, TLSv1.3 or both")
+			return c.wrong("ssl.enabled.protocols", c.SSLProtocols, "want TLSv1.2, TLSv1.3 or both")
 		}
 	}
 	for _, m := range c.SASLMechanisms() {
@@ -247,29 +259,29 @@ func (c *Config) checkSecurity() error {
 		case Plain, ScramSHA256, ScramSHA512:
 		case OAuthBearer:
 			if c.OAuthJWKS == "" && !c.OAuthUnsecured {
-				return wrong("sasl.enabled.mechanisms", c.SASLMechanismList, "OAUTHBEARER needs sasl.oauthbearer.jwks.endpoint.url")
+				return c.wrong("sasl.enabled.mechanisms", c.SASLMechanismList, "OAUTHBEARER needs sasl.oauthbearer.jwks.endpoint.url")
 			}
 		default:
-			return wrong("sasl.enabled.mechanisms", c.SASLMechanismList, "there is no mechanism "+m)
+			return c.wrong("sasl.enabled.mechanisms", c.SASLMechanismList, "there is no mechanism %s", m)
 		}
 	}
 	for _, p := range c.SuperUserList() {
 		if kind, name, ok := strings.Cut(p, ":"); !ok || kind == "" || name == "" {
-			return wrong("super.users", c.SuperUsers, p+" is no principal such as User:admin")
+			return c.wrong("super.users", c.SuperUsers, "%s is no principal such as User:admin", p)
 		}
 	}
 	own, trusted := c.SSLFiles()
 	if c.PeerProtocol == SSL && (len(own) == 0 || len(trusted) == 0) {
-		return wrong("security.inter.broker.protocol", c.PeerProtocol, "it needs ssl.keystore.location and ssl.truststore.location")
+		return c.wrong("security.inter.broker.protocol", c.PeerProtocol, "it needs ssl.keystore.location and ssl.truststore.location")
 	}
 	for _, l := range all {
 		switch {
 		case l.TLS() && len(own) == 0:
-			return wrong("listeners", c.Listeners, "a listener with "+l.Protocol+" needs a key and a certificate: ssl.keystore.location")
+			return c.wrong("listeners", c.Listeners, "a listener with %s needs a key and a certificate: ssl.keystore.location", l.Protocol)
 		case l.Protocol == SSL && c.SSLClientAuth != "none" && len(trusted) == 0:
-			return wrong("ssl.client.auth", c.SSLClientAuth, "it needs ssl.truststore.location, to know whose certificates to believe")
+			return c.wrong("ssl.client.auth", c.SSLClientAuth, "it needs ssl.truststore.location, to know whose certificates to believe")
 		case l.SASL() && len(c.SASLMechanisms()) == 0:
-			return wrong("sasl.enabled.mechanisms", c.SASLMechanismList, "a listener with "+l.Protocol+" needs at least one")
+			return c.wrong("sasl.enabled.mechanisms", c.SASLMechanismList, "a listener with %s needs at least one", l.Protocol)
 		}
 	}
 	return nil
