@@ -5,6 +5,7 @@ package handle
 import (
 	"slices"
 
+	"sluice/base"
 	"sluice/cluster/control"
 	"sluice/cluster/meta"
 	"sluice/wire/kerr"
@@ -31,31 +32,23 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 		}
 		refs = append(refs, ref)
 	}
-	asked := slices.Clone(refs)
-	byName := len(req.TopicNames) > 0
-	refs = onceOfEach(refs, byName)
 	var remove []meta.TopicRef
 	var where []int
-	off := h.deletionOff(c.Version)
-	for i, ref := range refs {
+	for _, r := range h.removals(c.Version, refs, len(req.TopicNames) > 0) {
 		out := add(&resp.Responses)
-		out.TopicId, out.Name = ref.ID, nil
-		if ref.ID.IsZero() {
-			out.Name = &refs[i].Name
+		out.TopicId, out.Name = r.ref.ID, nil
+		if r.ref.ID.IsZero() || r.ref.Name != "" {
+			out.Name = &r.ref.Name
 		}
-		err := off
-		if err == nil {
-			err = checkTopicRef(asked, ref, byName)
-		}
-		if err != nil {
-			out.ErrorCode, out.ErrorMessage = int16(err.Code), &err.Message
+		if r.err != nil {
+			out.ErrorCode, out.ErrorMessage = int16(r.err.Code), &r.err.Message
 			continue
 		}
-		if err := c.mutate(5, h.partitionsOf(ref)); err != nil {
+		if err := c.mutate(5, h.partitionsOf(r.ref)); err != nil {
 			out.ErrorCode, out.ErrorMessage = int16(codeOf(err)), messageOf(err)
 			continue
 		}
-		remove, where = append(remove, ref), append(where, len(resp.Responses)-1)
+		remove, where = append(remove, r.ref), append(where, len(resp.Responses)-1)
 	}
 	if len(remove) == 0 {
 		return resp
@@ -75,6 +68,44 @@ func (h *Handler) deleteTopics(c *call, req *msg.DeleteTopicsRequest) *msg.Delet
 		h.log.Info("deleted a topic", "topic", *out.Name, "client", c.client)
 	}
 	return resp
+}
+
+// removal is a topic that is to be deleted, or why it is not.
+type removal struct {
+	ref meta.TopicRef
+	err *kerr.Error
+}
+
+// removals works out what is to become of the topics that are asked for, each once.
+func (h *Handler) removals(version int16, asked []meta.TopicRef, byName bool) (all []removal) {
+	off := h.deletionOff(version)
+	for _, ref := range onceOfEach(asked, byName) {
+		r := removal{ref, off}
+		if off == nil {
+			r.err = checkTopicRef(asked, ref, byName)
+		}
+		all = append(all, r)
+	}
+	if off != nil {
+		return all
+	}
+	return refuseBothWays(h.opt.Control.Image(), all)
+}
+
+// refuseBothWays refuses a topic that is asked for by its name and by its id too. It is answered where its name stands.
+func refuseBothWays(img *meta.Image, all []removal) []removal {
+	ids, both := map[base.UUID]bool{}, map[base.UUID]bool{}
+	for _, r := range all {
+		ids[r.ref.ID] = !r.ref.ID.IsZero()
+	}
+	for i := range all {
+		r := &all[i]
+		if topic, ok := img.TopicByName(r.ref.Name); ok && r.err == nil && ids[topic.ID] {
+			r.ref.ID, both[topic.ID] = topic.ID, true
+			r.err = kerr.Errorf(kerr.InvalidRequest, "The provided topic name maps to an ID that was already supplied.")
+		}
+	}
+	return slices.DeleteFunc(all, func(r removal) bool { return r.err == nil && both[r.ref.ID] })
 }
 
 // deletionOff refuses to delete topics where delete.topic.enable is false; clients before version 3 do not know the code for that.
