@@ -140,7 +140,7 @@ func (h *Handler) again(ctx context.Context, err error, img *meta.Image, attempt
 func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, error) {
 	change := meta.ConfigChange{Name: w.name}
 	old, lookup, err := h.alterable(img, w, &change)
-	missing := err != nil && lookup != nil // what is to be set is looked at first, and then whether there is such a resource
+	missing := err != nil && lookup != nil // what is to be done is looked at first, then the name, then what is set, and then whether there is such a resource
 	if err != nil && !missing {
 		return change, err
 	}
@@ -151,9 +151,12 @@ func (h *Handler) change(img *meta.Image, w alteration) (meta.ConfigChange, erro
 		}
 	}
 	for _, op := range w.ops {
-		if err := apply(change.Configs, op, lookup(op.name)); err != nil {
+		if err := apply(change.Configs, op, definition(lookup, w.kind, op)); err != nil {
 			return change, err
 		}
+	}
+	if missing && w.name == "" {
+		return change, err
 	}
 	if wrong := h.validate(img, w.kind, change.Configs); wrong != nil {
 		return change, wrong
@@ -166,7 +169,7 @@ func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigCh
 	switch w.kind {
 	case topicResource:
 		if w.name == "" {
-			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Default topic resources are not allowed.")
+			return nil, topicconfig.LookupTopic, kerr.Errorf(kerr.InvalidRequest, "Default topic resources are not allowed.")
 		}
 		topic, ok := img.TopicByName(w.name)
 		if !ok {
@@ -186,12 +189,12 @@ func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigCh
 		return present(img, meta.BrokerConfig, change), topicconfig.LookupBroker, nil
 	case groupResource:
 		if w.name == "" {
-			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Default group resources are not allowed.")
+			return nil, topicconfig.LookupGroup, kerr.Errorf(kerr.InvalidRequest, "Default group resources are not allowed.")
 		}
 		return present(img, meta.GroupConfig, change), topicconfig.LookupGroup, nil
 	case clientMetricsResource:
 		if w.name == "" {
-			return nil, nil, kerr.Errorf(kerr.InvalidRequest, "Subscription name can't be empty")
+			return nil, topicconfig.LookupClientMetrics, kerr.Errorf(kerr.InvalidRequest, "Subscription name can't be empty")
 		}
 		return present(img, meta.ClientMetricsConfig, change), topicconfig.LookupClientMetrics, nil
 	}
@@ -202,6 +205,14 @@ func (h *Handler) alterable(img *meta.Image, w alteration, change *meta.ConfigCh
 func present(img *meta.Image, kind meta.ConfigKind, change *meta.ConfigChange) map[string]string {
 	change.Kind, change.Since = kind, img.Pos()
 	return img.Configs(kind, change.Name)
+}
+
+// definition finds what an operation is about. Kafka's controller knows the lists of topics and of brokers only, so nothing can be appended to others.
+func definition(lookup func(string) *topicconfig.Def, kind int8, op alterOp) *topicconfig.Def {
+	if (op.op == opAppend || op.op == opSubtract) && kind != topicResource && kind != brokerResource {
+		return nil
+	}
+	return lookup(op.name)
 }
 
 // alterableBroker says why a setting of a broker, or of all, cannot be altered. What nobody knows is kept, as in Kafka, and so is what is said of a listener

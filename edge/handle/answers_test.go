@@ -3,6 +3,7 @@ package handle
 import (
 	"fmt"
 	"maps"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -95,6 +96,42 @@ func TestConfigsOfATopicThatIsNotThere(t *testing.T) {
 			if kerr.Code(code) != c.want {
 				t.Errorf("%s=%s of %q: %v, want %v", c.key, c.value, c.name, kerr.Code(code), c.want)
 			}
+		}
+	}
+}
+
+// TestListsOfConfigs: only settings of topics and brokers can be appended to, and that is looked at before whether a resource may have no name.
+func TestListsOfConfigs(t *testing.T) {
+	b := newBroker(t, 1)
+	b.topic("t", 1)
+	value := "compact"
+	node := strconv.Itoa(int(b.node[0].ID))
+	for _, c := range []struct {
+		kind      int8
+		name, key string
+		op        int8
+		want      kerr.Code
+	}{
+		{topicResource, "", "", opSubtract, kerr.InvalidConfig},
+		{topicResource, "", "retention.ms", opAppend, kerr.InvalidConfig},
+		{topicResource, "", "cleanup.policy", opAppend, kerr.InvalidRequest},
+		{topicResource, "", "no.such.config", opSet, kerr.InvalidRequest},
+		{topicResource, "t", "cleanup.policy", opAppend, kerr.None},
+		{topicResource, "t", "retention.ms", opAppend, kerr.InvalidConfig},
+		{groupResource, "", "no.such.config", opAppend, kerr.InvalidConfig},
+		{groupResource, "", "no.such.config", opSet, kerr.InvalidRequest},
+		{clientMetricsResource, "s", "metrics", opAppend, kerr.InvalidConfig},
+		{clientMetricsResource, "", "metrics", opSubtract, kerr.InvalidConfig},
+		{clientMetricsResource, "", "metrics", opSet, kerr.InvalidRequest},
+		{clientMetricsResource, "s", "metrics", opSet, kerr.None},
+		{brokerLoggerResource, node, "no.such.logger", opAppend, kerr.InvalidRequest},
+		{brokerLoggerResource, node, "no.such.logger", opSet, kerr.InvalidConfig},
+	} {
+		var resp msg.IncrementalAlterConfigsResponse
+		b.ask(1, &msg.IncrementalAlterConfigsRequest{ValidateOnly: true, Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: c.kind, ResourceName: c.name,
+			Configs: []msg.IncrementalAlterConfigsRequestAlterableConfig{{Name: c.key, ConfigOperation: c.op, Value: &value}}}}}, &resp)
+		if got := kerr.Code(resp.Responses[0].ErrorCode); got != c.want {
+			t.Errorf("operation %d on %q of %d %q: %v, want %v", c.op, c.key, c.kind, c.name, got, c.want)
 		}
 	}
 }

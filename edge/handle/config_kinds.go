@@ -145,12 +145,14 @@ func (h *Handler) alterLoggers(w alteration, validateOnly bool) error {
 	level, changed := slog.LevelInfo, false
 	for _, op := range w.ops {
 		switch {
+		case op.op != opSet && op.op != opDelete:
+			return kerr.Errorf(kerr.InvalidRequest, "Operation %d is not allowed for the BROKER_LOGGER resource", op.op)
 		case h.opt.LogLevel == nil || op.name != rootLogger:
 			return kerr.Errorf(kerr.InvalidConfig, "Logger %s does not exist! The one that there is is called %s.", op.name, rootLogger)
 		case op.op == opDelete:
 			return kerr.Errorf(kerr.InvalidRequest, "Removing the log level of the %s logger is not allowed", rootLogger)
-		case op.op != opSet || op.value == nil:
-			return kerr.Errorf(kerr.InvalidRequest, "Operation %d is not allowed for the %s logger", op.op, rootLogger)
+		case op.value == nil:
+			return kerr.Errorf(kerr.InvalidRequest, "Null value not supported for: %s", op.name)
 		}
 		var known bool
 		if level, known = logLevels[strings.ToUpper(*op.value)]; !known {
