@@ -36,6 +36,9 @@ func joinResponse(r joinResult, version int16) *msg.JoinGroupResponse {
 	} else if version < 7 {
 		res.ProtocolName = new(string) // null is not allowed yet
 	}
+	if r.protocol == "" && version >= 7 {
+		res.ProtocolName = nil // one without a name is none to Kafka
+	}
 	makeSlice(&res.Members, len(r.members))
 	for i, m := range r.members {
 		out := &res.Members[i]

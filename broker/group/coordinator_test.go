@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
@@ -764,4 +765,26 @@ func TestProtocolNamedTwice(t *testing.T) {
 			t.Fatalf("%+v", j)
 		}
 	})
+}
+
+// A protocol without a name can be agreed on, and is told as none where none may be told.
+func TestProtocolWithoutAName(t *testing.T) {
+	for version, want := range map[int16]string{6: `""`, 7: "null"} {
+		synctest.Test(t, func(t *testing.T) {
+			s := newStage(t)
+			r := &reply[msg.JoinGroupResponse]{}
+			q := msg.JoinGroupRequest{GroupId: "g", SessionTimeoutMs: 10000, RebalanceTimeoutMs: 60000, ProtocolType: "consumer", GroupInstanceId: pointer("i"),
+				Protocols: []msg.JoinGroupRequestJoinGroupRequestProtocol{{Metadata: subscription("t")}}}
+			decoded(s.t, q, version, func(q *msg.JoinGroupRequest) {
+				s.c.Join(CallInfo{ClientID: "c", ClientHost: "10.0.0.1", Version: version}, q, r.take)
+			})
+			synctest.Wait()
+			time.Sleep(5 * time.Second) // of the fake clock: the initial delay
+			synctest.Wait()
+			j := r.response(t)
+			if got, err := json.Marshal(j.ProtocolName); err != nil || j.ErrorCode != 0 || string(got) != want {
+				t.Errorf("version %d: %+v, %s, want %s", version, j, got, want)
+			}
+		})
+	}
 }
