@@ -3,6 +3,7 @@ package fetch
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"strings"
 	"sync"
@@ -320,6 +321,38 @@ func TestLimits(t *testing.T) {
 	expect(t, "partition limit", n.fetch(12, req), fmt.Sprintf("t0:%d", 2*size))
 	req.MinBytes, req.MaxWaitMs, req.MaxBytes = 1<<30, long, int32(size)
 	expect(t, "min bytes above max bytes", n.fetch(12, req), fmt.Sprintf("t0:%d", size))
+}
+
+// TestAbortedTransactions: a reader of committed records is told of none that were aborted, unless there are records of which none may be returned: then nothing is
+// told of transactions, as in Kafka.
+func TestAbortedTransactions(t *testing.T) {
+	n := newNode(t, 2, Options{})
+	for i := range 2 {
+		n.write(i, 1000)
+	}
+	for _, c := range []struct {
+		what      string
+		isolation int8
+		offset    int64
+		bytes     int32
+		want      string
+	}{
+		{"a batch", 1, 0, 1 << 20, "[]"},
+		{"less than a batch", 1, 0, 1, "null"},
+		{"no bytes at all", 1, 0, 0, "[]"},
+		{"at the end", 1, 1, 1, "[]"},
+		{"of what is not committed either", 0, 0, 1 << 20, "null"},
+	} {
+		n.f.turn.Store(1) // partition 0 is first, and has its batch in any case
+		req := request(1, 0, 0, c.offset)
+		req.IsolationLevel, req.Topics[0].Partitions[1].PartitionMaxBytes = c.isolation, c.bytes
+		r := n.fetch(12, req)
+		<-r.c
+		got, err := json.Marshal(r.resp.Responses[0].Partitions[1].AbortedTransactions)
+		if err != nil || string(got) != c.want {
+			t.Errorf("%s: %s, %v, want %s", c.what, got, err, c.want)
+		}
+	}
 }
 
 func TestColdReads(t *testing.T) {

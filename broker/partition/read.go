@@ -91,7 +91,8 @@ func (p *Partition) readBelow(ctx context.Context, req ReadRequest, limit base.O
 				return res, outOfRange(req.From, res.LogStart, res.HW)
 			}
 			return res, p.readFailed(req.From, err)
-		case chunk == nil:
+		case chunk == nil: // no batch fits into what may be returned: Kafka tells of no transactions then, rather than of none that were aborted
+			res.Aborted = nil
 			return res, nil
 		}
 		if req.Isolation == ReadCommitted && !p.listAborted(&res, req.From, chunk.End, pruned) {

@@ -94,7 +94,7 @@ type ReadResult struct {
 	// Chunk holds whole batches; nil when there is nothing to return. The caller releases it once its bytes are written.
 	Chunk             *stream.Chunk
 	HW, LSO, LogStart base.Offset
-	// Aborted lists the aborted transactions that overlap Chunk, for readers of committed records only; never nil for those.
+	// Aborted lists the aborted transactions that overlap Chunk, for readers of committed records only; nil for those too where the first batch is larger than what may be returned.
 	Aborted []AbortedTxn
 	// Diverging is set, and Chunk nil, when the client's log is not a prefix of this one.
 	Diverging *EpochOffset
