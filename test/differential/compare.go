@@ -175,7 +175,7 @@ func (p *pair) judge(steps []step, answers [2][]lines) *finding {
 		if covered {
 			left = nil
 		}
-		if ends && len(left) == 0 {
+		if (ends || p.parts(st, answers[0][i], answers[1][i])) && len(left) == 0 {
 			return nil
 		}
 		if len(left) > 0 {
@@ -185,9 +185,22 @@ func (p *pair) judge(steps []step, answers [2][]lines) *finding {
 	return nil
 }
 
+// parts reports whether something that both have answered leaves them in different states.
+func (p *pair) parts(st step, kafka, sluice lines) bool {
+	for _, e := range p.meant {
+		for path, value := range kafka {
+			if e.same && sluice[path] == value && e.matches(st, twin.Difference{Path: path, Kafka: value, Sluice: value}) {
+				e.seen++
+				return true
+			}
+		}
+	}
+	return false
+}
+
 func (p *pair) excuse(st step, d twin.Difference) *entry {
 	for _, e := range p.meant {
-		if e.matches(st, d) {
+		if !e.same && e.matches(st, d) {
 			e.seen++
 			return e
 		}

@@ -25,6 +25,8 @@ type entry struct {
 	covers bool
 
 	ends bool // what follows in a sequence is not compared: the brokers' states differ from here on
+	// same says that it is about what both answer alike, which ends a sequence too where it leaves the brokers in different states.
+	same bool
 	seen int
 }
 
@@ -75,6 +77,8 @@ func (e *entry) set(key, value string) (err error) {
 		e.why = value
 	case "ends":
 		e.ends = value == "true"
+	case "same":
+		e.same, e.ends = value == "true", true
 	case "covers":
 		e.covers = value == "true"
 	default:

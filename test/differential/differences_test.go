@@ -56,3 +56,34 @@ func TestEntryMatches(t *testing.T) {
 		t.Error("nothing is there twice")
 	}
 }
+
+// What both answer alike ends a sequence where an entry says that it leaves them in different states.
+func TestSameEnds(t *testing.T) {
+	var e entry
+	for _, kv := range [][2]string{{"where", "^Fetch 4 A$"}, {"kafka", "1"}, {"same", "true"}, {"why", "so"}} {
+		if err := e.set(kv[0], kv[1]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := &pair{meant: []*entry{&e}}
+	p.mu.seen = map[string]int{}
+	st := step{Key: msg.KeyFetch, Version: 4}
+	for _, c := range []struct {
+		first    [2]string
+		step     int // that differs, 0: none
+		whatever string
+	}{
+		{[2]string{"1", "1"}, 0, "ended"},
+		{[2]string{"2", "2"}, 2, "another answer"},
+		{[2]string{"1", "2"}, 1, "not alike"},
+	} {
+		f := p.judge([]step{st, st}, [2][]lines{{{"A": c.first[0]}, {"B": "1"}}, {{"A": c.first[1]}, {"B": "2"}}})
+		got := 0
+		if f != nil {
+			got = len(f.steps)
+		}
+		if got != c.step {
+			t.Errorf("%s: step %d, want %d", c.whatever, got, c.step)
+		}
+	}
+}

@@ -86,6 +86,8 @@ func (r *runner) take(st step) (lines, error) {
 		gatherTopics(m)
 	case *msg.AlterClientQuotasResponse:
 		sortEntities(m)
+	case *msg.DeleteTopicsResponse:
+		r.sortDeleted(m)
 	case *msg.WriteTxnMarkersResponse: // Kafka has them in no order
 		slices.SortStableFunc(m.Markers, func(a, b msg.WriteTxnMarkersResponseWritableTxnMarkerResult) int {
 			return cmp.Compare(a.ProducerId, b.ProducerId)
@@ -116,6 +118,24 @@ func gatherTopics(f *msg.FetchResponse) {
 		all[at].Partitions = append(all[at].Partitions, t.Partitions...)
 	}
 	f.Responses = all
+}
+
+// sortDeleted puts topics in order: Kafka shuffles them, so that nobody learns from a place which of them are there.
+func (r *runner) sortDeleted(m *msg.DeleteTopicsResponse) {
+	type result = msg.DeleteTopicsResponseDeletableTopicResult
+	called := func(t result) string {
+		name, id := "", t.TopicId.String()
+		if t.Name != nil {
+			name = *t.Name
+		}
+		if known, ok := r.names.Known("topic", id); ok {
+			id = known
+		}
+		return name + " " + id
+	}
+	slices.SortFunc(m.Responses, func(a, b result) int {
+		return cmp.Or(strings.Compare(called(a), called(b)), cmp.Compare(a.ErrorCode, b.ErrorCode))
+	})
 }
 
 // sortEntities puts entities in order, and the parts of each: Kafka has none.

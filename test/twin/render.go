@@ -40,6 +40,12 @@ func (n *Names) Of(kind, value string) string {
 	return n.given[key]
 }
 
+// Known returns the name that a value has been given, if it has one.
+func (n *Names) Known(kind, value string) (name string, ok bool) {
+	name, ok = n.given[kind+" "+value]
+	return name, ok
+}
+
 // Node returns the id of the broker.
 func (n *Names) Node() int32 { return n.node }
 
