@@ -225,7 +225,7 @@ func (c *Coordinator) forgetShares(group string, kept map[base.UUID]shareTopic, 
 	var gone []base.UUID
 	for i := range res.Responses {
 		o := &res.Responses[i]
-		if o.ErrorCode != 0 {
+		if o.ErrorCode != 0 || slices.Contains(gone, o.TopicId) {
 			continue
 		}
 		var keys []share.Key
@@ -243,5 +243,11 @@ func (c *Coordinator) forgetShares(group string, kept map[base.UUID]shareTopic, 
 		}
 		gone = append(gone, o.TopicId)
 	}
+	answered := map[base.UUID]bool{} // what is forgotten is answered once, what is not each time that it is named
+	res.Responses = slices.DeleteFunc(res.Responses, func(o msg.DeleteShareGroupOffsetsResponseDeleteShareGroupOffsetsResponseTopic) bool {
+		again := answered[o.TopicId]
+		answered[o.TopicId] = o.ErrorCode == 0
+		return again && o.ErrorCode == 0
+	})
 	insist(c, group, &shareForgotten{group, gone}, func(codeResult) { done() }, fail)
 }

@@ -2,6 +2,7 @@ package group
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -80,6 +81,34 @@ func TestShareWorkIsReported(t *testing.T) {
 		synctest.Wait()
 		if tries != 3 || code != 0 {
 			t.Errorf("%d tries, %v", tries, code)
+		}
+	})
+}
+
+// TestForgottenOnce: a topic whose offsets are deleted is answered once, however often it is named; one that has none each time.
+func TestForgottenOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		defer s.wal.Auto()()
+		s.c.opt.Shares = shareStates{}
+		if r := s.shareBeat("a", 0); r.ErrorCode != 0 || len(r.Assignment.TopicPartitions) == 0 {
+			t.Fatalf("join: %+v", r)
+		}
+		if r := s.shareBeat("a", -1); r.ErrorCode != 0 {
+			t.Fatalf("leave: %+v", r)
+		}
+		twice := &msg.DeleteShareGroupOffsetsRequest{GroupId: "g", Topics: []msg.DeleteShareGroupOffsetsRequestDeleteShareGroupOffsetsRequestTopic{{TopicName: "t"}, {TopicName: "t"}}}
+		for _, want := range [][]kerr.Code{{kerr.None}, {kerr.UnknownTopicOrPartition, kerr.UnknownTopicOrPartition}} {
+			r := &reply[msg.DeleteShareGroupOffsetsResponse]{}
+			s.c.DeleteShareGroupOffsets(CallInfo{}, twice, r.take)
+			synctest.Wait()
+			var got []kerr.Code
+			for _, o := range r.response(t).Responses {
+				got = append(got, kerr.Code(o.ErrorCode))
+			}
+			if !slices.Equal(got, want) {
+				t.Errorf("%v, want %v", got, want)
+			}
 		}
 	})
 }
