@@ -105,10 +105,10 @@ func (p *produceCall) admit(req *msg.ProduceRequest) kerr.Code {
 	switch {
 	case p.txn && (req.TransactionalId == nil || p.h.opt.TxnClient == nil):
 		return kerr.TransactionalIDAuthorizationFailed
+	case p.txn && !p.sameProducer(req):
+		return kerr.InvalidProducerIDMapping
 	case req.Acks < -1 || req.Acks > 1:
 		return kerr.InvalidRequiredAcks
-	case p.txn && !sameProducer(req):
-		return kerr.InvalidProducerIDMapping
 	}
 	rooms := p.rooms(req)
 	if len(rooms) == 0 {

@@ -45,20 +45,21 @@ func isTransactional(records []byte) bool {
 	return len(records) >= batch.HeaderBytes && records[attributesAt]&transactionalBit != 0
 }
 
-// sameProducer reports whether all transactional batches are of one producer.
-func sameProducer(req *msg.ProduceRequest) bool {
+// sameProducer reports whether all transactional batches are of one producer. What is wrong by itself does not count.
+func (p *produceCall) sameProducer(req *msg.ProduceRequest) bool {
 	var first batch.Batch
 	found := false
 	for i := range req.TopicData {
 		for j := range req.TopicData[i].PartitionData {
 			b, ok := transactional(req.TopicData[i].PartitionData[j].Records)
-			if !ok {
-				continue
-			}
-			if found && (b.ProducerID() != first.ProducerID() || b.ProducerEpoch() != first.ProducerEpoch()) {
+			switch {
+			case !ok || found && b.ProducerID() == first.ProducerID() && b.ProducerEpoch() == first.ProducerEpoch():
+			case p.wrong(&req.TopicData[i], j) != kerr.None:
+			case found:
 				return false
+			default:
+				first, found = b, true
 			}
-			first, found = b, true
 		}
 	}
 	return true

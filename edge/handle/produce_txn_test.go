@@ -173,13 +173,26 @@ func TestWrongAcks(t *testing.T) {
 	of := func(producer int64) []byte {
 		return batchOf(batch.Options{Idempotent: true, Transactional: true, ProducerID: producer})
 	}
-	var resp msg.ProduceResponse
-	b.ask(8, &msg.ProduceRequest{TransactionalId: &id, Acks: -1, TimeoutMs: 1000, TopicData: []msg.ProduceRequestTopicProduceData{{
-		Name: "t", PartitionData: []msg.ProduceRequestPartitionProduceData{{Records: of(7)}, {Index: 1, Records: slices.Concat(of(8), of(8))}, {Index: 2, Records: of(8)}},
-	}}}, &resp)
-	for i, want := range []kerr.Code{kerr.InvalidProducerIDMapping, kerr.InvalidRecord, kerr.InvalidProducerIDMapping} {
-		if got := kerr.Code(resp.Responses[0].PartitionResponses[i].ErrorCode); got != want {
-			t.Errorf("partition %d: %v, want %v", i, got, want)
+	for _, tc := range []struct {
+		acks    int16
+		batches [][]byte
+		want    []kerr.Code
+	}{
+		{-1, [][]byte{of(7), slices.Concat(of(8), of(8)), of(8)}, []kerr.Code{kerr.InvalidProducerIDMapping, kerr.InvalidRecord, kerr.InvalidProducerIDMapping}},
+		{-1, [][]byte{of(7), nil, plain, of(8)}, []kerr.Code{kerr.InvalidProducerIDMapping, kerr.InvalidRecord, kerr.InvalidProducerIDMapping, kerr.InvalidProducerIDMapping}},
+		{7, [][]byte{of(7), of(8)}, []kerr.Code{kerr.InvalidProducerIDMapping, kerr.InvalidProducerIDMapping}},
+		{7, [][]byte{of(7), slices.Concat(of(8), of(8))}, []kerr.Code{kerr.InvalidRequiredAcks, kerr.InvalidRecord}}, // one producer is wrong by itself
+	} {
+		req := &msg.ProduceRequest{TransactionalId: &id, Acks: tc.acks, TimeoutMs: 1000, TopicData: []msg.ProduceRequestTopicProduceData{{Name: "t"}}}
+		for i, records := range tc.batches {
+			req.TopicData[0].PartitionData = append(req.TopicData[0].PartitionData, msg.ProduceRequestPartitionProduceData{Index: int32(i), Records: records})
+		}
+		var resp msg.ProduceResponse
+		b.ask(8, req, &resp)
+		for i, want := range tc.want {
+			if got := kerr.Code(resp.Responses[0].PartitionResponses[i].ErrorCode); got != want {
+				t.Errorf("acks %d, partition %d: %v, want %v", tc.acks, i, got, want)
+			}
 		}
 	}
 }
