@@ -101,7 +101,7 @@ func (c *Coordinator) ConsumerGroupDescribe(info CallInfo, req *msg.ConsumerGrou
 }
 
 func describeConsumer(view Topics, o *msg.ConsumerGroupDescribeResponseMember, m describedConsumer) {
-	o.MemberId, o.InstanceId, o.RackId, o.MemberEpoch = m.id, pointer(m.instance), pointer(m.rack), m.epoch
+	o.MemberId, o.InstanceId, o.RackId, o.MemberEpoch = m.id, m.instance.pointer(), pointer(m.rack), m.epoch
 	o.ClientId, o.ClientHost, o.SubscribedTopicNames, o.SubscribedTopicRegex = m.client.id, m.client.host, m.topics, &m.regex
 	o.Assignment.TopicPartitions = namedPartitions(view, *append(slices.Clone(m.assigned), m.revoking...).sort().partitions())
 	o.TargetAssignment.TopicPartitions = namedPartitions(view, m.target)

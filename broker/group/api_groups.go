@@ -41,7 +41,7 @@ func (c *Coordinator) Describe(info CallInfo, req *msg.DescribeGroupsRequest, re
 			makeSlice(&out.Members, len(r.members))
 			for j, m := range r.members {
 				o := &out.Members[j]
-				o.MemberId, o.GroupInstanceId, o.ClientId, o.ClientHost = m.id, pointer(m.instance), m.client.id, m.client.host
+				o.MemberId, o.GroupInstanceId, o.ClientId, o.ClientHost = m.id, m.instance.pointer(), m.client.id, m.client.host
 				o.MemberMetadata, o.MemberAssignment = notNil(m.metadata), notNil(m.assignment)
 			}
 			all.done()

@@ -10,7 +10,7 @@ import (
 // Join serves JoinGroup, versions 0 to 9.
 func (c *Coordinator) Join(info CallInfo, req *msg.JoinGroupRequest, reply func(*msg.JoinGroupResponse)) {
 	cmd := &joinCommand{
-		client: info.client(), group: req.GroupId, identity: identity{req.MemberId, text(req.GroupInstanceId)},
+		client: info.client(), group: req.GroupId, identity: identity{req.MemberId, instanceOf(req.GroupInstanceId)},
 		sessionTimeoutMS: req.SessionTimeoutMs, rebalanceTimeoutMS: req.RebalanceTimeoutMs,
 		protocolType: req.ProtocolType, protocols: make([]protocol, len(req.Protocols)), reason: text(req.Reason),
 		idRequired: info.Version >= 4, canSkip: info.Version >= 9,
@@ -42,7 +42,7 @@ func joinResponse(r joinResult, version int16) *msg.JoinGroupResponse {
 	makeSlice(&res.Members, len(r.members))
 	for i, m := range r.members {
 		out := &res.Members[i]
-		out.MemberId, out.GroupInstanceId, out.Metadata = m.id, pointer(m.instance), m.metadata
+		out.MemberId, out.GroupInstanceId, out.Metadata = m.id, m.instance.pointer(), m.metadata
 	}
 	return res
 }
@@ -50,7 +50,7 @@ func joinResponse(r joinResult, version int16) *msg.JoinGroupResponse {
 // Sync serves SyncGroup, versions 0 to 5.
 func (c *Coordinator) Sync(info CallInfo, req *msg.SyncGroupRequest, reply func(*msg.SyncGroupResponse)) {
 	cmd := &syncCommand{
-		group: req.GroupId, identity: identity{req.MemberId, text(req.GroupInstanceId)}, generation: req.GenerationId,
+		group: req.GroupId, identity: identity{req.MemberId, instanceOf(req.GroupInstanceId)}, generation: req.GenerationId,
 		protocolType: text(req.ProtocolType), protocol: text(req.ProtocolName), assignments: make([]assignment, len(req.Assignments)),
 	}
 	for i, a := range req.Assignments {
@@ -75,7 +75,7 @@ func (c *Coordinator) Sync(info CallInfo, req *msg.SyncGroupRequest, reply func(
 
 // Heartbeat serves Heartbeat, versions 0 to 4.
 func (c *Coordinator) Heartbeat(_ CallInfo, req *msg.HeartbeatRequest, reply func(*msg.HeartbeatResponse)) {
-	cmd := &heartbeatCommand{req.GroupId, identity{req.MemberId, text(req.GroupInstanceId)}, req.GenerationId}
+	cmd := &heartbeatCommand{req.GroupId, identity{req.MemberId, instanceOf(req.GroupInstanceId)}, req.GenerationId}
 	answer := func(r codeResult) { reply(&msg.HeartbeatResponse{ErrorCode: int16(r.code)}) }
 	submit(c, cmd.group, cmd, answer, func(code kerr.Code) {
 		if code == kerr.CoordinatorLoadInProgress {
@@ -92,7 +92,7 @@ func (c *Coordinator) Leave(info CallInfo, req *msg.LeaveGroupRequest, reply fun
 		cmd.members = []leavingMember{{identity: identity{member: req.MemberId}}}
 	}
 	for _, m := range req.Members {
-		cmd.members = append(cmd.members, leavingMember{identity{m.MemberId, text(m.GroupInstanceId)}, text(m.Reason)})
+		cmd.members = append(cmd.members, leavingMember{identity{m.MemberId, instanceOf(m.GroupInstanceId)}, text(m.Reason)})
 	}
 	answer := func(r leaveResult) {
 		res := &msg.LeaveGroupResponse{ErrorCode: int16(r.code)}

@@ -13,7 +13,7 @@ import (
 // OffsetCommit serves OffsetCommit, versions 2 to 10; from version 10 topics are named by id.
 func (c *Coordinator) OffsetCommit(info CallInfo, req *msg.OffsetCommitRequest, reply func(*msg.OffsetCommitResponse)) {
 	cmd := &commitCommand{
-		group: req.GroupId, identity: identity{req.MemberId, text(req.GroupInstanceId)}, generation: req.GenerationIdOrMemberEpoch,
+		group: req.GroupId, identity: identity{req.MemberId, instanceOf(req.GroupInstanceId)}, generation: req.GenerationIdOrMemberEpoch,
 		retentionMS: -1, missing: kerr.IllegalGeneration,
 	}
 	if info.Version <= 4 {

@@ -29,7 +29,7 @@ const (
 // transaction's coordinator is asked: whether the partition is part of the transaction, or from version 5 on to add it.
 func (c *Coordinator) TxnOffsetCommit(ctx context.Context, info CallInfo, req *msg.TxnOffsetCommitRequest, reply func(*msg.TxnOffsetCommitResponse)) {
 	cmd := &commitCommand{
-		group: req.GroupId, identity: identity{req.MemberId, text(req.GroupInstanceId)}, generation: req.GenerationId,
+		group: req.GroupId, identity: identity{req.MemberId, instanceOf(req.GroupInstanceId)}, generation: req.GenerationId,
 		retentionMS: -1, producer: &coord.Producer{ID: req.ProducerId, Epoch: req.ProducerEpoch},
 	}
 	res := &msg.TxnOffsetCommitResponse{}

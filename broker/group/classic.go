@@ -44,11 +44,11 @@ type classic struct {
 	protocol     string // chosen for this generation; empty: none
 	leader       string // empty: none
 
-	members     []*member          // in order of joining
-	byID        map[string]*member // the same
-	byInstance  map[string]*member // the static ones
-	support     map[string]int     // how many members support a protocol
-	joining     int                // members whose JoinGroup is parked
+	members     []*member            // in order of joining
+	byID        map[string]*member   // the same
+	byInstance  map[instance]*member // the static ones
+	support     map[string]int       // how many members support a protocol
+	joining     int                  // members whose JoinGroup is parked
 	pendingJoin map[string]*coord.Deadline
 	pendingSync map[string]struct{}
 
@@ -69,7 +69,8 @@ type classic struct {
 
 // member is a member of a classic group.
 type member struct {
-	id, instance     string
+	id               string
+	instance         instance
 	client           client
 	rebalanceTimeout time.Duration
 	sessionTimeout   time.Duration
@@ -90,7 +91,7 @@ func newClassic(id string) *classic {
 
 func (g *classic) clearMembers() {
 	g.members = nil
-	g.byID, g.byInstance = map[string]*member{}, map[string]*member{}
+	g.byID, g.byInstance = map[string]*member{}, map[instance]*member{}
 	g.support = map[string]int{}
 	g.pendingJoin, g.pendingSync = map[string]*coord.Deadline{}, map[string]struct{}{}
 	g.joining = 0
@@ -139,7 +140,7 @@ func (g *classic) value(assignments map[string][]byte) groupValue {
 }
 
 func (g *classic) add(mb *member) {
-	if g.byID[mb.id] != nil || mb.instance != "" && g.byInstance[mb.instance] != nil {
+	if g.byID[mb.id] != nil || mb.instance.static && g.byInstance[mb.instance] != nil {
 		panic("BUG: member added twice: " + mb.id)
 	}
 	if len(g.members) == 0 {
@@ -150,7 +151,7 @@ func (g *classic) add(mb *member) {
 	}
 	g.members = append(g.members, mb)
 	g.byID[mb.id] = mb
-	if mb.instance != "" {
+	if mb.instance.static {
 		g.byInstance[mb.instance] = mb
 	}
 	g.countSupport(mb, 1)
@@ -167,7 +168,7 @@ func (g *classic) remove(mb *member) {
 	}
 	delete(g.byID, mb.id)
 	delete(g.pendingSync, mb.id)
-	if mb.instance != "" {
+	if mb.instance.static {
 		delete(g.byInstance, mb.instance)
 	}
 	g.members = slices.DeleteFunc(g.members, func(o *member) bool { return o == mb })
@@ -229,7 +230,7 @@ func (g *classic) rebalanceTimeout() time.Duration {
 
 // validate checks that an identity is a member's.
 func (g *classic) validate(who identity) kerr.Code {
-	if who.instance != "" {
+	if who.instance.static {
 		switch mb := g.byInstance[who.instance]; {
 		case mb == nil:
 			return kerr.UnknownMemberID

@@ -64,7 +64,8 @@ type groupValue struct {
 }
 
 type memberValue struct {
-	id, instance                     string
+	id                               string
+	instance                         instance
 	client                           client
 	rebalanceTimeout, sessionTimeout time.Duration
 	subscription, assignment         []byte
@@ -80,7 +81,7 @@ func groupRecord(group string, v groupValue) coord.Record {
 	b = kbin.AppendArrayLen(b, false, len(v.members))
 	for _, m := range v.members {
 		b = kbin.AppendString(b, false, m.id)
-		b = appendNullable(b, m.instance)
+		b = kbin.AppendNullableString(b, false, m.instance.pointer())
 		b = kbin.AppendString(b, false, m.client.id)
 		b = kbin.AppendString(b, false, m.client.host)
 		b = kbin.AppendInt32(b, int32(m.rebalanceTimeout.Milliseconds()))
@@ -119,7 +120,7 @@ func decodeGroupValue(b []byte) (groupValue, error) {
 func decodeMember(f fields, version int16) memberValue {
 	m := memberValue{id: f.str()}
 	if version >= 3 {
-		m.instance = f.str()
+		m.instance = instanceOf(f.r.NullableString(f.flexible))
 	}
 	m.client = client{f.str(), f.str()}
 	rebalance := int32(-1)

@@ -15,6 +15,8 @@ import (
 
 var someText = rapid.SampledFrom([]string{"", "a", "gruppe-ä", "x y"})
 
+var someInstance = rapid.SampledFrom([]instance{{}, {true, ""}, {true, "a"}, {true, "gruppe-ä"}})
+
 func someOffset(t *rapid.T) committed {
 	return committed{
 		offset: rapid.Int64().Draw(t, "offset"), epoch: rapid.Int32Min(-1).Draw(t, "epoch"), metadata: someText.Draw(t, "metadata"),
@@ -77,7 +79,7 @@ func TestGroupRecords(t *testing.T) {
 		}
 		for range rapid.IntRange(0, 3).Draw(t, "members") {
 			v.members = append(v.members, memberValue{
-				id: someText.Draw(t, "id"), instance: someText.Draw(t, "instance"), client: client{someText.Draw(t, "client"), someText.Draw(t, "host")},
+				id: someText.Draw(t, "id"), instance: someInstance.Draw(t, "instance"), client: client{someText.Draw(t, "client"), someText.Draw(t, "host")},
 				rebalanceTimeout: ms("rebalance"), sessionTimeout: ms("session"),
 				subscription: []byte(someText.Draw(t, "subscription")), assignment: []byte(someText.Draw(t, "assignment")),
 			})
@@ -95,7 +97,7 @@ func TestGroupRecords(t *testing.T) {
 			want.members = nil
 			for _, m := range v.members {
 				if version < 3 {
-					m.instance = ""
+					m.instance = instance{}
 				}
 				if version < 1 {
 					m.rebalanceTimeout = m.sessionTimeout

@@ -83,13 +83,14 @@ const (
 
 // consumer is a member. Values are not changed once they are in a group: a change puts another one in the place.
 type consumer struct {
-	id, instance, rack string
-	client             client
-	topics             []string // subscribed by name, ascending
-	regex              string   // subscribed by expression, if not empty
-	rebalanceTimeout   time.Duration
-	assignor           string         // preferred; empty: none
-	classic            *classicTraits // of a member that speaks the classic protocol
+	id, rack         string
+	instance         instance
+	client           client
+	topics           []string // subscribed by name, ascending
+	regex            string   // subscribed by expression, if not empty
+	rebalanceTimeout time.Duration
+	assignor         string         // preferred; empty: none
+	classic          *classicTraits // of a member that speaks the classic protocol
 
 	epoch, previousEpoch int32
 	state                memberState
@@ -141,7 +142,7 @@ type consumerGroup struct {
 	targetEpoch int32
 	targetMS    int64 // when the target was computed
 	members     map[string]*consumer
-	byInstance  map[string]string // static members' ids
+	byInstance  map[instance]string // static members' ids
 	targets     map[string][]partitionID
 	regexes     map[string]resolvedRegex
 	owners      map[partitionID]string // who holds a partition, or has still to give it up
@@ -161,7 +162,7 @@ type consumerTimers struct {
 
 func newConsumerGroup() *consumerGroup {
 	return &consumerGroup{
-		members: map[string]*consumer{}, byInstance: map[string]string{}, targets: map[string][]partitionID{},
+		members: map[string]*consumer{}, byInstance: map[instance]string{}, targets: map[string][]partitionID{},
 		regexes: map[string]resolvedRegex{}, owners: map[partitionID]string{}, names: map[string]int{}, timers: map[string]*consumerTimers{},
 		matched: map[string]regexMatch{},
 	}
@@ -235,7 +236,7 @@ func (cg *consumerGroup) put(c *consumer) {
 		cg.forget(old)
 	}
 	cg.members[c.id] = c
-	if c.instance != "" {
+	if c.instance.static {
 		cg.byInstance[c.instance] = c.id
 	}
 	for _, t := range c.topics {

@@ -14,7 +14,7 @@ import (
 // classicMember finds a classic member by what a request says it is.
 func (cg *consumerGroup) classicMember(who identity) (*consumer, kerr.Code) {
 	c := cg.members[who.member]
-	if who.instance != "" {
+	if who.instance.static {
 		switch id, ok := cg.byInstance[who.instance]; {
 		case !ok:
 			return nil, kerr.UnknownMemberID
@@ -110,7 +110,7 @@ func (cg *consumerGroup) released(c *consumer) bool {
 // id alone, too.
 func (cg *consumerGroup) leavingConsumer(who identity) (*consumer, kerr.Code) {
 	id := who.member
-	if who.instance != "" {
+	if who.instance.static {
 		id = cg.byInstance[who.instance]
 		if id != "" && who.member != "" && who.member != id {
 			return nil, kerr.FencedInstanceID

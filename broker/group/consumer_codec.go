@@ -108,7 +108,7 @@ func decodeTarget(value []byte) (epoch int32, atMS int64, err error) {
 }
 
 func consumerRecord(group string, c *consumer) coord.Record {
-	b := appendFlexNullable(version0(), c.instance)
+	b := kbin.AppendNullableString(version0(), true, c.instance.pointer())
 	b = appendFlexNullable(b, c.rack)
 	b = kbin.AppendString(b, true, c.client.id)
 	b = kbin.AppendString(b, true, c.client.host)
@@ -141,7 +141,7 @@ func decodeConsumer(id string, value []byte) (*consumer, error) {
 	r := kbin.NewReader(value)
 	r.Int16()
 	f := fields{&r, true}
-	c := &consumer{id: id, instance: f.str(), rack: f.str(), client: client{f.str(), f.str()}}
+	c := &consumer{id: id, instance: instanceOf(f.r.NullableString(f.flexible)), rack: f.str(), client: client{f.str(), f.str()}}
 	for n := f.arrayLen(1); n > 0 && r.Err() == nil; n-- {
 		c.topics = append(c.topics, f.str())
 	}

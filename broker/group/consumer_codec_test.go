@@ -19,7 +19,7 @@ import (
 func exampleConsumer() *consumer {
 	a, b := base.UUID{1}, base.UUID{2}
 	return &consumer{
-		id: "m", instance: "i", rack: "r", client: client{"c", "/h"}, topics: []string{"a", "b"}, regex: "x.*", rebalanceTimeout: time.Minute,
+		id: "m", instance: instance{true, "i"}, rack: "r", client: client{"c", "/h"}, topics: []string{"a", "b"}, regex: "x.*", rebalanceTimeout: time.Minute,
 		assignor: "range", classic: &classicTraits{10 * time.Second, []protocol{{"range", subscription("a")}}},
 		epoch: 7, previousEpoch: 6, state: memberUnrevoked,
 		assigned: holding{{partitionID{Topic: a, Index: 0}, 3}, {partitionID{Topic: a, Index: 2}, 7}, {partitionID{Topic: b, Index: 1}, 5}},
@@ -72,7 +72,7 @@ func TestConsumerRecords(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		text := rapid.StringN(0, 5, 20)
 		c := &consumer{
-			id: "m", instance: text.Draw(t, "instance"), rack: text.Draw(t, "rack"), client: client{text.Draw(t, "client"), text.Draw(t, "host")},
+			id: "m", instance: someInstance.Draw(t, "instance"), rack: text.Draw(t, "rack"), client: client{text.Draw(t, "client"), text.Draw(t, "host")},
 			regex: text.Draw(t, "regex"), rebalanceTimeout: time.Duration(rapid.Int32().Draw(t, "timeout")) * time.Millisecond, assignor: text.Draw(t, "assignor"),
 			epoch: rapid.Int32().Draw(t, "epoch"), previousEpoch: rapid.Int32().Draw(t, "previous"), state: memberState(rapid.IntRange(0, 2).Draw(t, "state")),
 			assigned: drawHolding(t, 0), revoking: drawHolding(t, 100),

@@ -140,7 +140,7 @@ func (m *machine) beatMember(g *classic, c *beatCommand) (*consumer, *beatResult
 		}
 		return old, old.mayBeat(c)
 	}
-	static := cg.members[cg.byInstance[*c.instance]]
+	static := cg.members[cg.byInstance[instanceOf(c.instance)]]
 	switch {
 	case c.epoch == epochJoin && static == nil:
 		return old, nil
@@ -196,12 +196,12 @@ func (m *machine) beatFrom(now time.Time, t coord.Ticket, c *beatCommand, g *cla
 			ch.beatTimers(now, mb)
 		}
 		if c.instance != nil { // of a classic member whose place this one takes
-			old = g.consumers.members[g.consumers.byInstance[*c.instance]]
+			old = g.consumers.members[g.consumers.byInstance[instanceOf(c.instance)]]
 			next = c.update(m, old)
 		}
 	}
 	if old == nil || c.replaces(old) {
-		m.fx.Note("member joins", "group", g.id, "member", next.id, "instance", next.instance)
+		m.fx.Note("member joins", "group", g.id, "member", next.id, "instance", next.instance.name)
 	}
 	if c.replaces(old) {
 		ch.replace(old, next)
@@ -247,7 +247,9 @@ func (c *beatCommand) update(m *machine, old *consumer) *consumer {
 		}
 	}
 	next.client, next.classic = c.client, nil
-	setIf(&next.instance, c.instance)
+	if c.instance != nil {
+		next.instance = instanceOf(c.instance)
+	}
 	setIf(&next.rack, c.rack)
 	setIf(&next.regex, c.regex)
 	setIf(&next.assignor, c.assignor)
@@ -344,7 +346,7 @@ func (ch *change) retarget(now time.Time) {
 	members := cg.sortedMembers()
 	in := make([]assign.Member, len(members))
 	for i, c := range members {
-		in[i] = assign.Member{ID: c.id, Instance: c.instance, Current: cg.targets[c.id]}
+		in[i] = assign.Member{ID: c.id, Instance: c.instance.name, Current: cg.targets[c.id]}
 		for _, name := range cg.topicsOf(c) {
 			if id, _, ok := view.ByName(name); ok {
 				in[i].Topics = append(in[i].Topics, id)

@@ -26,7 +26,7 @@ func (m *machine) leaveConsumers(now time.Time, t coord.Ticket, c *beatCommand) 
 	cg := g.consumers
 	old := cg.members[c.member]
 	if c.instance != nil {
-		old = cg.members[cg.byInstance[*c.instance]]
+		old = cg.members[cg.byInstance[instanceOf(c.instance)]]
 	}
 	switch {
 	case old == nil && c.instance != nil:

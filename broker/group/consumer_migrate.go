@@ -259,7 +259,7 @@ func (m *machine) joiningConsumer(g *classic, c *joinCommand) (*consumer, kerr.C
 		return nil, kerr.InconsistentGroupProtocol
 	}
 	switch {
-	case c.identity.instance == "":
+	case !c.identity.instance.static:
 		return old, kerr.None
 	case c.identity.member == "":
 		return static, kerr.None

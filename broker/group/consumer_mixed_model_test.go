@@ -95,7 +95,7 @@ func (w *mixedWorld) change(rt *rapid.T) {
 		if a.classic == nil {
 			w.depart(rt, a)
 		} else {
-			w.step(&leaveCommand{group: "g", members: []leavingMember{{identity: identity{a.id, a.instance}}}}, func(any) {})
+			w.step(&leaveCommand{group: "g", members: []leavingMember{{identity: identity{a.id, instanceOf(pointer(a.instance))}}}}, func(any) {})
 		}
 	}
 	w.begin(a)
@@ -134,9 +134,9 @@ func (w *mixedWorld) step(command any, then func(any)) {
 // ask sends the next request of a classic agent. An answer that is lost has it join again.
 func (w *mixedWorld) ask(a *agent, lost bool) {
 	c := a.classic
-	who := identity{a.id, a.instance}
+	who := identity{a.id, instanceOf(pointer(a.instance))}
 	if a.id == "" {
-		who = identity{"", a.instance}
+		who = identity{"", instanceOf(pointer(a.instance))}
 	}
 	c.request++
 	request, sent := c.request, w.now

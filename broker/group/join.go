@@ -56,7 +56,7 @@ func (m *machine) join(now time.Time, t coord.Ticket, c *joinCommand) {
 		m.refuseJoin(t, c.identity.member, kerr.InconsistentGroupProtocol)
 	case c.identity.member != "":
 		m.joinKnown(now, t, c, g)
-	case c.identity.instance != "":
+	case c.identity.instance.static:
 		m.joinStatic(now, t, c, g)
 	default:
 		m.joinDynamic(now, t, c, g)
@@ -103,7 +103,7 @@ func (m *machine) joinDynamic(now time.Time, t coord.Ticket, c *joinCommand, g *
 }
 
 func (m *machine) joinStatic(now time.Time, t coord.Ticket, c *joinCommand, g *classic) {
-	id := c.identity.instance + "-" + m.newID()
+	id := c.identity.instance.name + "-" + m.newID()
 	if old := g.byInstance[c.identity.instance]; old != nil {
 		m.replaceStatic(now, t, c, g, old, id)
 		return
@@ -115,7 +115,7 @@ func (m *machine) joinStatic(now time.Time, t coord.Ticket, c *joinCommand, g *c
 func (m *machine) joinKnown(now time.Time, t coord.Ticket, c *joinCommand, g *classic) {
 	id := c.identity.member
 	if g.pendingJoin[id] != nil {
-		if c.identity.instance != "" { // an id is reserved for dynamic members only
+		if c.identity.instance.static { // an id is reserved for dynamic members only
 			m.refuseJoin(t, id, kerr.UnknownMemberID)
 			return
 		}
@@ -337,7 +337,7 @@ func (m *machine) joinPhaseEnded(now time.Time, g *classic) {
 func (m *machine) completeJoin(now time.Time, g *classic) {
 	g.joinPhase.Cancel()
 	for _, mb := range append([]*member(nil), g.members...) {
-		if mb.joinTicket == 0 && mb.instance == "" {
+		if mb.joinTicket == 0 && !mb.instance.static {
 			m.fx.Note("member did not rejoin in time", "group", g.id, "member", mb.id)
 			m.answerSync(mb, syncResult{code: kerr.UnknownMemberID})
 			g.remove(mb)

@@ -3,6 +3,7 @@ package group
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -43,10 +44,11 @@ func TestRandomRuns(t *testing.T) {
 
 // known is what a client has been told.
 type known struct {
-	id, instance string
-	generation   int32
-	leader       bool
-	members      []string
+	id         string
+	instance   instance
+	generation int32
+	leader     bool
+	members    []string
 }
 
 type randomWorld struct {
@@ -77,7 +79,7 @@ func newRandomWorld(rt *rapid.T) *randomWorld {
 	for i := range 5 {
 		c := &known{}
 		if i >= 3 {
-			c.instance = fmt.Sprintf("static%d", i-3) // 3 and 4 differ; two processes may share an id, see join
+			c.instance = instance{true, strings.Repeat("static", i-3)} // 3 and 4 differ, and a name may be empty; two processes may share an id, see join
 		}
 		w.clients = append(w.clients, c)
 	}
@@ -131,7 +133,7 @@ func (w *randomWorld) client() *known { return rapid.SampledFrom(w.clients).Draw
 func (w *randomWorld) join(*rapid.T) {
 	c := w.client()
 	id := c.id
-	if c.instance != "" && rapid.Bool().Draw(w.rt, "restart") {
+	if c.instance.static && rapid.Bool().Draw(w.rt, "restart") {
 		id = ""
 	}
 	protocols := rapid.SampledFrom([]string{"range:t", "range:t,sticky:t", "sticky:t+u,range:u"}).Draw(w.rt, "protocols")
@@ -413,10 +415,10 @@ func consistent(g *classic) string {
 		if mb.joinTicket != 0 {
 			joining++
 		}
-		if mb.instance != "" {
+		if mb.instance.static {
 			statics++
 			if g.byInstance[mb.instance] != mb {
-				return "instance " + mb.instance + " belongs to another member"
+				return "instance " + mb.instance.name + " belongs to another member"
 			}
 		}
 		if g.byID[mb.id] != mb || g.pendingJoin[mb.id] != nil {

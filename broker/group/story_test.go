@@ -342,7 +342,7 @@ func durableState(m, ran *machine) string {
 		if o := ran.find(g.id); o == nil || o.durable && (o.state == stable || o.state == empty) {
 			fmt.Fprintf(&b, "%s %v %d %s/%s %s since %d:", g.id, g.state, g.generation, g.protocolType, g.protocol, g.leader, g.since)
 			for _, mb := range g.members {
-				fmt.Fprintf(&b, " %s(%s) %v %v %x %x", mb.id, mb.instance, mb.sessionTimeout, mb.rebalanceTimeout, mb.metadata(g.protocol), mb.assignment)
+				fmt.Fprintf(&b, " %s(%s) %v %v %x %x", mb.id, mb.instance.name, mb.sessionTimeout, mb.rebalanceTimeout, mb.metadata(g.protocol), mb.assignment)
 			}
 			b.WriteString("\n")
 		}
@@ -530,8 +530,8 @@ func joinText(r joinResult) string {
 			s += ", members:"
 		}
 		s += " " + m.id
-		if m.instance != "" {
-			s += "(" + m.instance + ")"
+		if m.instance.static {
+			s += "(" + m.instance.name + ")"
 		}
 	}
 	return s
@@ -567,7 +567,10 @@ func parseCommand(t *testing.T, line string) any {
 		a[k] = v
 	}
 	has := func(k string) bool { _, ok := a[k]; return ok }
-	who := identity{a["member"], a["instance"]}
+	who := identity{member: a["member"]}
+	if name, static := a["instance"]; static {
+		who.instance = instance{true, name}
+	}
 	switch verb {
 	case "join":
 		return &joinCommand{
@@ -599,7 +602,7 @@ func parseCommand(t *testing.T, line string) any {
 			c.members = append(c.members, leavingMember{identity: identity{member: s}})
 		}
 		for _, s := range split(a["instances"]) {
-			c.members = append(c.members, leavingMember{identity: identity{instance: s}})
+			c.members = append(c.members, leavingMember{identity: identity{instance: instance{true, s}}})
 		}
 		return c
 	case "commit":

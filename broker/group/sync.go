@@ -223,7 +223,7 @@ func (m *machine) leaveOne(g *classic, who leavingMember) kerr.Code {
 	mb := g.byID[who.member]
 	switch {
 	case who.member == "":
-		if mb = g.byInstance[who.instance]; who.instance == "" || mb == nil {
+		if mb = g.byInstance[who.instance]; mb == nil {
 			return kerr.UnknownMemberID
 		}
 	case g.pendingJoin[who.member] != nil:

@@ -17,8 +17,11 @@ type protocol struct {
 	metadata []byte
 }
 
-// identity names a member in a request; instance is empty for a dynamic member.
-type identity struct{ member, instance string }
+// identity names a member in a request.
+type identity struct {
+	member   string
+	instance instance
+}
 
 type joinCommand struct {
 	client             client
@@ -45,8 +48,9 @@ type joinResult struct {
 }
 
 type joinedMember struct {
-	id, instance string
-	metadata     []byte
+	id       string
+	instance instance
+	metadata []byte
 }
 
 type syncCommand struct {
@@ -177,7 +181,8 @@ type describeResult struct {
 }
 
 type describedMember struct {
-	id, instance         string
+	id                   string
+	instance             instance
 	client               client
 	metadata, assignment []byte
 }

@@ -158,3 +158,29 @@ admin: describe g
       append g: generation 9 consumer/ leader - []
   admin <- left: ok UNKNOWN_MEMBER_ID
   admin <- Empty consumer/-:
+
+# The name of an instance may be empty, as in Kafka, and names one member like any other.
+
+A: join h instance= v4
+wait 0s
+A: sync h member=-8 instance= gen=1 assign=-8:t0
+B: join h instance= v9
+A: heartbeat h member=m instance= gen=1
+A: leave h instances=x
+A: leave h instance=
+----
+      (group prepares to rebalance: group=h generation=0 state=Empty why=member -8 is new)
+  after 0s:
+      (group has joined: group=h generation=1 members=1 protocol=range)
+  A <- generation 1 consumer/range, you are -8, leader -8, members: -8()
+      append h: generation 1 consumer/range leader -8 [-8:t0]
+  A <- assigned "t0" by consumer/range
+      append h: generation 1 consumer/range leader -9 [-9:t0]
+  B <- generation 1 consumer/range, you are -9, leader -9, do not assign, members: -9()
+  A <- FENCED_INSTANCE_ID
+  A <- left: UNKNOWN_MEMBER_ID
+      (member leaves: group=h member=-9 why=)
+      (group prepares to rebalance: group=h generation=1 state=Stable why=members left)
+      (group is empty: group=h generation=2)
+      append h: generation 2 consumer/ leader - []
+  A <- left: ok
