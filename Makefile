@@ -56,6 +56,7 @@ ecosystem: deps ## the programs around Kafka (Streams, Connect, MirrorMaker 2, .
 
 compat: deps ## case programs of many clients to sluice and to Apache Kafka 4.3, compared; ONLY=franz-go,kafkajs for some
 	@SLUICE_COMPAT=$(or $(ONLY),all) $(GO) test -count=1 -timeout 2h -v -run TestClients ./test/compat/cases
+	@SLUICE_COMPAT=$(or $(ONLY),all) $(GO) test -count=1 -timeout 1h -v -run TestSaramaFunctional ./test/compat
 
 crash: deps ## kill -9 under load and what else can break, ROUNDS=8 kills for each WAL class
 	@SLUICE_CRASH_ROUNDS=$(ROUNDS) $(GO) test -count=1 -timeout 3h -v ./test/crash

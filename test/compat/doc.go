@@ -5,7 +5,10 @@
 // Four of the stacks also run through moves, restarts and the loss of a broker of a cluster: see TestFailover. One works on while Kafka's tool
 // changes the WAL class of its topic: see TestClassChangesWithTool.
 //
-// Two of them, beside franz-go, read a topic that key compaction has been through: see TestCompacted.
+// Sarama's own functional tests run against five brokers behind proxies: a few of them, or all with SLUICE_COMPAT=sarama-functional. See
+// TestSaramaFunctional.
+//
+// Two of the stacks, beside franz-go, read a topic that key compaction has been through: see TestCompacted.
 //
 // `make deps` installs what the programs need.
 package compat
