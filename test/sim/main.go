@@ -1,7 +1,7 @@
 //go:build !wasip1
 
-// Command sim runs simulations of whole clusters, see package world: each seed is a world, run in WebAssembly, where time, randomness and the order
-// of goroutines follow from the seed. A seed that fails is named with the commands that run it again, event by event, and that make it smaller.
+// Command sim runs simulations of whole clusters, see package world: each seed is a world, run where time, randomness and the order
+// of goroutines follow from the seed: on a runtime of Go that was edited for it, or in WebAssembly. A seed that fails is named with the commands that run it again, event by event, and that make it smaller.
 package main
 
 import (
@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync"
-	"syscall"
 	"time"
 
 	"sluice/test/sim/world"
@@ -35,6 +34,7 @@ type options struct {
 	tags     string
 	bugs     string
 	sum      bool
+	wasm     bool
 }
 
 func main() {
@@ -53,6 +53,7 @@ func main() {
 	flag.BoolVar(&o.sum, "sum", false, "add up the report files that follow, and run nothing")
 	flag.StringVar(&o.tags, "tags", "", "build tags of the guest")
 	flag.StringVar(&o.bugs, "bugs", "", "look for seeded bugs, separated by commas: seeds until one finds the bug; with -tags seededbugs")
+	flag.BoolVar(&o.wasm, "wasm", false, "run worlds in WebAssembly, where a seed is another world, and takes ten times as long")
 	flag.Parse()
 	if err := o.do(context.Background(), os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -73,13 +74,13 @@ func (o options) do(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	began := time.Now()
-	s, err := newSimulator(ctx, filepath.Join(".cache", "sim"), o.tags, runtime.NumCPU())
+	s, err := newSimulator(ctx, filepath.Join(".cache", "sim"), o.tags, runtime.NumCPU(), o.wasm)
 	if err != nil {
 		return err
 	}
 	defer s.close(ctx)
 	s.wall = o.wall
-	fmt.Fprintf(out, "the guest was built and compiled in %v\n", time.Since(began).Round(time.Millisecond))
+	fmt.Fprintf(out, "the guest was built in %v, and is run %s\n", time.Since(began).Round(time.Millisecond), s.how)
 	switch {
 	case o.bugs != "":
 		return o.hunt(ctx, s, out)
@@ -149,31 +150,19 @@ type ended struct {
 	sc    world.Scenario
 	r     world.Result
 	err   error
-	twice bool          // it was run twice
-	took  time.Duration // of a processor, all runs
-}
-
-// ofThread is the time that this thread has had a processor.
-func ofThread() time.Duration {
-	const thread = 1 // RUSAGE_THREAD
-	var r syscall.Rusage
-	if err := syscall.Getrusage(thread, &r); err != nil {
-		return 0
-	}
-	return time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	twice bool // it was run twice
+	cost       // of a processor: all runs
 }
 
 func (o options) runSeed(ctx context.Context, s *simulator, seed uint64) (e ended) {
-	runtime.LockOSThread() // so that the thread's time is the run's
-	defer runtime.UnlockOSThread()
-	began := ofThread()
-	defer func() { e.took = ofThread() - began }()
 	if e.sc, e.err = o.world(seed); e.err != nil {
 		return e
 	}
-	e.r, e.err = s.run(ctx, e.sc, nil)
+	e.r, e.cost, e.err = s.measured(ctx, e.sc, nil)
 	if e.twice = e.err == nil && o.twice > 0 && seed%uint64(o.twice) == 0; e.twice {
-		e.err = s.again(ctx, e.sc, e.r)
+		var second cost
+		second, e.err = s.again(ctx, e.sc, e.r)
+		e.processor += second.processor
 	}
 	return e
 }

@@ -32,7 +32,7 @@ func short(seed uint64) world.Scenario {
 
 // TestSeeds: worlds pass, and one that runs again has the same events.
 func TestSeeds(t *testing.T) {
-	s, err := newSimulator(t.Context(), filepath.Join("..", "..", ".cache", "sim"), "", runtime.NumCPU())
+	s, err := newSimulator(t.Context(), filepath.Join("..", "..", ".cache", "sim"), "", runtime.NumCPU(), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -45,7 +45,7 @@ func TestSeeds(t *testing.T) {
 				sc := short(seed)
 				r, err := s.run(t.Context(), sc, nil)
 				if err == nil && seed == 0 {
-					err = s.again(t.Context(), sc, r)
+					_, err = s.again(t.Context(), sc, r)
 				}
 				if err != nil || !r.Passed() {
 					t.Errorf("%v after %v: %q, %s, %v; the world:\n%s", r.Verdict, r.Virtual, r.Wrong, r.Report, err, sc.JSON())

@@ -34,6 +34,7 @@ type line struct {
 	Hash    string         // of the events
 	Twice   bool           `json:",omitempty"` // it was run a second time, with the same events
 	Seconds float64        // of a processor
+	MB      int64          // of memory, at most
 	Faults  map[string]int // that happened, by kind
 }
 
@@ -41,6 +42,7 @@ type line struct {
 type total struct {
 	seeds, twice, events int
 	hours, seconds       float64
+	mb                   int64 // the most of one
 	kinds, verdicts      map[string]int
 	faults               map[string]int
 	failed               []line
@@ -55,6 +57,7 @@ func (t *total) add(l line) {
 	t.events += l.Events
 	t.hours += l.Hours
 	t.seconds += l.Seconds
+	t.mb = max(t.mb, l.MB)
 	t.kinds[l.Kind]++
 	t.verdicts[l.Verdict]++
 	if l.Twice {
@@ -76,8 +79,8 @@ func (t *total) tell(out io.Writer) {
 	for _, count := range t.faults {
 		n += count
 	}
-	fmt.Fprintf(out, "%d seeds, %d failed; %.2f cluster-hours simulated, %d events, %d faults of %d kinds; %d seeds ran twice; %.1f s of a processor each\n",
-		t.seeds, len(t.failed), t.hours, t.events, n, len(t.faults), t.twice, t.seconds/float64(max(1, t.seeds+t.twice)))
+	fmt.Fprintf(out, "%d seeds, %d failed; %.2f cluster-hours simulated, %d events, %d faults of %d kinds; %d seeds ran twice; %.1f s of a processor each, at most %d MB\n",
+		t.seeds, len(t.failed), t.hours, t.events, n, len(t.faults), t.twice, t.seconds/float64(max(1, t.seeds+t.twice)), t.mb)
 	slices.SortFunc(t.failed, func(a, b line) int { return int(int64(a.Seed) - int64(b.Seed)) })
 	for _, l := range t.failed {
 		why := l.Verdict
@@ -160,7 +163,7 @@ func (s *summary) end() error {
 // line is what the report says of a world.
 func (o options) line(e ended) line {
 	l := line{Seed: e.sc.Seed, Kind: e.sc.Kind(), Passed: e.err == nil && e.r.Passed(), Verdict: e.r.Verdict.String(), Wrong: e.r.Wrong,
-		Hours: e.r.Virtual.Hours(), Events: e.r.Events, Hash: e.r.Hash, Twice: e.twice, Seconds: e.took.Seconds(), Faults: e.r.Faults}
+		Hours: e.r.Virtual.Hours(), Events: e.r.Events, Hash: e.r.Hash, Twice: e.twice, Seconds: e.processor.Seconds(), MB: e.memoryMB, Faults: e.r.Faults}
 	if e.err != nil {
 		l.Verdict, l.Wrong = "ended", append(l.Wrong, e.err.Error())
 	}
@@ -213,6 +216,9 @@ func (o options) which(sc world.Scenario) string {
 	}
 	if o.scenario != "" {
 		which = "-scenario " + o.scenario
+	}
+	if o.wasm {
+		which += " -wasm"
 	}
 	if o.tags != "" {
 		which += " -tags " + o.tags
