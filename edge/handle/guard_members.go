@@ -166,6 +166,9 @@ func guardStreamsGroupDescribe(g *gate, req *msg.StreamsGroupDescribeRequest) ms
 	return nil
 }
 
+// noShareLeader is whom a refusal names as the leader, and its epoch; see shareLeader.
+const noShareLeader = -1
+
 // guardShareFetch takes topics that may not be read out of the request before they get into the session.
 func guardShareFetch(g *gate, req *msg.ShareFetchRequest) msg.Message {
 	if req.GroupId != nil && !g.group(auth.Read, *req.GroupId) {
@@ -181,6 +184,7 @@ func guardShareFetch(g *gate, req *msg.ShareFetchRequest) msg.Message {
 				for _, p := range t.Partitions {
 					o := add(&out.Partitions)
 					o.PartitionIndex, o.ErrorCode, o.ErrorMessage, o.AcknowledgeErrorMessage = p.PartitionIndex, topicRefused, nil, nil
+					o.CurrentLeader.LeaderId, o.CurrentLeader.LeaderEpoch = noShareLeader, noShareLeader
 				}
 			}
 		})
@@ -202,6 +206,7 @@ func guardShareAcknowledge(g *gate, req *msg.ShareAcknowledgeRequest) msg.Messag
 				for _, p := range t.Partitions {
 					o := add(&out.Partitions)
 					o.PartitionIndex, o.ErrorCode, o.ErrorMessage = p.PartitionIndex, topicRefused, nil
+					o.CurrentLeader.LeaderId, o.CurrentLeader.LeaderEpoch = noShareLeader, noShareLeader
 				}
 			}
 		})

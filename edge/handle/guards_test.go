@@ -143,3 +143,28 @@ func TestDeletionOfWhatIsMissing(t *testing.T) {
 		}
 	}
 }
+
+// TestUnreadableSharesHaveNoLeader: a refusal for another's topic names nobody as its leader either, see TestShareLeaderUnknown.
+func TestUnreadableSharesHaveNoLeader(t *testing.T) {
+	b := newBroker(t, 1)
+	theirs, group := b.topic("theirs", 1), "g"
+	g := gateOf(msg.KeyShareFetch, 2)
+	g.h = New(Options{Control: b.ctl})
+	fetch := &msg.ShareFetchRequest{GroupId: &group, Topics: []msg.ShareFetchRequestFetchTopic{{TopicId: theirs, Partitions: make([]msg.ShareFetchRequestFetchPartition, 1)}}}
+	ack := &msg.ShareAcknowledgeRequest{GroupId: &group, Topics: []msg.ShareAcknowledgeRequestAcknowledgeTopic{{TopicId: theirs, Partitions: make([]msg.ShareAcknowledgeRequestAcknowledgePartition, 1)}}}
+	if refused := guardShareFetch(g, fetch); refused != nil || len(fetch.Topics) != 0 {
+		t.Fatalf("fetch: %+v", refused)
+	}
+	fetched, acked := new(msg.ShareFetchResponse), new(msg.ShareAcknowledgeResponse)
+	g.c.after[0](fetched)
+	if refused := guardShareAcknowledge(g, ack); refused != nil || len(ack.Topics) != 0 {
+		t.Fatalf("acknowledge: %+v", refused)
+	}
+	g.c.after[1](acked)
+	if p := fetched.Responses[0].Partitions[0]; p.ErrorCode != topicRefused || p.CurrentLeader.LeaderId != -1 || p.CurrentLeader.LeaderEpoch != -1 {
+		t.Errorf("fetch: %+v", p)
+	}
+	if p := acked.Responses[0].Partitions[0]; p.ErrorCode != topicRefused || p.CurrentLeader.LeaderId != -1 || p.CurrentLeader.LeaderEpoch != -1 {
+		t.Errorf("acknowledge: %+v", p)
+	}
+}

@@ -169,5 +169,5 @@ func (h *Handler) shareLeader(c *call, topic base.UUID, index int32, codes ...in
 			}
 		}
 	}
-	return leaderHint{leader: base.NoNode, epoch: -1}, refused
+	return leaderHint{leader: noShareLeader, epoch: noShareLeader}, refused
 }
