@@ -2,6 +2,7 @@ package fetch
 
 import (
 	"context"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -47,12 +48,8 @@ func (f *Fetcher) FetchWhere(ctx context.Context, version int16, req *msg.FetchR
 		deadline: f.opt.Now().Add(min(time.Duration(max(0, req.MaxWaitMs))*time.Millisecond, f.opt.MaxWait)),
 	}
 	fl.minBytes = min(int(req.MinBytes), fl.maxBytes)
-	if req.IsolationLevel == int8(partition.ReadCommitted) {
+	if req.IsolationLevel != int8(partition.ReadUncommitted) {
 		fl.level = partition.ReadCommitted
-	}
-	if req.IsolationLevel != int8(partition.ReadUncommitted) && req.IsolationLevel != int8(partition.ReadCommitted) {
-		deliver(refuseAll(version, req, kerr.UnknownServerError), func() {}) // as Kafka has it
-		return
 	}
 	if err := f.begin(fl, req, deliver); err != nil {
 		resp := &msg.FetchResponse{ErrorCode: int16(err.Code)}
@@ -64,7 +61,20 @@ func (f *Fetcher) FetchWhere(ctx context.Context, version int16, req *msg.FetchR
 			fl.parts[i].refused = !readable(fl.parts[i].key.name, fl.parts[i].key.id)
 		}
 	}
+	if req.IsolationLevel != int8(fl.level) && fl.anyKnown() {
+		deliver(refuseAll(version, req, kerr.UnknownServerError), func() {}) // as Kafka has it, where there is something to read
+		return
+	}
 	fl.run()
+}
+
+// anyKnown reports whether a partition is there, be it on another node, and the client may read it.
+func (fl *flight) anyKnown() bool {
+	return slices.ContainsFunc(fl.parts, func(pt part) bool {
+		pt.resolve(fl.f.opt.Directory, fl.version >= 13)
+		code := kerr.CodeOf(pt.err)
+		return code != kerr.UnknownTopicOrPartition && code != kerr.UnknownTopicID && code != kerr.TopicAuthorizationFailed
+	})
 }
 
 // refuseAll answers with one error: before version 13 at every partition as well, because old clients look there.
@@ -78,6 +88,7 @@ func refuseAll(version int16, req *msg.FetchRequest, code kerr.Code) *msg.FetchR
 		o := &out.Partitions[0]
 		o.SetDefaults()
 		o.PartitionIndex, o.ErrorCode, o.HighWatermark = p.key.index, int16(code), -1
+		o.AbortedTransactions = []msg.FetchResponseAbortedTransaction{}
 		if n := len(resp.Responses); n > 0 && resp.Responses[n-1].Topic == out.Topic {
 			resp.Responses[n-1].Partitions = append(resp.Responses[n-1].Partitions, *o)
 		} else {

@@ -246,7 +246,7 @@ func TestUnknownIsolationLevel(t *testing.T) {
 		told := 0
 		for _, topic := range r.Responses {
 			for _, p := range topic.Partitions {
-				if told++; kerr.Code(p.ErrorCode) != kerr.UnknownServerError || p.Records != nil {
+				if told++; kerr.Code(p.ErrorCode) != kerr.UnknownServerError || p.Records != nil || p.AbortedTransactions == nil {
 					t.Errorf("version %d: %+v", version, p)
 				}
 			}
@@ -255,6 +255,10 @@ func TestUnknownIsolationLevel(t *testing.T) {
 			t.Errorf("version %d: %v, %d partitions", version, r.ErrorCode, told)
 		}
 	}
+	// Where nothing is there to be told, what is wrong with it is told.
+	req := request(1, long, 0)
+	req.IsolationLevel, req.Topics[0].Topic, req.Topics[0].Partitions[0].Partition = 2, "none", 7
+	expect(t, "no such partition", n.fetch(12, req), "none7:0 UNKNOWN_TOPIC_OR_PARTITION")
 }
 
 func TestParkedFetchIsWokenByEnoughBytes(t *testing.T) {
