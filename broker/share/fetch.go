@@ -122,7 +122,7 @@ func (fl *flight) begin(version int16, req *msg.ShareFetchRequest, g GroupConfig
 		err = kerr.Errorf(kerr.InvalidRequest, "the first request of a share session acknowledges nothing")
 	case req.ShareSessionEpoch == epochInitial:
 		s, err = fl.m.open(fl.ctx, fl.key)
-		fl.whole = true
+		fl.whole, remove = true, nil // there is nothing yet to forget: Kafka does not look
 	default:
 		s, err = fl.m.find(fl.key, req.ShareSessionEpoch)
 	}

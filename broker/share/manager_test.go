@@ -286,6 +286,26 @@ func TestFetchWaits(t *testing.T) {
 	})
 }
 
+// The first request of a session forgets nothing, also if it says so.
+func TestFirstRequestForgetsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newStage(t)
+		s.produce(1)
+		for epoch, want := range []int{1, 0} { // partitions answered: all, and then those with news
+			group, member, answer := "g", "a", make(chan int, 1)
+			req := &msg.ShareFetchRequest{
+				GroupId: &group, MemberId: &member, ShareSessionEpoch: int32(epoch), MaxBytes: 1 << 20, MaxRecords: 100, BatchSize: 100,
+				Topics:              []msg.ShareFetchRequestFetchTopic{{TopicId: topic, Partitions: []msg.ShareFetchRequestFetchPartition{{}}}},
+				ForgottenTopicsData: []msg.ShareFetchRequestForgottenTopic{{TopicId: topic, Partitions: []int32{0}}},
+			}
+			s.m.Fetch(t.Context(), 2, req, func(r *msg.ShareFetchResponse) { answer <- len(r.Responses) })
+			if got := <-answer; got != want {
+				t.Errorf("epoch %d: %d topics, want %d", epoch, got, want)
+			}
+		}
+	})
+}
+
 // When the connection of a member ends, what it holds comes back.
 func TestSessionEndsWithItsConnection(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
