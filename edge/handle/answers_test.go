@@ -136,6 +136,27 @@ func TestListsOfConfigs(t *testing.T) {
 	}
 }
 
+// TestIDsCreateNothing: where a topic is named by its id, names do not count, and nothing is created on demand.
+func TestIDsCreateNothing(t *testing.T) {
+	b := newBroker(t, 1)
+	id := b.topic("t", 1)
+	name, other := "a", "b"
+	ask := func(topics ...askedByID) {
+		b.ask(12, &msg.MetadataRequest{Topics: topics, AllowAutoTopicCreation: true}, new(msg.MetadataResponse))
+	}
+	ask(askedByID{Name: &name, TopicId: id}, askedByID{Name: &other})
+	if _, created := b.ctl.Image().TopicByName(name); created {
+		t.Error("a topic that was named by an id was created")
+	}
+	if _, created := b.ctl.Image().TopicByName(other); created {
+		t.Error("a topic that was named beside an id was created")
+	}
+	ask(askedByID{Name: &other})
+	if _, created := b.ctl.Image().TopicByName(other); !created {
+		t.Error("a topic that was named was not created")
+	}
+}
+
 // TestInitProducerID: ids are handed out once each; since version 3 a request that tells an id and no epoch, or the other way round, is refused, and
 // one without a transactional id is never given the id it tells.
 func TestInitProducerID(t *testing.T) {

@@ -33,7 +33,7 @@ func (h *Handler) metadata(c *call, req *msg.MetadataRequest) *msg.MetadataRespo
 		return idsTooEarly(req)
 	}
 	all := req.Topics == nil || c.Version == 0 && len(req.Topics) == 0
-	if !all && h.opt.Config.AutoCreateTopics && (c.Version < 4 || req.AllowAutoTopicCreation) {
+	if !all && h.opt.Config.AutoCreateTopics && (c.Version < 4 || req.AllowAutoTopicCreation) && !byID(req) {
 		h.autoCreate(c.Context(), req)
 	}
 	img := h.opt.Control.Image()
@@ -64,12 +64,12 @@ func (h *Handler) metadata(c *call, req *msg.MetadataRequest) *msg.MetadataRespo
 
 // addAll adds the topics that were asked for, each once however often it was asked for. Where one is named by its id, names do not count, as in Kafka.
 func (h *Handler) addAll(resp *msg.MetadataResponse, img *meta.Image, req *msg.MetadataRequest) {
-	byID := slices.ContainsFunc(req.Topics, func(t askedByID) bool { return !t.TopicId.IsZero() })
+	onlyIDs := byID(req)
 	names, ids := map[string]bool{}, map[base.UUID]bool{}
 	for i := range req.Topics {
 		name, id := req.Topics[i].Name, req.Topics[i].TopicId
 		switch {
-		case byID && id.IsZero(), ids[id] && !id.IsZero(), id.IsZero() && name != nil && names[*name]:
+		case onlyIDs && id.IsZero(), ids[id] && !id.IsZero(), id.IsZero() && name != nil && names[*name]:
 			continue
 		case id.IsZero() && name != nil:
 			names[*name] = true
@@ -78,6 +78,11 @@ func (h *Handler) addAll(resp *msg.MetadataResponse, img *meta.Image, req *msg.M
 		}
 		h.addRequested(resp, img, name, id, req.IncludeTopicAuthorizedOperations)
 	}
+}
+
+// byID reports whether a topic is named by its id.
+func byID(req *msg.MetadataRequest) bool {
+	return slices.ContainsFunc(req.Topics, func(t askedByID) bool { return !t.TopicId.IsZero() })
 }
 
 type askedByID = msg.MetadataRequestMetadataRequestTopic
