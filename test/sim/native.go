@@ -30,7 +30,7 @@ func buildNative(ctx context.Context, dir, tags string) (_ *native, err error) {
 	if runtime.GOOS != "linux" {
 		return nil, fmt.Errorf("%w: of %s", errOtherRuntime, runtime.GOOS)
 	}
-	src, err := goroot(ctx)
+	root, err := goroot(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -50,7 +50,11 @@ func buildNative(ctx context.Context, dir, tags string) (_ *native, err error) {
 			os.RemoveAll(n.dir)
 		}
 	}()
-	overlay, err := writeOverlay(src, n.dir)
+	link := filepath.Join(n.dir, "go") // the go command replaces no file in the cache of modules, where a Go that it has fetched itself is
+	if err := os.Symlink(root, link); err != nil {
+		return nil, err
+	}
+	overlay, err := writeOverlay(filepath.Join(link, "src"), n.dir)
 	if err != nil {
 		return nil, err
 	}
@@ -58,10 +62,10 @@ func buildNative(ctx context.Context, dir, tags string) (_ *native, err error) {
 	if tags != "" {
 		tags += ","
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-buildvcs=false", "-overlay", overlay, "-tags", tags+"faketime", "-o", n.path, "sluice/test/sim/guest")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOEXPERIMENT=norandomizedheapbase64")
+	build := exec.CommandContext(ctx, filepath.Join(link, "bin", "go"), "build", "-trimpath", "-buildvcs=false", "-overlay", overlay, "-tags", tags+"faketime", "-o", n.path, "sluice/test/sim/guest")
+	build.Env = append(os.Environ(), "GOROOT="+link, "GOTOOLCHAIN=local", "CGO_ENABLED=0", "GOEXPERIMENT=norandomizedheapbase64")
 	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("build the guest: %w\n%s", err, out)
+		return nil, fmt.Errorf("%w: build the guest: %w\n%s", errOtherRuntime, err, out) // if the guest is to blame, WebAssembly tells
 	}
 	return n, nil
 }

@@ -48,10 +48,10 @@ var edits = []edit{
 //go:embed native/time_fake.go.txt
 var timeFake []byte
 
-// goroot is where the source of Go is.
+// goroot is where Go is.
 func goroot(ctx context.Context) (string, error) {
 	out, err := exec.CommandContext(ctx, "go", "env", "GOROOT").Output()
-	return filepath.Join(strings.TrimSpace(string(out)), "src"), err
+	return strings.TrimSpace(string(out)), err
 }
 
 // edited returns the files of src that are to be replaced, by path.

@@ -38,6 +38,7 @@ func TestSeeds(t *testing.T) {
 	}
 	t.Cleanup(func() { s.close(context.Background()) })
 	s.wall = wallOfOne
+	t.Logf("worlds are run %s", s.how)
 	t.Run("seeds", func(t *testing.T) {
 		for seed := range uint64(shortSeeds) {
 			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
