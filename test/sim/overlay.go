@@ -25,6 +25,7 @@ type edit struct{ file, old, new string }
 // is a variable that the scheduler moves when nothing can go on. What else could make a difference:
 //
 //   - sysmon, a thread that takes the processor from a goroutine by real time: there is none, as in WebAssembly.
+//   - A second thread: main is not tied to its own while packages are initialised, so that one is never needed.
 //   - Randomness: the first seed is the argument, threads share one state, and what the kernel would give to package crypto comes from it.
 //   - Looks of the program at the clock move it (see [clock], which does the same for WebAssembly), those of the runtime do not.
 //   - Writes to standard output are what they always are, which the tag would change.
