@@ -3,8 +3,10 @@ package parity
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
 	"sync"
 	"testing"
@@ -23,19 +25,21 @@ import (
 func TestCompaction(t *testing.T) {
 	both := [2]*twin.Target{{Name: "kafka"}, {Name: "sluice"}}
 	both[0].Addr = twin.StartKafka(t, "log.cleaner.backoff.ms=200")
-	both[1].Addr = broker.Start(t, broker.Options{Args: []string{"--log-cleaner-backoff-ms", "200", "--upload-interval", "100ms", "--offsets-topic-num-partitions", "1"}}).Addr
+	sluice := broker.Start(t, broker.Options{Args: []string{"--log-cleaner-backoff-ms", "200", "--upload-interval", "100ms", "--offsets-topic-num-partitions", "1"}})
+	both[1].Addr = sluice.Addr
 	for _, b := range both {
 		if err := b.Await(twin.StartMax); err != nil {
 			t.Fatalf("%s: %v", b.Name, err)
 		}
 	}
 	at := time.Now().UnixMilli() // the same for both
+	settled := [2]func(*script){func(*script) {}, func(s *script) { awaitUploaded(s, sluice.Admin) }}
 	var left [2]compacted
 	var errs [2]error
 	var wg sync.WaitGroup
 	for i, b := range both {
 		wg.Go(func() {
-			_, errs[i] = run("compaction", func(s *script) { left[i] = compactionScript(s, at) }, b)
+			_, errs[i] = run("compaction", func(s *script) { left[i] = compactionScript(s, at, settled[i]) }, b)
 		})
 	}
 	wg.Wait()
@@ -55,10 +59,30 @@ func TestCompaction(t *testing.T) {
 	}
 }
 
+// awaitUploaded waits until the WAL holds nothing that is not uploaded: what is not is left to the next pass, and the test wants one.
+func awaitUploaded(s *script, admin string) {
+	for deadline := time.Now().Add(twin.StartMax); ; time.Sleep(50 * time.Millisecond) {
+		res, err := http.Get("http://" + admin + "/metrics")
+		if err != nil {
+			s.fatalf("%v", err)
+		}
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		switch {
+		case err != nil:
+			s.fatalf("%v", err)
+		case bytes.Contains(text, []byte("\nsluice_stream_unuploaded_bytes 0\n")):
+			return
+		case time.Now().After(deadline):
+			s.fatalf("what was written is not uploaded in %s", twin.StartMax)
+		}
+	}
+}
+
 // compacted is what is left of a topic.
 type compacted struct{ records, batches, later []string }
 
-func compactionScript(s *script, at int64) (left compacted) {
+func compactionScript(s *script, at int64, settled func(*script)) (left compacted) {
 	topic := s.create("t", 1, "cleanup.policy", "delete", "min.cleanable.dirty.ratio", "0.01", "segment.ms", "500", "delete.retention.ms", "1")
 	rnd := rand.New(rand.NewPCG(7, 7))
 	sequence := map[int64]int32{}
@@ -74,6 +98,7 @@ func compactionScript(s *script, at int64) (left compacted) {
 		s.tell(9, s.produceOf(topic, -1, end.Bytes()))
 	}
 	write("the first part", at, 120)
+	settled(s)
 	s.tell(1, &msg.IncrementalAlterConfigsRequest{Resources: []msg.IncrementalAlterConfigsRequestAlterConfigsResource{{ResourceType: 2, ResourceName: topic,
 		Configs: []msg.IncrementalAlterConfigsRequestAlterableConfig{{Name: "cleanup.policy", Value: ptr("compact")}}}}})
 	first := s.awaitCompacted(topic, nil)
