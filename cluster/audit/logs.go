@@ -184,7 +184,7 @@ const lookMax = 5
 // walkFiles checks a log in files, where its directory can be reached from here. What is found wrong counts if the trim has not moved past the
 // place it was looked at from: room is given back only after that.
 func (v *verifier) walkFiles(ctx context.Context, img *meta.Image, l walLog) ([]logFinding, error) {
-	opt, victim := wal.Options{Cluster: img.ClusterID()}, wal.Victim{Node: l.ref.ID, Epoch: l.ref.Epoch}
+	opt, victim := wal.Options{Cluster: img.ClusterID(), FS: v.opt.Files}, wal.Victim{Node: l.ref.ID, Epoch: l.ref.Epoch}
 	for range lookMax {
 		end, blocks, err := wal.Check(ctx, l.url, opt, victim, l.trim)
 		v.report.Slots += int64(blocks)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"sluice/storage/objstore/driver"
+	"sluice/storage/wal/disk"
 )
 
 // Options say what is verified, and how. Bucket is required.
@@ -15,6 +16,7 @@ type Options struct {
 	Name   string       // key prefix of the metadata log; "meta"
 	// OpenStore opens the store at the URL of write-ahead logs that have one to themselves, for reading; nil: they are not looked at.
 	OpenStore func(ctx context.Context, url string) (driver.Store, error)
+	Files     disk.FS // of write-ahead logs in files; nil: the operating system's
 
 	Deep     bool // read every block, check every CRC, decode every record batch
 	Parallel int  // objects looked at at the same time; 8

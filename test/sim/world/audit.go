@@ -67,7 +67,7 @@ func (w *world) complainOf(wrong []string) {
 func (w *world) verify(ahead time.Duration, least audit.Severity) (wrong []string) {
 	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
 	defer cancel()
-	report, err := audit.Verify(ctx, audit.Options{Bucket: w.bucket, Deep: true, CheckMeta: partition.CheckSnapshotParts,
+	report, err := audit.Verify(ctx, audit.Options{Bucket: w.bucket, Files: w.sharedFiles(), Deep: true, CheckMeta: partition.CheckSnapshotParts,
 		Now: func() time.Time { return time.Now().Add(ahead) }})
 	if err != nil {
 		return []string{err.Error()}

@@ -71,6 +71,11 @@ func (b *broker) newDisk() *simdisk.Disk {
 	return simdisk.New(b.w.source("disk of "+b.name, b.disks).Uint64(), b.w.local, false, b.w.trace.Event, "/disk")
 }
 
+// sharedFiles is what a machine of none of the brokers sees: the file system that all share.
+func (w *world) sharedFiles() disk.FS {
+	return simdisk.NewMount("auditor", simdisk.New(0, w.local, false, w.trace.Event, "/disk"), w.shared, nil)
+}
+
 // mount is what a process of this machine sees of its file systems.
 func (b *broker) mount(l *life) *simdisk.Mount {
 	return simdisk.NewMount(b.name, b.disk, b.w.shared, func(op, path string, before bool) { l.reach("disk "+op, path, before) })
