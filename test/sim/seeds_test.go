@@ -14,8 +14,12 @@ import (
 	"sluice/test/sim/world"
 )
 
-// shortSeeds are so many worlds; one of them runs twice. For many, with every fault there is: make sim.
-const shortSeeds = 4
+// In every test there are so many worlds with every fault there is; one in ten of them runs twice. Where worlds run in WebAssembly, ten times as slowly, there
+// are a few short ones. For many: make sim.
+const (
+	seeds      = 30
+	shortSeeds = 4
+)
 
 // short is the world of a seed with three plain faults, and without what takes long.
 func short(seed uint64) world.Scenario {
@@ -39,13 +43,17 @@ func TestSeeds(t *testing.T) {
 	t.Cleanup(func() { s.close(context.Background()) })
 	s.wall = wallOfOne
 	t.Logf("worlds are run %s", s.how)
+	many, worldOf := uint64(shortSeeds), short
+	if s.how == natively {
+		many, worldOf = seeds, world.NewScenario
+	}
 	t.Run("seeds", func(t *testing.T) {
-		for seed := range uint64(shortSeeds) {
+		for seed := range many {
 			t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 				t.Parallel()
-				sc := short(seed)
+				sc := worldOf(seed)
 				r, err := s.run(t.Context(), sc, nil)
-				if err == nil && seed == 0 {
+				if err == nil && seed%10 == 0 {
 					_, err = s.again(t.Context(), sc, r)
 				}
 				if err != nil || !r.Passed() {

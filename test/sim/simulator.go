@@ -38,9 +38,12 @@ type simulator struct {
 	wall time.Duration // that a run may take
 }
 
+// natively is how the guest is run as a program of its own.
+const natively = "natively"
+
 // newSimulator builds the guest; workers help. It is a program of its own, unless inWasm asks for WebAssembly, or Go's runtime is one that [edits] do not know.
 func newSimulator(ctx context.Context, dir, tags string, workers int, inWasm bool) (*simulator, error) {
-	s := &simulator{bug: seeded.Name(os.Getenv(seeded.Env)), how: "natively"}
+	s := &simulator{bug: seeded.Name(os.Getenv(seeded.Env)), how: natively}
 	if !inWasm {
 		n, err := buildNative(ctx, dir, tags)
 		if err == nil {
