@@ -44,6 +44,9 @@ func (w *Worker) report(ctx context.Context, j job, took time.Duration, err erro
 	case j.kind == cleanJob:
 		outcome = "failed"
 		log.Warn("a WAL that is not needed any more could not be removed; trying again", "error", err)
+	case fateOf(err) == fateRetry:
+		outcome = "failed"
+		log.Warn("a rescue begins anew", "error", err)
 	case fateOf(err) == fatePerson:
 		outcome = "failed"
 		log.Error("a WAL cannot be rescued; what was written to it last stays offline until somebody has looked at it", "open_streams", w.opt.Client.Image().OpenStreams(j.rescue.Victim), "error", err)
@@ -69,10 +72,27 @@ func (w *Worker) submit(ctx context.Context, what string, c meta.Command) error 
 func (w *Worker) carryOut(ctx context.Context, at *attempt) error {
 	r := at.job.rescue
 	if err := w.records(ctx, at, r); err != nil {
-		return fmt.Errorf("rescue the WAL of node %v, epoch %v, at %s: %w", r.Victim.ID, r.Victim.Epoch, r.WAL, err)
+		err = fmt.Errorf("rescue the WAL of node %v, epoch %v, at %s: %w", r.Victim.ID, r.Victim.Epoch, r.WAL, err)
+		if fateOf(err) == fatePerson {
+			err = w.confirm(ctx, r, err)
+		}
+		return err
 	}
 	defer w.metrics.phase("complete", time.Now())
 	return w.submit(ctx, "complete", &meta.CompleteRescue{Victim: r.Victim, Grant: r.Grant})
+}
+
+// confirm returns what a failure that needs a person is worth. The image may be late, and the WAL gone because another has rescued it meanwhile, so
+// the controller is asked which grant holds. Should another have it yet, the grant comes back here, and the next attempt begins from what the image says then.
+func (w *Worker) confirm(ctx context.Context, r meta.Rescue, failure error) error {
+	now, err := control.Do[meta.Granted](ctx, w.opt.Client, &meta.GrantRescue{Victim: r.Victim, Rescuer: w.opt.Self})
+	switch {
+	case err != nil:
+		return base.Errorf(base.Failed, "grant %d cannot be confirmed: %w; it has failed: %w", r.Grant, err, failure)
+	case now.Rescue.State != meta.RescueGranted || now.Rescue.Grant != r.Grant:
+		return base.Errorf(base.Failed, "the rescue is %s with grant %d by now; with grant %d: %w", now.Rescue.State, now.Rescue.Grant, r.Grant, failure)
+	}
+	return failure
 }
 
 // records seals the WAL and uploads what is not committed. With no stream open everything is, and it does not matter if the WAL is

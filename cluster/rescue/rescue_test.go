@@ -2,6 +2,7 @@ package rescue
 
 import (
 	"context"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -276,4 +277,52 @@ type slowFile struct {
 func (f slowFile) ReadAt(p []byte, off int64) (int, error) {
 	f.read()
 	return f.File.ReadAt(p, off)
+}
+
+// late is a cluster as a node sees it whose image stays behind until the controller answers it.
+type late struct {
+	*cluster
+	mu   sync.Mutex
+	seen *meta.Image // nil: the image is no longer late
+}
+
+func (l *late) Image() *meta.Image {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.seen != nil {
+		return l.seen
+	}
+	return l.cluster.Image()
+}
+
+func (l *late) Submit(ctx context.Context, c meta.Command) (meta.Result, error) {
+	res, err := l.cluster.Submit(ctx, c)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.seen = nil
+	return res, err
+}
+
+// A node whose image is late finds the WAL gone that another one has rescued and removed: that is nothing for a person, and does not fail its start.
+func TestRescuedMeanwhile(t *testing.T) {
+	w := newWorld(t)
+	url := w.formatted("file")
+	b := newBroker(w, url, base.NoNode, 1, 1)
+	b.produce(5, 1000)
+	w.until("the WAL is trimmed", func(img *meta.Image) bool { n, _ := img.Node(b.ref.ID); return n.Volumes[0].Trim > 0 })
+	b.crash()
+	self := w.register(url, b.ref.ID)
+	w.grant(b.ref, self)
+	l := &late{cluster: w.cluster, seen: w.Image()}
+	other := w.rescuer(w.register(url, base.NoNode), nil)
+	defer other.Close()
+	w.grant(b.ref, other.opt.Self)
+	b.rescued(1000)
+
+	r := w.rescuer(self, func(o *Options) { o.Client = l })
+	defer r.Close()
+	must(t, r.WaitOwn(t.Context()))
+	if failing := r.Failing(); len(failing) != 0 {
+		t.Errorf("%+v", failing)
+	}
 }
