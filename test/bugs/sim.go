@@ -20,7 +20,7 @@ func (r *runner) simulate(ctx context.Context, names []seeded.Name) error {
 	for _, n := range names {
 		list = append(list, string(n))
 	}
-	cmd := exec.CommandContext(ctx, "go", "run", "./test/sim", "-tags", "seededbugs", "-seeds", strconv.Itoa(r.seeds), "-bugs", strings.Join(list, ","))
+	cmd := exec.CommandContext(ctx, "go", "run", "./test/sim", "-tags", "seededbugs", "-seeds", strconv.Itoa(r.seeds), "-wall", "1m", "-bugs", strings.Join(list, ","))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
