@@ -20,23 +20,7 @@ func TestFilesAreTheCallers(t *testing.T) {
 	ref := w.do(&meta.Register{Incarnation: base.NewUUID(), Reclaim: base.NoNode, Name: "files", WAL: url}).(*meta.Registered).Node
 	d := memdisk.New()
 	opt := wal.Options{Cluster: w.cluster(), Node: ref.ID, Epoch: ref.Epoch, FS: d, Pool: new(slab.Pool)}
-	if err := wal.Format(t.Context(), url, opt, wal.Identity{Cluster: w.cluster(), Node: ref.ID, Incarnation: base.NewUUID()}); err != nil {
-		t.Fatal(err)
-	}
-	log, err := wal.Create(t.Context(), url, opt)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for range 3 {
-		done := make(chan error, 1)
-		log.Append(wal.Record{Stream: 1, Count: 1, Data: make([]byte, 5000)}, func(err error) { done <- err })
-		if err := <-done; err != nil {
-			t.Fatal(err)
-		}
-	}
-	if err := log.Close(t.Context()); err != nil {
-		t.Fatal(err)
-	}
+	writeFiles(t, url, opt, 3)
 	before := w.verify(audit.Options{}).Slots
 	r := w.verify(audit.Options{Files: d})
 	if got := kinds(t, r); got != "" || r.Slots != before+3 {

@@ -121,20 +121,17 @@ func TestInspectDamage(t *testing.T) {
 	w.shows("README", true, "nothing that Sluice writes", "not a key of Sluice")
 }
 
-// TestInspectFiles shows every file of a WAL directory, whole and damaged.
-func TestInspectFiles(t *testing.T) {
-	w := filled(t, control.Options{})
-	dir := t.TempDir()
-	url, pool := "file://"+dir+"?segment=1MiB&capacity=4MiB", new(slab.Pool)
-	opt := wal.Options{Cluster: w.cluster(), Node: 7, Epoch: 9, Pool: pool}
-	if err := wal.Format(t.Context(), url, wal.Options{}, wal.Identity{Cluster: w.cluster(), Node: 7, Incarnation: base.NewUUID()}); err != nil {
+// writeFiles makes a log in files with so many blocks of one record each.
+func writeFiles(t *testing.T, url string, opt wal.Options, blocks int) {
+	t.Helper()
+	if err := wal.Format(t.Context(), url, opt, wal.Identity{Cluster: opt.Cluster, Node: opt.Node, Incarnation: base.NewUUID()}); err != nil {
 		t.Fatal(err)
 	}
 	log, err := wal.Create(t.Context(), url, opt)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for range 5 {
+	for range blocks {
 		done := make(chan error, 1)
 		log.Append(wal.Record{Stream: 1, Count: 1, Data: make([]byte, 5000)}, func(err error) { done <- err })
 		if err := <-done; err != nil {
@@ -144,6 +141,15 @@ func TestInspectFiles(t *testing.T) {
 	if err := log.Close(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestInspectFiles shows every file of a WAL directory, whole and damaged.
+func TestInspectFiles(t *testing.T) {
+	w := filled(t, control.Options{})
+	dir := t.TempDir()
+	url, pool := "file://"+dir+"?segment=1MiB&capacity=4MiB", new(slab.Pool)
+	opt := wal.Options{Cluster: w.cluster(), Node: 7, Epoch: 9, Pool: pool}
+	writeFiles(t, url, opt, 5)
 	if _, err := wal.Seal(t.Context(), url, opt, wal.Victim{Node: 7, Epoch: 9}, 0, "tester"); err != nil {
 		t.Fatal(err)
 	}

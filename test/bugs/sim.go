@@ -14,13 +14,16 @@ import (
 	"sluice/test/sim/world"
 )
 
+// wallOfOne is how long a world may take: some mistakes make one go round for ever. The same world without the mistake has the same time, so that a slow one finds nothing.
+const wallOfOne = "1m"
+
 // simulate has test/sim look for each mistake: one build of the guest serves all.
 func (r *runner) simulate(ctx context.Context, names []seeded.Name) error {
 	var list []string
 	for _, n := range names {
 		list = append(list, string(n))
 	}
-	cmd := exec.CommandContext(ctx, "go", "run", "./test/sim", "-tags", "seededbugs", "-seeds", strconv.Itoa(r.seeds), "-wall", "1m", "-bugs", strings.Join(list, ","))
+	cmd := exec.CommandContext(ctx, "go", "run", "./test/sim", "-tags", "seededbugs", "-seeds", strconv.Itoa(r.seeds), "-wall", wallOfOne, "-bugs", strings.Join(list, ","))
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
 	if err == nil {
