@@ -179,6 +179,7 @@ func TestSaramaFunctional(t *testing.T) {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, suite, "-test.v", "-test.timeout", functionalMax.String(), "-test.run", pattern)
 	cmd.Dir = sourceOf(t, "functional", sarama)
+	cmd.WaitDelay = 5 * time.Second // what it has started may hold its output open
 	cmd.Env = append(os.Environ(), "TOXIPROXY_ADDR=http://"+toxiproxy, "KAFKA_VERSION=4.3.1", dockerEnv+"="+control.URL, "PATH="+bin+":"+os.Getenv("PATH"))
 	out, err := cmd.CombinedOutput()
 	judgeFunctional(t, all, string(out), err)
