@@ -113,6 +113,9 @@ func (w *Worker) records(ctx context.Context, at *attempt, r meta.Rescue) error 
 	open := img.OpenStreams(r.Victim)
 	switch {
 	case open == 0:
+		if err != nil {
+			w.opt.Logger.Info("a WAL cannot be sealed; nothing is open on it", "victim", r.Victim.ID, "epoch", r.Victim.Epoch, "wal", r.WAL, "error", err)
+		}
 		return nil
 	case err != nil:
 		return fmt.Errorf("seal: %w", err)

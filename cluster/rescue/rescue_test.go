@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -145,6 +146,44 @@ func TestNothingOpen(t *testing.T) {
 	defer r.Close()
 	w.grant(victim, self)
 	w.until("done", func(img *meta.Image) bool { got, ok := img.Rescue(victim); return !ok || got.State == meta.RescueDone })
+}
+
+// A WAL on which nothing is open and whose disk fails when it is sealed is removed when the disk is back.
+func TestUnsealed(t *testing.T) {
+	w := newWorld(t)
+	b := newBroker(w, w.formatted("file"), base.NoNode, 0, 1<<30)
+	b.crash()
+	b.fence()
+	self := w.register("s3", base.NoNode)
+	bad := badTokens{FS: disk.OS{}, left: new(atomic.Int32)}
+	bad.left.Store(2) // the seal, and a removal
+	r := w.rescuer(self, func(o *Options) {
+		o.WAL = func() wal.Options {
+			opt := w.walOptions()
+			opt.FS = bad
+			return opt
+		}
+	})
+	defer r.Close()
+	w.grant(b.ref, self)
+	b.rescued(0)
+	if left := bad.left.Load(); left != 0 {
+		t.Fatalf("%d failures have not been met", left)
+	}
+}
+
+// badTokens is a disk on which so many tokens cannot be marked.
+type badTokens struct {
+	disk.FS
+	left *atomic.Int32
+}
+
+func (d badTokens) Overwrite(name string, off int64, data []byte) error {
+	if d.left.Load() > 0 {
+		d.left.Add(-1)
+		return syscall.EIO
+	}
+	return d.FS.Overwrite(name, off, data)
 }
 
 // WaitOwn ends with its context and when the worker is closed.

@@ -80,8 +80,8 @@ func Probe(ctx context.Context, url string, opt Options) error {
 	return c.Probe(ctx)
 }
 
-// Remove deletes a sealed WAL after its rescue was recorded as done. A writer that still lives finds itself fenced. Removing what
-// does not exist is fine.
+// Remove deletes a WAL after its rescue was recorded as done, sealed or not: where nothing was open on it that could fail. A writer that still lives finds itself fenced. Removing
+// what does not exist is fine.
 func Remove(ctx context.Context, url string, opt Options, victim Victim) error {
 	c, err := open(url, opt.FS)
 	if err != nil {

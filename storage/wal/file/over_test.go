@@ -154,6 +154,55 @@ func TestRemovalBreaksOff(t *testing.T) {
 	}
 }
 
+// A WAL that cannot be sealed, because its disk fails just then or it is damaged, is removed all the same when nobody needs it; its writer acknowledges nothing any more.
+func TestRemoveUnsealed(t *testing.T) {
+	for _, shared := range []bool{false, true} {
+		s := free(t, shared)
+		opt := block.Options{Cluster: testCluster, Pool: &s.pool}
+		s.cfg.LockWait = 0
+		s.fill(3, 100)
+		s.disk.SetHook(func(op memdisk.Op) error { // the disk is bad, but for what is under way
+			if op.Path == "/wal/1-1/token" || op.Path == "/wal/1-1/lock" {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if _, err := s.cfg.Seal(ctx, opt, victim, 0, "test"); err == nil {
+			t.Fatal("sealed on a bad disk")
+		}
+		if err := s.cfg.Remove(ctx, opt, victim); err == nil {
+			t.Fatal("removed without a fence")
+		}
+		s.disk.SetHook(nil)
+		if got := s.left(); got != "[1-1 wal.header] <nil>" {
+			t.Fatal(got)
+		}
+		if !shared {
+			if err := s.cfg.Remove(ctx, opt, victim); !base.IsKind(err, base.Unavailable) {
+				t.Fatalf("removed under a writer that lives: %v", err)
+			}
+			s.log.Close(ctx)
+		}
+		s.disk.Corrupt("/wal/1-1/00000000.seg", stampSlot-1) // nobody finds an end any more
+		if err := s.cfg.Remove(ctx, opt, victim); err != nil {
+			t.Fatal(err)
+		}
+		if shared {
+			s.append(100)
+			s.settle()
+			if acked, _, failed := s.state(); acked != 3 || !base.IsKind(failed, base.Fenced) {
+				t.Fatalf("after the removal: %d acknowledged, %v", acked, failed)
+			}
+		}
+		if err := s.begin(1); !base.IsKind(err, base.Exists) {
+			t.Fatalf("made again: %v", err)
+		}
+		if got := s.left(); got != "[1-1.over wal.header] <nil>" {
+			t.Fatal(got)
+		}
+	}
+}
+
 // What earlier versions left of removed WALs goes with the next start.
 func TestDirectoriesOfEarlierVersions(t *testing.T) {
 	s := free(t, false)

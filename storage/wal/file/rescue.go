@@ -35,19 +35,31 @@ func (c Config) Seal(ctx context.Context, opt block.Options, victim block.Victim
 	if end, err := c.readSeal(dir); !errors.Is(err, fs.ErrNotExist) {
 		return end, classify(err)
 	}
+	unlock, err := c.fence(ctx, dir, who)
+	if err != nil {
+		return 0, err
+	}
+	defer unlock()
+	return c.findAndRecord(ctx, opt, victim, from, who)
+}
+
+// fence has the writer of a WAL acknowledge nothing any more: its token is marked, and where the directory is local its lock is held until unlock. Unavailable: another process has the lock.
+func (c Config) fence(ctx context.Context, dir, who string) (unlock func(), err error) {
+	unlock = func() {}
 	if !c.Shared {
 		lock, err := c.lock(ctx, dir)
 		if errors.Is(err, disk.ErrLocked) {
-			return 0, base.Errorf(base.Unavailable, "%s: the process that writes this WAL is still alive: %w", c.in(dir), err)
+			return nil, base.Errorf(base.Unavailable, "%s: the process that writes this WAL is still alive: %w", c.in(dir), err)
 		} else if err != nil {
-			return 0, classify(err)
+			return nil, classify(err)
 		}
-		defer lock.Close()
+		unlock = func() { lock.Close() }
 	}
 	if err := c.mark(dir, who); err != nil {
-		return 0, err
+		unlock()
+		return nil, err
 	}
-	return c.findAndRecord(ctx, opt, victim, from, who)
+	return unlock, nil
 }
 
 // lockRetry is the pause between two tries to lock.
@@ -98,8 +110,9 @@ func (c Config) sealMissing(cluster base.UUID, victim block.Victim, from base.WA
 	return classify(err)
 }
 
-// Remove deletes a sealed WAL. What stays is that no other is made in its place.
-func (c Config) Remove(_ context.Context, opt block.Options, victim block.Victim) error {
+// Remove deletes a WAL that nobody reads any more. What stays is that no other is made in its place. One that could not be sealed, for it is damaged or its disk failed just then,
+// is fenced here: its end is of no use to anybody, but its writer must not acknowledge what is deleted. Unavailable: that writer holds the lock of a local one.
+func (c Config) Remove(ctx context.Context, opt block.Options, victim block.Victim) error {
 	if err := c.check(opt.Cluster, victim.Node); err != nil {
 		return err
 	}
@@ -116,7 +129,13 @@ func (c Config) Remove(_ context.Context, opt block.Options, victim block.Victim
 		return err
 	}
 	if !over && !slices.Contains(names, sealName) && !slices.Contains(names, removedName) {
-		return base.Errorf(base.Invalid, "%s is not sealed", c.in(dir))
+		unlock, err := c.fence(ctx, dir, "removal")
+		if err != nil && !errors.Is(err, fs.ErrNotExist) { // without a token or a lock nobody writes
+			return err
+		}
+		if err == nil {
+			defer unlock()
+		}
 	}
 	for _, name := range names { // first what takes room, which a full disk may need for the rest
 		if isSegment(name) || strings.HasSuffix(name, newSuffix) {
