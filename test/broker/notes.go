@@ -13,13 +13,17 @@ import (
 // Notes are files about a test that failed, for whoever looks into it.
 type Notes struct {
 	T    testing.TB
-	Dir  string // "": none are written
+	Dir  string // is made if need be; "": none are written
 	Name string // begins the name of each
 }
 
 // Write writes a file.
 func (n Notes) Write(what string, write func(io.Writer) error) {
 	if n.Dir == "" {
+		return
+	}
+	if err := os.MkdirAll(n.Dir, 0o755); err != nil {
+		n.T.Log(err)
 		return
 	}
 	path := filepath.Join(n.Dir, fmt.Sprintf("%s-%s.txt", n.Name, what))

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strconv"
 	"strings"
@@ -37,19 +38,23 @@ func ownNetwork(t *testing.T, more uintptr) bool {
 	if err := namespaced(exec.Command("true")).Run(); err != nil {
 		t.Skipf("network namespaces are not permitted here (needs root, or user namespaces): %v", err)
 	}
-	cmd := namespaced(exec.Command(os.Args[0], "-test.v", "-test.run=^"+t.Name()+"$", "-test.timeout=24h"))
+	just := "^" + strings.ReplaceAll(regexp.QuoteMeta(t.Name()), "/", "$/^") + "$"
+	cmd := namespaced(exec.Command(os.Args[0], "-test.v", "-test.run="+just, "-test.timeout=24h"))
 	cmd.SysProcAttr.Cloneflags |= more
 	cmd.Env = append(os.Environ(), insideEnv+"=1", "SLUICE_BINARY="+broker.Binary(t))
 	runtime.LockOSThread() // the child is told to die with this thread
 	defer runtime.UnlockOSThread()
 	var out bytes.Buffer
 	cmd.Stdout = &out
-	if minutes(t) > 0 { // somebody waits for it
+	waitedFor := minutes(t) > 0
+	if waitedFor {
 		cmd.Stdout = io.MultiWriter(&out, os.Stdout)
 	}
 	cmd.Stderr = cmd.Stdout
 	err := cmd.Run()
-	t.Logf("in a network of its own:\n%s", out.Bytes())
+	if !waitedFor {
+		t.Logf("in a network of its own:\n%s", out.Bytes())
+	}
 	switch {
 	case err != nil:
 		t.Errorf("in a network of its own: %v", err)
