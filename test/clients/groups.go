@@ -352,8 +352,9 @@ func (m *member) acknowledged(_ *kgo.Client, all kgo.ShareAckResults) {
 	}
 }
 
-// Finish has the members live on until they have read every record, ends them, and compares what is committed.
-func (g *Group) Finish(ctx context.Context) error {
+// Finish has the members live on until they have read every record, ends them, and compares what is committed. They may take as long as they need for what there is, but must not
+// read nothing new for as long as patience lasts; nor may any other step take longer.
+func (g *Group) Finish(patience time.Duration) error {
 	g.calm.Store(true)
 	defer g.Halt()
 	client, err := kgo.NewClient(g.c.Options()...)
@@ -362,23 +363,30 @@ func (g *Group) Finish(ctx context.Context) error {
 	}
 	defer client.Close()
 	adm := kadm.NewClient(client)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	ends, err := g.c.ends(ctx, adm)
 	if err != nil {
 		return err
 	}
+	read, until := 0, time.Now().Add(patience)
 	for p, end := range ends {
 		for {
 			offset, some := g.ledger.missing(p, end)
 			if !some {
 				break
 			}
-			select {
-			case <-time.After(200 * time.Millisecond):
-			case <-ctx.Done():
-				return fmt.Errorf("%s: nobody has read record %d of partition %d, which ends at %d", g.name, offset, p, end)
+			if now := g.ledger.count(); now > read {
+				read, until = now, time.Now().Add(patience)
 			}
+			if time.Now().After(until) {
+				return fmt.Errorf("%s: nobody has read record %d of partition %d, which ends at %d, and nothing new for %v", g.name, offset, p, end, patience)
+			}
+			time.Sleep(200 * time.Millisecond)
 		}
 	}
+	ctx, cancel = context.WithTimeout(context.Background(), patience)
+	defer cancel()
 	g.Halt()
 	if g.kind == "share" {
 		return nil

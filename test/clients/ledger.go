@@ -17,6 +17,7 @@ type ledger struct {
 	mu       sync.Mutex
 	complain func(format string, args ...any)
 	parts    map[int32]*progress
+	records  int              // that some member has read
 	owners   map[claim]string // member
 }
 
@@ -87,7 +88,17 @@ func (l *ledger) read(p int32, offset int64) {
 	for int64(len(part.seen)) <= offset {
 		part.seen = append(part.seen, false)
 	}
-	part.seen[offset] = true
+	if !part.seen[offset] {
+		part.seen[offset] = true
+		l.records++
+	}
+}
+
+// count returns how many records some member has read.
+func (l *ledger) count() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.records
 }
 
 // begin takes down that a member begins to commit, and returns the generation of the last commit that was acknowledged.

@@ -2,11 +2,13 @@ package world
 
 import (
 	"context"
+	"fmt"
 	"math"
 	"time"
 
 	"sluice/broker/partition"
 	"sluice/cluster/audit"
+	"sluice/cluster/metalog"
 )
 
 // ahead is by how much the clock of the last broker is off: all graces are over by it.
@@ -53,6 +55,30 @@ func (w *world) tidied(left func() []string) (wrong []string) {
 		}
 		if len(wrong) == 0 || time.Now().After(until) {
 			return wrong
+		}
+	}
+}
+
+// awaitRescued waits until all that was left by brokers that are gone is rescued and removed (G13): everything else goes on without that, so nobody else would miss it.
+func (w *world) awaitRescued() {
+	ctx, cancel := context.WithTimeout(context.Background(), wholeWithin)
+	defer cancel()
+	for {
+		log, err := metalog.OpenReader(ctx, metalog.Options{Store: w.bucket, Name: "meta"})
+		var left []string
+		if err == nil {
+			for r := range log.Image().Rescues() {
+				left = append(left, fmt.Sprintf("of node %v, epoch %v, %v", r.Victim.ID, r.Victim.Epoch, r.State))
+			}
+			if len(left) == 0 {
+				return
+			}
+		}
+		select {
+		case <-time.After(lookEvery):
+		case <-ctx.Done():
+			w.complainf("liveness: rescues that do not end: %v; %v", left, err)
+			return
 		}
 	}
 }

@@ -52,10 +52,8 @@ func (w *world) startGroups() {
 
 // finishGroups has the groups read everything.
 func (w *world) finishGroups() {
-	ctx, cancel := context.WithTimeout(context.Background(), readWithin)
-	defer cancel()
 	for _, g := range w.groups {
-		if err := g.Finish(ctx); err != nil {
+		if err := g.Finish(readWithin); err != nil {
 			w.complainf("liveness: %v", err)
 		}
 	}

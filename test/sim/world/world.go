@@ -26,6 +26,7 @@ import (
 // Bounds of liveness after the faults have ended, in simulated time.
 const (
 	servedWithin = 2 * time.Minute
+	wholeWithin  = 3 * time.Minute // what failed and looked as if it needed a person is tried again each minute
 	finishWithin = 2 * time.Minute
 	readWithin   = 3 * time.Minute
 	copiedWithin = 10 * time.Minute // transactions of some seconds each, one after the other
@@ -316,6 +317,7 @@ func (w *world) settle() {
 	if err := w.set.Probe(ctx, w.set.Addrs); err != nil {
 		w.complainf("liveness: %v", err)
 	}
+	w.awaitRescued()
 	for _, p := range w.producers {
 		if err := p.Halt(finishWithin); err != nil {
 			w.complainf("liveness: %v", err)
