@@ -81,8 +81,8 @@ model: ## the explorers with their large bounds: half an hour or more
 tla: ## the specifications in TLA+, checked by TLC (from Maven), with their planted mistakes: some minutes
 	@$(GO) run ./test/tla
 
-sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on, on all cores; each replays exactly; REPORT=file, QUIET=10m
-	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -quiet $(or $(QUIET),0) -wall $(or $(WALL),5m) -report '$(REPORT)'
+sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on, on all cores; each replays exactly; KIND=days, REPORT=file, QUIET=10m
+	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -kind '$(KIND)' -quiet $(or $(QUIET),0) -wall $(or $(WALL),5m) -report '$(REPORT)'
 
 fuzz: ## run every fuzz target, MINUTES=10 shared between all of them; ONLY=wire/batch for some
 	@$(GO) run ./test/fuzz -minutes $(or $(MINUTES),10) $(if $(ONLY),-only '$(ONLY)')

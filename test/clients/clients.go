@@ -45,16 +45,27 @@ type Set struct {
 // slowly is a pause between two things that a client does.
 func (c *Set) slowly(d time.Duration) time.Duration { return d * time.Duration(max(1, c.Slow)) }
 
+// verySlow is from when on a world takes days, in which each heartbeat and each question counts.
+const verySlow = 1000
+
 // waitMax bounds how long brokers are asked to wait for records: answers have to come before clients give up.
 const waitMax = 5 * time.Second
 
 // wait is how long brokers are asked to wait for records.
-func (c *Set) wait(d time.Duration) time.Duration { return min(max(c.slowly(d), c.Patient), waitMax) }
+func (c *Set) wait(d time.Duration) time.Duration {
+	if c.Slow > verySlow {
+		return min(max(c.slowly(d), c.Patient), 6*waitMax)
+	}
+	return min(max(c.slowly(d), c.Patient), waitMax)
+}
 
 // membership is how long a member may be silent, and how often it is heard.
 func (c *Set) membership(session, heartbeat time.Duration) []kgo.Opt {
 	if c.Slow > 1 {
 		session, heartbeat = 45*time.Second, 5*time.Second
+	}
+	if c.Slow > verySlow {
+		heartbeat = 15 * time.Second
 	}
 	return []kgo.Opt{kgo.SessionTimeout(session), kgo.HeartbeatInterval(heartbeat), kgo.RebalanceTimeout(session)}
 }
@@ -81,11 +92,15 @@ func (c *Set) dial(ctx context.Context, network, addr string) (net.Conn, error) 
 	return new(net.Dialer).DialContext(ctx, network, addr)
 }
 
-// Options are what all clients have in common: they find a broker that is back quickly.
+// Options are what all clients have in common: they find a broker that is back quickly, but in a world of days, where one may be gone for hours.
 func (c *Set) Options(more ...kgo.Opt) []kgo.Opt {
+	retry, metadata := 30*time.Millisecond, 50*time.Millisecond
+	if c.Slow > verySlow {
+		retry, metadata = 2*time.Second, 5*time.Second
+	}
 	return append(append(c.Reach(),
-		kgo.RetryBackoffFn(func(int) time.Duration { return 30 * time.Millisecond }),
-		kgo.MetadataMinAge(50*time.Millisecond),
+		kgo.RetryBackoffFn(func(int) time.Duration { return retry }),
+		kgo.MetadataMinAge(metadata),
 		kgo.RetryTimeout(time.Hour),
 		kgo.AlwaysRetryEOF(), // a broker that is killed is not one that wants SASL
 	), more...)

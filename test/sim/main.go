@@ -26,6 +26,7 @@ type options struct {
 	workers  int
 	quiet    time.Duration
 	wall     time.Duration
+	kind     string
 	scenario string
 	trace    string
 	print    bool
@@ -45,6 +46,7 @@ func main() {
 	flag.IntVar(&o.workers, "workers", runtime.NumCPU(), "runs side by side")
 	flag.DurationVar(&o.quiet, "quiet", 0, "let each world go on for so long when its faults are over")
 	flag.DurationVar(&o.wall, "wall", wallOfOne, "how long a world may take in real time; 0: for ever")
+	flag.StringVar(&o.kind, "kind", "", "the `kind` of all worlds: dense (minutes), long (an hour), days; default: each seed has its own")
 	flag.StringVar(&o.scenario, "scenario", "", "run the scenario of a `file` in the place of seeds")
 	flag.StringVar(&o.trace, "trace", "", "run one world only, and write every event of it to a `file`")
 	flag.BoolVar(&o.print, "print", false, "print the scenario of the first seed, and run nothing")
@@ -101,7 +103,10 @@ func (o options) world(seed uint64) (world.Scenario, error) {
 		}
 		return world.ParseScenario(text)
 	}
-	sc := world.NewScenario(seed)
+	if !world.Known(o.kind) {
+		return world.Scenario{}, fmt.Errorf("-kind %s: there are worlds of kind dense, long and days", o.kind)
+	}
+	sc := world.NewScenarioOf(world.Kind(o.kind), seed)
 	sc.Quiet += world.Span(o.quiet)
 	return sc, nil
 }

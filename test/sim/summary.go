@@ -162,7 +162,7 @@ func (s *summary) end() error {
 
 // line is what the report says of a world.
 func (o options) line(e ended) line {
-	l := line{Seed: e.sc.Seed, Kind: e.sc.Kind(), Passed: e.err == nil && e.r.Passed(), Verdict: e.r.Verdict.String(), Wrong: e.r.Wrong,
+	l := line{Seed: e.sc.Seed, Kind: string(e.sc.Kind()), Passed: e.err == nil && e.r.Passed(), Verdict: e.r.Verdict.String(), Wrong: e.r.Wrong,
 		Hours: e.r.Virtual.Hours(), Events: e.r.Events, Hash: e.r.Hash, Twice: e.twice, Seconds: e.processor.Seconds(), MB: e.memoryMB, Faults: e.r.Faults}
 	if e.err != nil {
 		l.Verdict, l.Wrong = "ended", append(l.Wrong, e.err.Error())
@@ -211,6 +211,9 @@ func sum(paths []string, out io.Writer) error {
 // which are the flags that name a world.
 func (o options) which(sc world.Scenario) string {
 	which := fmt.Sprintf("-first %d", sc.Seed)
+	if o.kind != "" {
+		which += " -kind " + o.kind
+	}
 	if o.quiet > 0 {
 		which += " -quiet " + o.quiet.String()
 	}

@@ -60,8 +60,13 @@ func (l *life) reach(op, key string, before bool) {
 // within is how long a boundary may take to be reached; then the next best is taken.
 const within = 15 * time.Second
 
-// withinMax is how long that is in a long world, where little happens.
-const withinMax = 10 * time.Minute
+// patience is how long something is awaited that a dense world meets within a time d, where little happens.
+func (w *world) patience(d time.Duration) time.Duration {
+	if w.Kind() == Days {
+		return min(w.slowly(d), 12*time.Hour)
+	}
+	return min(w.slowly(d), 10*time.Minute)
+}
 
 // atBoundary has something happen to a broker at a boundary, and returns the broker, nil if none has got to one: whoever is cut off has nothing to write, and who leads
 // nothing may have nothing either. Then all is made whole, and the others are awaited.
@@ -87,7 +92,7 @@ func (w *world) awaitAt(kind string, b *broker, at boundary, do func(b *broker))
 	b.life.wait(a)
 	select {
 	case <-a.done:
-	case <-time.After(min(w.slowly(within), withinMax)):
+	case <-time.After(w.patience(within)):
 		if b.life.giveUp(a) {
 			return false
 		}

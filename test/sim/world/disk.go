@@ -187,13 +187,17 @@ func soon(times func() int) bool {
 // await waits until a disk's rules have hit something, and a while longer.
 func (w *world) await(kind string, fired func() int, longer time.Duration) {
 	w.ask(kind)
-	for range min(w.slowly(time.Minute), withinMax) / (100 * time.Millisecond) {
+	pause := 100 * time.Millisecond
+	if w.Kind() == Days {
+		pause = 10 * time.Second
+	}
+	for range w.patience(time.Minute) / pause {
 		if n := fired(); n > 0 {
 			w.happens(kind)
 			w.random(0, longer)
 			return
 		}
-		time.Sleep(100 * time.Millisecond)
+		time.Sleep(pause)
 	}
 }
 

@@ -6,6 +6,7 @@
 //
 //  1. The seed decides what the world is like (swarm.go): how many brokers and partitions, which clients, how small the limits are, how
 //     slow network and bucket are, and which faults there are. What a seed leaves out cannot hide what it has.
+//     Worlds are dense, long (an hour) or take days; see [Kind].
 //  2. Brokers start, a topic is made, clients begin. A round is one fault, drawn from those of the seed: begun, left for a while, and ended or
 //     followed by the next one.
 //  3. Everything is made whole. Each partition must take a record within a bound, producers must get rid of what they have, and the topic is

@@ -120,12 +120,15 @@ func (s Scenario) JSON() []byte {
 	return append(b, '\n')
 }
 
-// Kind is the kind of world: dense or long.
-func (s Scenario) Kind() string {
-	if s.Slow > 1 {
-		return "long"
+// Kind is the kind of world.
+func (s Scenario) Kind() Kind {
+	switch {
+	case s.Slow >= tempos[Days].slow:
+		return Days
+	case s.Slow > 1:
+		return Long
 	}
-	return "dense"
+	return Dense
 }
 
 func (s Scenario) String() string {

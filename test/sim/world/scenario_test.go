@@ -23,3 +23,25 @@ func TestScenarioFile(t *testing.T) {
 		}
 	}
 }
+
+// A seed is made a world of any kind, and of a thousand that choose for themselves there are some of each.
+func TestKinds(t *testing.T) {
+	drawn := map[Kind]int{}
+	for seed := range uint64(1000) {
+		drawn[NewScenario(seed).Kind()]++
+	}
+	for _, kind := range []Kind{Dense, Long, Days} {
+		if drawn[kind] < 3 {
+			t.Errorf("%d of 1000 worlds are %s", drawn[kind], kind)
+		}
+		if s := NewScenarioOf(kind, 7); s.Kind() != kind || s.Check() != nil {
+			t.Errorf("a world that is to be %s is %s, %v", kind, s.Kind(), s.Check())
+		}
+		if !Known(string(kind)) {
+			t.Errorf("%s is not known", kind)
+		}
+	}
+	if Known("week") {
+		t.Error("there are worlds of weeks")
+	}
+}
