@@ -123,6 +123,8 @@ func (r *runner) control(ctx context.Context, t try) error {
 	out, err := r.run(ctx, t, "")
 	if err != nil {
 		err = fmt.Errorf("control: %s fails without a mistake: %w\n%s", t.pkg, err, tail(out))
+	} else if !passed.Match(out) {
+		err = fmt.Errorf("control: no test of %s has run that matches %q\n%s", t.pkg, t.run, tail(out))
 	}
 	r.controls[t] = err
 	return err
@@ -133,7 +135,11 @@ func (r *runner) run(ctx context.Context, t try, name seeded.Name) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
-	cmd := exec.CommandContext(ctx, binary, "-test.short", "-test.failfast", "-test.timeout", r.budget.String(), "-test.run", t.run)
+	args := []string{"-test.v", "-test.failfast", "-test.timeout", r.budget.String(), "-test.run", t.run}
+	if t.layer == unit {
+		args = append(args, "-test.short") // which leaves out explorers; they are a layer of their own
+	}
+	cmd := exec.CommandContext(ctx, binary, args...)
 	cmd.Dir = filepath.FromSlash(t.pkg)
 	cmd.Env = append(os.Environ(), seeded.Env+"="+string(name), "GOFLAGS=-trimpath -tags=seededbugs", "SLUICE_CRASH_ROUNDS=8")
 	out, err := cmd.CombinedOutput()
@@ -167,6 +173,7 @@ func (r *runner) binary(ctx context.Context, pkg string) (string, error) {
 
 var (
 	failed   = regexp.MustCompile(`--- FAIL: (\S+)`)
+	passed   = regexp.MustCompile(`--- PASS: `)
 	panicked = regexp.MustCompile(`panic: (.*)`)
 )
 
