@@ -82,7 +82,7 @@ tla: ## the specifications in TLA+, checked by TLC (from Maven), with their plan
 	@$(GO) run ./test/tla
 
 sim: ## whole clusters simulated, SEEDS=500 worlds from FIRST=1 on, on all cores; each replays exactly; KIND=days, REPORT=file, QUIET=10m
-	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -kind '$(KIND)' -quiet $(or $(QUIET),0) -wall $(or $(WALL),5m) -report '$(REPORT)'
+	@$(GO) run ./test/sim -first $(or $(FIRST),1) -seeds $(or $(SEEDS),500) -kind '$(KIND)' -quiet $(or $(QUIET),0) -wall $(or $(WALL),$(if $(KIND),20m,5m)) -report '$(REPORT)'
 
 fuzz: ## run every fuzz target, MINUTES=10 shared between all of them; ONLY=wire/batch for some
 	@$(GO) run ./test/fuzz -minutes $(or $(MINUTES),10) $(if $(ONLY),-only '$(ONLY)')

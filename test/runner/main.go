@@ -9,8 +9,12 @@ import (
 	"bufio"
 	"encoding/json"
 	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
@@ -25,6 +29,7 @@ type step struct {
 	env     []string
 	only    []string
 	without []string
+	leave   func(dir string) (bool, error) // packages to leave out besides, by their directories; nil: none
 }
 
 func steps() []step {
@@ -38,7 +43,7 @@ func steps() []step {
 	return []step{
 		{name: "lint", args: []string{"-count=1"}, only: []string{"./test/lint"}},
 		{name: "unit and property tests", without: slices.Concat(processes, onlyRaced, []string{"/test/lint"})},
-		{name: "race detector", args: []string{"-race", "-short"}, without: []string{"/test/"}},
+		{name: "race detector", args: []string{"-race", "-short"}, without: []string{"/test/"}, leave: alone},
 		{name: "real clients", args: []string{"-count=1", "-timeout=25m", "-parallel=4"}, only: []string{"./test/compat/..."}},
 		{name: "parity with Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/parity"}},
 		{name: "random requests beside Apache Kafka", args: []string{"-count=1", "-timeout=10m"}, only: []string{"./test/differential"}},
@@ -48,6 +53,31 @@ func steps() []step {
 		{name: "crashes", args: []string{"-count=1", "-timeout=25m"}, env: []string{"SLUICE_CRASH_ROUNDS=" + rounds}, only: []string{"./test/crash"}},
 		{name: "a cluster under faults", args: []string{"-count=1", "-timeout=25m"}, only: []string{"./test/cluster"}},
 	}
+}
+
+// alone reports whether nothing in a package and its tests runs side by side: then the race detector has nothing to find in a run of these tests.
+func alone(dir string) (bool, error) {
+	files, err := filepath.Glob(filepath.Join(dir, "*.go"))
+	if err != nil {
+		return false, err
+	}
+	together := false
+	for _, path := range files {
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return false, err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			switch n := n.(type) {
+			case *ast.GoStmt:
+				together = true
+			case *ast.SelectorExpr:
+				together = together || slices.Contains([]string{"Go", "AfterFunc", "Parallel", "RunParallel"}, n.Sel.Name)
+			}
+			return !together
+		})
+	}
+	return !together, nil
 }
 
 // event is a line of `go test -json`.
@@ -98,16 +128,24 @@ func (s step) packages() ([]string, error) {
 	if s.only != nil {
 		return s.only, nil
 	}
-	out, err := exec.Command("go", "list", "./...").Output()
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{.Dir}}", "./...").Output()
 	if err != nil {
 		return nil, fmt.Errorf("go list: %w", err)
 	}
 	var all []string
 next:
-	for name := range strings.FieldsSeq(string(out)) {
+	for line := range strings.Lines(string(out)) {
+		name, dir, _ := strings.Cut(strings.TrimSpace(line), " ")
 		for _, w := range s.without {
 			if strings.Contains(name, w) {
 				continue next
+			}
+		}
+		if s.leave != nil {
+			if leave, err := s.leave(dir); err != nil {
+				return nil, err
+			} else if leave {
+				continue
 			}
 		}
 		all = append(all, name)
