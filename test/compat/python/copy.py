@@ -19,7 +19,7 @@ def hangs(name):
     """Begins anew in the place of a thread that is in a call: send_offsets_to_transaction has no end when the coordinator of the group goes away meanwhile, whatever its timeout (librdkafka
     issues 5456 and 5511)."""
     faulthandler.dump_traceback()
-    print("again", name, "hangs", flush=True)
+    print("again", name, flush=True)
     restart()
 
 
