@@ -3,11 +3,13 @@ package node
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync/atomic"
 	"testing"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"sluice/base"
 	"sluice/base/config"
@@ -197,4 +199,43 @@ func TestClocksYearsApart(t *testing.T) {
 	crash(nodes[0])
 	c.produce(producer, "timeless", rounds*200, 100)
 	c.wantEach(c.consume(c.at(nodes[1], reader("timeless")...), rounds*200+100), 0, rounds*200+100)
+}
+
+// A broker with a WAL of its own that is stopped in order, and never starts again, can be unregistered, and nothing is left of it.
+func TestUnregisterBrokerWithLocalWAL(t *testing.T) {
+	dir := t.TempDir()
+	wal := func(name string) string { return "file://" + dir + "/" + name + "?segment=1MiB&capacity=16MiB" }
+	c := newCluster(t, "wal="+wal("a"), "data="+t.TempDir())
+	first := c.start()
+	c.set = append(c.set, config.Value{Name: "wal", Text: wal("b"), From: "test"})
+	second := c.another()
+	id := second.Info().Node
+	c.createTopic("t", 6)
+	cl := c.at(first)
+	c.produce(cl, "t", 0, 60)
+	if err := second.Shutdown(c.ctx()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.RemoveAll(dir + "/b"); err != nil {
+		t.Fatal(err)
+	}
+	until(t, first, "the broker is fenced, and its partitions have others", func(img *meta.Image) bool {
+		n, ok := img.Node(id)
+		return ok && n.Fenced && img.OpenOn(&n) == 0 && img.Led(id) == 0
+	})
+	req := kmsg.NewPtrUnregisterBrokerRequest()
+	req.BrokerID = int32(id)
+	resp, err := req.RequestWith(c.ctx(), cl)
+	if err != nil || resp.ErrorCode != 0 {
+		t.Fatalf("%v, %+v", err, resp)
+	}
+	until(t, first, "nothing is left of it", func(img *meta.Image) bool {
+		for range img.Rescues() {
+			return false
+		}
+		_, ok := img.Node(id)
+		return !ok
+	})
+	c.produce(cl, "t", 60, 60)
+	c.wantEach(c.consume(c.at(first, kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 120), 0, 120)
 }

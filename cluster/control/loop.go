@@ -12,6 +12,7 @@ import (
 	"sluice/base/seeded"
 	"sluice/cluster/meta"
 	"sluice/cluster/metalog"
+	"sluice/storage/wal"
 )
 
 // Controller holds the metadata log of the cluster. It is the local Client.
@@ -252,12 +253,20 @@ func (c *Controller) collect(first *call) *batch {
 	return b
 }
 
+// complete adds to a command what the controller chooses or knows.
+func complete(cmd meta.Command) meta.Command {
+	if u, ok := cmd.(*meta.UnregisterNode); ok {
+		return u.Knowing(wal.Local)
+	}
+	return meta.Fill(cmd, base.NewUUID)
+}
+
 func (c *Controller) decide(b *batch, k *call) {
 	if !k.state.CompareAndSwap(callQueued, callTaken) {
 		return
 	}
 	b.calls = append(b.calls, k)
-	k.res, k.err = c.execute(b, meta.Fill(k.cmd, base.NewUUID))
+	k.res, k.err = c.execute(b, complete(k.cmd))
 	if reg, ok := k.res.(*meta.Registered); ok && c.opt.Positions == nil { // the controller of one process
 		b.local = append(b.local, reg.Node)
 		if _, err := c.execute(b, &meta.NameController{Node: reg.Node}); err != nil {

@@ -55,8 +55,17 @@ type DrainNode struct {
 }
 
 // UnregisterNode forgets a node that will not come back: fenced (else NodeLive), without an open stream and with all its rescues done (else
-// RescueRunning). Partitions that still name it have no leader then. Its id is not used again. Result: [Done].
-type UnregisterNode struct{ ID base.NodeID }
+// RescueRunning). Partitions that still name it have no leader then. Its id is not used again. Rescues that only the node itself could carry out, or tidy up after, end with it: with
+// nothing open on those WALs nobody needs them. Result: [Done].
+type UnregisterNode struct {
+	ID    base.NodeID
+	local func(url string) bool // nil: no WAL is local
+}
+
+// Knowing is the command for whoever decides it, and is not sent: local reports whether only the node whose WAL it is can reach it, by its URL.
+func (m *UnregisterNode) Knowing(local func(url string) bool) *UnregisterNode {
+	return &UnregisterNode{ID: m.ID, local: local}
+}
 
 // ReportApplied says that the node's own image has reached Pos and no new read of it will use an older one. Writes a record only
 // if a deletion waits for it. Result: [Done].

@@ -119,18 +119,29 @@ func (m *UnregisterNode) decide(d *Draft, _ int64) (Result, *Rejection) {
 	case !n.Fenced:
 		return nil, reject(NodeLive, "node %d is live: stop it first", m.ID)
 	}
-	var open *Rescue
+	var open, alone []Rescue
 	d.img.rescues.all(func(_ string, r *Rescue) bool {
-		if r.Victim.ID == m.ID && r.State != RescueDone {
-			open = r
+		switch {
+		case r.Victim.ID != m.ID:
+		case m.local != nil && m.local(r.WAL) && d.img.OpenStreams(r.Victim) == 0:
+			alone = append(alone, *r)
+		case r.State != RescueDone:
+			open = append(open, *r)
 		}
-		return open == nil
+		return true
 	})
 	switch {
-	case open != nil:
-		return nil, reject(RescueRunning, "the rescue of node %d epoch %d is %s, not done", m.ID, open.Victim.Epoch, open.State)
+	case len(open) > 0:
+		return nil, reject(RescueRunning, "the rescue of node %d epoch %d is %s, not done", m.ID, open[0].Victim.Epoch, open[0].State)
 	case d.img.OpenOn(n) > 0:
 		return nil, reject(RescueRunning, "node %d has %d open streams", m.ID, d.img.OpenOn(n))
+	}
+	for _, r := range alone {
+		if r.State != RescueDone {
+			d.emit(&rescueGranted{Victim: r.Victim, Rescuer: n.Ref(), Grant: d.img.nextGrant})
+			d.emit(&rescueCompleted{Victim: r.Victim})
+		}
+		d.emit(&rescueForgotten{Victim: r.Victim})
 	}
 	d.emit(&nodeUnregistered{Node: n.Ref()})
 	return &Done{}, nil

@@ -259,13 +259,30 @@ func (d *driver) unregister() {
 	}
 	before, wasThere := d.img.Node(ref.ID)
 	led := d.img.Led(ref.ID)
-	running := false
-	for r := range d.img.Rescues() {
-		running = running || r.Victim.ID == ref.ID && r.State != RescueDone
+	cmd := &UnregisterNode{ID: ref.ID}
+	if d.rarely(2) {
+		cmd = cmd.Knowing(func(string) bool { return true })
 	}
-	_, err := d.submit(&UnregisterNode{ID: ref.ID})
+	running, left := false, 0
+	for r := range d.img.Rescues() {
+		if r.Victim.ID == ref.ID && (cmd.local == nil || d.img.OpenStreams(r.Victim) > 0) {
+			running = running || r.State != RescueDone
+			left++
+		}
+	}
+	_, err := d.submit(cmd)
 	if (err == nil) != (wasThere && before.Fenced && !running) {
 		d.t.Fatalf("unregister node %+v, rescue running %v: %v", before, running, err)
+	}
+	if err == nil {
+		for r := range d.img.Rescues() {
+			if r.Victim.ID == ref.ID {
+				left--
+			}
+		}
+		if left != 0 {
+			d.t.Fatalf("rescues of node %d, unregistered: %d more or less than there should be", ref.ID, left)
+		}
 	}
 	if err == nil && led > 0 {
 		d.accepted["leader unregistered"]++

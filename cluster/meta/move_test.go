@@ -241,6 +241,33 @@ func TestUnregister(t *testing.T) {
 	}
 }
 
+// A node whose WAL only it can reach, and that left nothing open, is forgotten with its rescues: nobody else could carry them out or tidy up after them.
+func TestUnregisterWithLocalWAL(t *testing.T) {
+	w := newWorld(t)
+	local := func(string) bool { return true }
+	a, b := w.register(base.NoNode), w.register(base.NoNode)
+	topic := w.topic("t", 1)
+	w.open(a, topic)
+	w.do(&FenceNode{Node: a})
+	w.refused((&UnregisterNode{ID: a.ID}).Knowing(local), RescueRunning, base.Unavailable) // what it acknowledged is there only
+	grant := w.do(&GrantRescue{Victim: a, Rescuer: b}).(*Granted).Rescue.Grant
+	w.refused((&UnregisterNode{ID: a.ID}).Knowing(local), RescueRunning, base.Unavailable)
+	w.do(&CompleteRescue{Victim: a, Grant: grant})
+	w.do((&UnregisterNode{ID: a.ID}).Knowing(local))
+	c := w.register(base.NoNode)
+	w.do(&FenceNode{Node: b})
+	w.refused(&UnregisterNode{ID: b.ID}, RescueRunning, base.Unavailable) // others can
+	w.do((&UnregisterNode{ID: b.ID}).Knowing(local))
+	for r := range w.img.Rescues() {
+		t.Errorf("left: %+v", r)
+	}
+	w.do(&FenceNode{Node: c})
+	next := w.do(&GrantRescue{Victim: c, Rescuer: w.register(base.NoNode)}).(*Granted).Rescue.Grant
+	if next <= grant {
+		t.Errorf("grant %d came after %d", next, grant)
+	}
+}
+
 // A repeated creation with the same id is the same topic; with another id, or under another name, it is not.
 func TestCreateTopicsAgain(t *testing.T) {
 	w := newWorld(t)

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 
@@ -161,6 +162,10 @@ func TestLocalWALSaysWhatToDo(t *testing.T) {
 	do[meta.Done](w, &meta.FenceNode{Node: w.node[0]})
 	if v := w.cluster(); !v.Nodes[0].WALs[0].Local || !v.Rescues[0].WALLocal || !strings.Contains(v.Waiting[1].Reason, "local to it, file:///var/wal: start that node again") {
 		t.Errorf("%+v", v.Waiting)
+	}
+	do[meta.Done](w, &meta.FenceNode{Node: w.node[2]})
+	if v := w.cluster(); !slices.ContainsFunc(v.Rescues, func(r RescueView) bool { return strings.Contains(r.Reason, "nothing is left to rescue") }) {
+		t.Errorf("%+v", v.Rescues)
 	}
 	for wal, local := range map[string]bool{"mem://x": true, "s3": false, "s3://b/p": false, "file:///d?capacity=1GiB&shared=true": false, "file:///d?shared=false": true, "": false} {
 		if isLocal(wal) != local {

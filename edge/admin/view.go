@@ -212,6 +212,8 @@ func heldBy(img *meta.Image, p meta.Partition) string {
 // rescueReason says how a rescue stands.
 func rescueReason(img *meta.Image, r meta.Rescue) string {
 	switch {
+	case isLocal(r.WAL) && !lives(img, r.Victim.ID) && img.OpenStreams(r.Victim) == 0:
+		return fmt.Sprintf("nothing is left to rescue in the WAL of node %d, which is local to it: it goes when that node starts again, or is unregistered", r.Victim.ID)
 	case r.State == meta.RescueDone:
 		return fmt.Sprintf("the WAL of node %d is rescued and will be removed", r.Victim.ID)
 	case r.State == meta.RescueGranted:
