@@ -87,6 +87,10 @@ func (b *broker) launch() {
 // live is what the command `sluice start` does.
 func (b *broker) live(ctx context.Context, l *life, cfg *config.Config) error {
 	log := slog.New(&lines{trace: b.w.trace, name: b.name})
+	pause := 500 * time.Millisecond
+	if b.w.Kind() == Days { // a supervisor that has seen it fail for hours
+		pause = 20 * time.Second
+	}
 	for {
 		n, err := node.Start(ctx, node.Options{
 			Config: cfg, Store: l.door, Files: b.filesOf(l), Now: b.now, Listen: l.host.Listen, Dial: l.host.Dial, Hostname: b.name, Logger: log,
@@ -102,7 +106,7 @@ func (b *broker) live(ctx context.Context, l *life, cfg *config.Config) error {
 			return err
 		}
 		select {
-		case <-time.After(500 * time.Millisecond):
+		case <-time.After(pause):
 		case <-l.quit:
 			return nil
 		case <-ctx.Done():
