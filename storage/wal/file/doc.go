@@ -34,6 +34,8 @@
 //  8. An operation of the disk that is under way for longer than it may be fails the log as an error does, once and for good (stall.go). Its block is
 //     undetermined: refused here, never acknowledged late, and read by nobody who has not sealed the log.
 //
+//  9. Nothing is removed before its writer is fenced: by whoever sealed the log, or, where that failed and nobody needs its end, by the removal.
+//
 // Goroutines: two writers and the preparer, and the commit.Queue's deliverer, all owned by the Log and ended by Close; those that hang in a call of the disk
 // stay until it returns, and with them the files and the lock.
 //
