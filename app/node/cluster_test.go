@@ -14,6 +14,7 @@ import (
 	"sluice/base"
 	"sluice/base/config"
 	"sluice/cluster/meta"
+	"sluice/storage/objstore/fault"
 )
 
 // another starts one more broker of the cluster, which the test does not stop by itself.
@@ -238,4 +239,17 @@ func TestUnregisterBrokerWithLocalWAL(t *testing.T) {
 	})
 	c.produce(cl, "t", 60, 60)
 	c.wantEach(c.consume(c.at(first, kgo.ConsumeTopics("t"), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart())), 120), 0, 120)
+}
+
+// A bucket that does not answer a put while a broker starts is not there, which may be otherwise the next time; nothing is said of what it can do.
+func TestStartWithoutAnswers(t *testing.T) {
+	c := newCluster(t, "wal=s3", "store-timeout=1s", "data="+t.TempDir())
+	faulty := fault.New(c.store, 1)
+	c.store = faulty
+	faulty.SetRules(fault.Rule{Op: fault.Put, Effect: fault.Hang})
+	if _, err := c.open(); !base.IsKind(err, base.Unavailable) {
+		t.Fatalf("kind %v: %v", base.KindOf(err), err)
+	}
+	faulty.SetRules()
+	c.start()
 }

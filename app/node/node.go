@@ -255,9 +255,12 @@ func (n *Node) open(ctx context.Context, what, url, name string, store objstore.
 		if err == nil {
 			return usable, nil
 		}
-		if !base.IsKind(err, base.Undetermined) || probe.Err() != nil { // of a put whose answer was lost nothing is known
+		switch {
+		case !base.IsKind(err, base.Undetermined):
 			return nil, err
-		}
+		case probe.Err() != nil: // no answer came in time, to a put
+			return nil, base.Wrap(base.Unavailable, err)
+		} // of a put whose answer was lost nothing is known
 	}
 }
 
