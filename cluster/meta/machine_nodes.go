@@ -119,20 +119,21 @@ func (m *UnregisterNode) decide(d *Draft, _ int64) (Result, *Rejection) {
 	case !n.Fenced:
 		return nil, reject(NodeLive, "node %d is live: stop it first", m.ID)
 	}
-	var open, alone []Rescue
+	var open *Rescue
+	var alone []Rescue
 	d.img.rescues.all(func(_ string, r *Rescue) bool {
 		switch {
 		case r.Victim.ID != m.ID:
 		case m.local != nil && m.local(r.WAL) && d.img.OpenStreams(r.Victim) == 0:
 			alone = append(alone, *r)
 		case r.State != RescueDone:
-			open = append(open, *r)
+			open = r
 		}
-		return true
+		return open == nil
 	})
 	switch {
-	case len(open) > 0:
-		return nil, reject(RescueRunning, "the rescue of node %d epoch %d is %s, not done", m.ID, open[0].Victim.Epoch, open[0].State)
+	case open != nil:
+		return nil, reject(RescueRunning, "the rescue of node %d epoch %d is %s, not done", m.ID, open.Victim.Epoch, open.State)
 	case d.img.OpenOn(n) > 0:
 		return nil, reject(RescueRunning, "node %d has %d open streams", m.ID, d.img.OpenOn(n))
 	}
