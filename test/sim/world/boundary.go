@@ -60,12 +60,18 @@ func (l *life) reach(op, key string, before bool) {
 // within is how long a boundary may take to be reached; then the next best is taken.
 const within = 15 * time.Second
 
-// patience is how long something is awaited that a dense world meets within a time d, where little happens.
+// withinMax is how long that is in a long world, where little happens, withinDays in one of days.
+const (
+	withinMax  = 10 * time.Minute
+	withinDays = 12 * time.Hour
+)
+
+// patience is how long something is awaited that a dense world meets within a time d.
 func (w *world) patience(d time.Duration) time.Duration {
 	if w.Kind() == Days {
-		return min(w.slowly(d), 12*time.Hour)
+		return min(w.slowly(d), withinDays)
 	}
-	return min(w.slowly(d), 10*time.Minute)
+	return min(w.slowly(d), withinMax)
 }
 
 // atBoundary has something happen to a broker at a boundary, and returns the broker, nil if none has got to one: whoever is cut off has nothing to write, and who leads

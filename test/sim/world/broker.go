@@ -84,12 +84,18 @@ func (b *broker) launch() {
 	}()
 }
 
+// startAgain is the time between the end of a broker and its next start, startAgainDays in a world of days: that of a supervisor that may have seen it fail for hours.
+const (
+	startAgain     = 500 * time.Millisecond
+	startAgainDays = 20 * time.Second
+)
+
 // live is what the command `sluice start` does.
 func (b *broker) live(ctx context.Context, l *life, cfg *config.Config) error {
 	log := slog.New(&lines{trace: b.w.trace, name: b.name})
-	pause := 500 * time.Millisecond
-	if b.w.Kind() == Days { // a supervisor that has seen it fail for hours
-		pause = 20 * time.Second
+	pause := startAgain
+	if b.w.Kind() == Days {
+		pause = startAgainDays
 	}
 	for {
 		n, err := node.Start(ctx, node.Options{
